@@ -1,0 +1,50 @@
+# Every target sets up and builds what it needs. `make` alone lists them.
+
+SHELL := /bin/bash
+ifeq ($(origin SEEDBED_DATA),undefined)
+ifneq ($(wildcard ../shared/data),)
+export SEEDBED_DATA := $(abspath ../shared/data)
+endif
+endif
+
+seedbed := target/release/seedbed
+experiments := synthetic dagmm-kddcup danieltan07-kddcup
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+.PHONY: setup
+setup: ## put libtorch 2.11.0 under .libtorch/ (530.6 MB download, once)
+	@scripts/setup-libtorch.sh
+
+.PHONY: build
+build: setup ## build target/release/seedbed
+	cargo build --release --locked
+
+.PHONY: quick
+quick: build ## train every experiment at reduced size and compare with the papers
+	$(seedbed) run --quick --available $(experiments)
+
+.PHONY: test
+test: setup ## run the tests
+	cargo test --release --locked
+
+.PHONY: reproduce
+reproduce: build ## train every experiment in full; shows first how long that takes
+	$(seedbed) plan $(experiments)
+	$(seedbed) run $(experiments)
+
+.PHONY: check
+check: setup ## formatting, clippy and tests
+	cargo fmt --check
+	cargo clippy --release --locked --all-targets -- -D warnings
+	cargo test --release --locked
+
+.PHONY: bench-peer
+bench-peer: build ## one training step beside the same step in PyTorch
+	python3 tests/bench_peer.py
+
+.PHONY: clean
+clean: ## remove what was built; keep .libtorch/ and results/
+	cargo clean

@@ -1,0 +1,38 @@
+//! The one error type: what failed, in words that name the file, the key and the next step,
+//! and which exit code it earns. It does not print and does not exit; `main` does.
+
+/// Result of everything a user can make fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error message for people, sorted by the exit code it leads to.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// Usage or configuration: a wrong flag, a wrong key in a TOML file. Exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// Data missing, or not the data it should be. Exit code 3.
+    #[error("{0}")]
+    Data(String),
+    /// The file system, a process or a device failed. Exit code 1.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Error {
+    /// The process exit code of this error (2, 3 or 1).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Data(_) => 3,
+            Self::Failed(_) => 1,
+        }
+    }
+}
+
+impl From<tch::TchError> for Error {
+    /// libtorch's messages run to pages of C++ frames: the first line is what people need.
+    fn from(error: tch::TchError) -> Self {
+        let text = error.to_string();
+        Self::Failed(format!("libtorch: {}", text.lines().next().unwrap_or("no message")))
+    }
+}

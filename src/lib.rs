@@ -1,0 +1,5 @@
+//! seedbed answers one question: does this paper's table reproduce?
+
+pub mod error;
+pub mod libtorch;
+pub mod random;
