@@ -1,5 +1,6 @@
 //! seedbed answers one question: does this paper's table reproduce?
 
+pub mod dataset;
 pub mod error;
 pub mod libtorch;
 pub mod random;

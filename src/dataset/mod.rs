@@ -1,0 +1,534 @@
+//! Data sets: finding the files, loading them, splitting and scaling their rows. One file and one
+//! variant a data set. Knows nothing of models, tensors or metrics, and never prints.
+//!
+//! `DatasetSpec` (TOML) → [`load`] → [`Dataset`] → [`split`] → [`Dataset::fit`] on the training
+//! rows → [`Dataset::encode`] for the training and for the test rows.
+
+pub mod fetch;
+mod kddcup;
+mod split;
+mod synthetic;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+
+pub use kddcup::{Anomaly, Encoding, KddcupSpec};
+pub use split::{Split, SplitSpec, split};
+pub use synthetic::SyntheticSpec;
+
+/// The `[dataset]` table of an experiment file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case")]
+pub enum DatasetSpec {
+    /// KDD Cup 99, the 10 % file.
+    Kddcup(KddcupSpec),
+    /// Made-up rows with a known best possible AUROC; needs no file.
+    Synthetic(SyntheticSpec),
+}
+
+/// The names of all data sets, as experiment files and `seedbed data fetch` spell them.
+pub const NAMES: [&str; 2] = ["kddcup", "synthetic"];
+
+/// How columns are scaled: `scaling = { kind = "min-max", fit = "train" }`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ScalingSpec {
+    #[serde(default)]
+    pub kind: ScalingKind,
+    /// The rows that the statistics come from; without meaning for `none`.
+    #[serde(default)]
+    pub fit: Fit,
+}
+
+/// `min-max`: (x − min) / (max − min), not clipped; `standard`: (x − mean) / std, where std divides
+/// by n, as scikit-learn's scaler does; `none`: x. Where max = min or std = 0 the divisor is 1, so
+/// a column that is constant over the fitted rows becomes 0 on them and stays finite elsewhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScalingKind {
+    #[default]
+    MinMax,
+    Standard,
+    None,
+}
+
+/// `train`: the training rows of the split; `attack`: KDD Cup's attack rows, wherever the split
+/// puts them (as danieltan07's recipe does); `all`: every row of the data set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fit {
+    #[default]
+    Train,
+    Attack,
+    All,
+}
+
+/// A file that a data set is read from. Mirrors pack it differently, so the digest is that of the
+/// uncompressed bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DataFile {
+    /// Name in a data directory; the same name without `.gz`, unpacked, is found too.
+    pub name: &'static str,
+    /// The data set it belongs to.
+    pub dataset: &'static str,
+    /// SHA-256 of the uncompressed bytes, lowercase hexadecimal.
+    pub raw_sha256: &'static str,
+    /// Uncompressed size.
+    pub raw_bytes: u64,
+    /// Size as downloaded.
+    pub bytes: u64,
+    /// Where the public has it, in the order of trying.
+    pub urls: &'static [&'static str],
+}
+
+impl DatasetSpec {
+    /// The data files needed; none for `synthetic`.
+    pub fn files(&self) -> &'static [DataFile] {
+        match self {
+            Self::Kddcup(_) => &kddcup::FILES,
+            Self::Synthetic(_) => &[],
+        }
+    }
+
+    /// Refuses values that no data set can have, with [`Error::Usage`] naming the key.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Self::Kddcup(_) => Ok(()),
+            Self::Synthetic(spec) => spec.check(),
+        }
+    }
+
+    /// What [`Dataset::sha256`] will say, without reading a file: [`load`] accepts no other bytes.
+    pub fn sha256(&self) -> Result<String> {
+        match self {
+            Self::Kddcup(_) => Ok(kddcup::FILES[0].raw_sha256.into()),
+            Self::Synthetic(spec) => Ok(synthetic::load(spec)?.sha256),
+        }
+    }
+}
+
+/// The files of the data set called `name`; [`Error::Usage`] names the nearest one if there is none.
+pub fn files(name: &str) -> Result<&'static [DataFile]> {
+    match name {
+        "kddcup" => Ok(&kddcup::FILES),
+        "synthetic" => Ok(&[]),
+        unknown => {
+            let distance = |known: &&&str| strsim::levenshtein(known, unknown);
+            let nearest = NAMES
+                .iter()
+                .min_by_key(distance)
+                .copied()
+                .unwrap_or_default();
+            Err(Error::Usage(format!(
+                "unknown data set '{unknown}'; did you mean '{nearest}'? there are {}",
+                NAMES.join(", ")
+            )))
+        }
+    }
+}
+
+/// Where data files are searched, in order: `--data`, `SEEDBED_DATA`, `./data`, and `seedbed` in
+/// the user's cache directory. None of them hides a later one.
+pub fn search_path(data: Option<&Path>) -> Vec<PathBuf> {
+    let variable = std::env::var_os("SEEDBED_DATA").filter(|value| !value.is_empty());
+    let mut search = Vec::new();
+    search.extend(data.map(Path::to_path_buf));
+    search.extend(variable.map(PathBuf::from));
+    search.push("data".into());
+    search.extend(cache());
+    search
+}
+
+/// The last place of [`search_path`], where `fetch` puts files unless told otherwise; `None` for a
+/// user without a home directory.
+pub fn cache() -> Option<PathBuf> {
+    Some(dirs::cache_dir()?.join("seedbed"))
+}
+
+/// The first path in `search` that has `file`, packed or unpacked. Looks at names only.
+pub fn find(file: &DataFile, search: &[PathBuf]) -> Option<PathBuf> {
+    let names = [file.name, file.name.trim_end_matches(".gz")];
+    let paths = search
+        .iter()
+        .flat_map(|dir| names.map(|name| dir.join(name)));
+    paths.into_iter().find(|path| path.is_file())
+}
+
+/// One line of `seedbed data list` and `seedbed data check`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileStatus {
+    pub file: &'static DataFile,
+    /// Where it was found.
+    pub path: Option<PathBuf>,
+    pub state: FileState,
+}
+
+/// What is known of a data file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FileState {
+    Missing,
+    /// Found; its bytes were not read.
+    Found,
+    /// Read, and the digest is right.
+    Right,
+    /// Read, and wrong: why, and what to do.
+    Wrong(String),
+}
+
+/// Every data file there is, and where it lies. With `check`, also reads each and compares digests.
+pub fn status(search: &[PathBuf], check: bool) -> Vec<FileStatus> {
+    let known = NAMES
+        .iter()
+        .flat_map(|name| files(name).unwrap_or_default());
+    known
+        .map(|file| {
+            let path = find(file, search);
+            let state = match &path {
+                None => FileState::Missing,
+                Some(_) if !check => FileState::Found,
+                Some(path) => match fetch::check(file, path) {
+                    Ok(()) => FileState::Right,
+                    Err(error) => FileState::Wrong(error.to_string()),
+                },
+            };
+            FileStatus { file, path, state }
+        })
+        .collect()
+}
+
+/// A data set in memory: decoded, not yet scaled.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    columns: Vec<String>,
+    /// Which columns a scaling applies to; the others are left as they are.
+    scaled: Vec<bool>,
+    labels: Vec<bool>,
+    sha256: String,
+    scaling: ScalingSpec,
+    table: Table,
+    bayes_auroc: Option<f64>,
+}
+
+/// The rows' values, as compact as the data set allows.
+#[derive(Debug, Clone)]
+enum Table {
+    Kddcup(kddcup::Table),
+    /// C order [rows, columns].
+    Dense(Vec<f64>),
+}
+
+/// x ↦ (x − offset) / divisor, one of each a column; made by [`Dataset::fit`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scaling {
+    offset: Vec<f64>,
+    divisor: Vec<f64>,
+}
+
+/// Loads and decodes the data set. [`Error::Data`] when a file is missing from `search`, or when
+/// the first one found is not, byte for byte, the file it should be.
+pub fn load(spec: &DatasetSpec, search: &[PathBuf]) -> Result<Dataset> {
+    match spec {
+        DatasetSpec::Kddcup(spec) => kddcup::load(spec, &locate(&kddcup::FILES[0], search)?),
+        DatasetSpec::Synthetic(spec) => synthetic::load(spec),
+    }
+}
+
+fn locate(file: &DataFile, search: &[PathBuf]) -> Result<PathBuf> {
+    find(file, search).ok_or_else(|| {
+        let places: Vec<String> = search.iter().map(|dir| dir.display().to_string()).collect();
+        Error::Data(format!(
+            "cannot find {} in {}; run 'seedbed data fetch {}', or name its directory with --data \
+             or SEEDBED_DATA",
+            file.name,
+            places.join(", "),
+            file.dataset
+        ))
+    })
+}
+
+impl Dataset {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Number of columns after encoding.
+    pub fn features(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Names of the columns, in order; a one-hot column is `field=value`.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// One a row; true = anomaly.
+    pub fn labels(&self) -> &[bool] {
+        &self.labels
+    }
+
+    /// SHA-256 of the raw bytes, in hexadecimal; for `synthetic`, of the generated values (f64,
+    /// little endian, C order) followed by a byte a label.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// The AUROC of the best possible score, over the whole population; `synthetic` only.
+    pub fn bayes_auroc(&self) -> Option<f64> {
+        self.bayes_auroc
+    }
+
+    /// The spec's scaling. `train` are the split's training rows, which only `fit = "train"` uses.
+    ///
+    /// # Panics
+    /// If a row number is not below [`Dataset::rows`].
+    pub fn fit(&self, train: &[u32]) -> Scaling {
+        let every = 0..self.rows() as u32;
+        match (self.scaling.fit, &self.table) {
+            (Fit::Train, _) => self.statistics(train.iter().copied()),
+            (Fit::Attack, Table::Kddcup(table)) => {
+                self.statistics(every.filter(|&row| !table.is_normal(row)))
+            }
+            (Fit::All, _) | (Fit::Attack, Table::Dense(_)) => self.statistics(every),
+        }
+    }
+
+    fn statistics(&self, rows: impl Iterator<Item = u32> + Clone) -> Scaling {
+        let mut offset = vec![0.0; self.features()];
+        let mut divisor = vec![1.0; self.features()];
+        let (low, width) = match self.scaling.kind {
+            ScalingKind::MinMax => self.min_and_range(rows),
+            ScalingKind::Standard => self.mean_and_std(rows),
+            ScalingKind::None => return Scaling { offset, divisor },
+        };
+        for column in (0..self.features()).filter(|&column| self.scaled[column]) {
+            // no rows to fit on: infinite or NaN statistics, and the column is left as it is
+            if low[column].is_finite() {
+                offset[column] = low[column];
+            }
+            if width[column].is_finite() && width[column] > 0.0 {
+                divisor[column] = width[column];
+            }
+        }
+        Scaling { offset, divisor }
+    }
+
+    fn min_and_range(&self, rows: impl Iterator<Item = u32>) -> (Vec<f64>, Vec<f64>) {
+        let mut low = vec![f64::INFINITY; self.features()];
+        let mut high = vec![f64::NEG_INFINITY; self.features()];
+        self.each(rows, |values| {
+            for ((low, high), &x) in low.iter_mut().zip(&mut high).zip(values) {
+                *low = if x < *low { x } else { *low };
+                *high = if x > *high { x } else { *high };
+            }
+        });
+        let range = high
+            .iter()
+            .zip(&low)
+            .map(|(high, low)| high - low)
+            .collect();
+        (low, range)
+    }
+
+    /// Two passes: the one-pass formula loses the variance of columns with a large mean.
+    fn mean_and_std(&self, rows: impl Iterator<Item = u32> + Clone) -> (Vec<f64>, Vec<f64>) {
+        let mut mean = vec![0.0; self.features()];
+        let mut count = 0.0;
+        self.each(rows.clone(), |values| {
+            count += 1.0;
+            mean.iter_mut().zip(values).for_each(|(sum, x)| *sum += x);
+        });
+        mean.iter_mut().for_each(|sum| *sum /= count);
+        let mut std = vec![0.0; self.features()];
+        self.each(rows, |values| {
+            for ((sum, x), mean) in std.iter_mut().zip(values).zip(&mean) {
+                *sum += (x - mean) * (x - mean);
+            }
+        });
+        std.iter_mut()
+            .for_each(|sum: &mut f64| *sum = (*sum / count).sqrt());
+        (mean, std)
+    }
+
+    /// Calls `visit` with the unscaled values of each row.
+    fn each(&self, rows: impl Iterator<Item = u32>, mut visit: impl FnMut(&[f64])) {
+        let mut values = vec![0.0; self.features()];
+        for row in rows {
+            self.decode(row, &mut values);
+            visit(&values);
+        }
+    }
+
+    fn decode(&self, row: u32, values: &mut [f64]) {
+        match &self.table {
+            Table::Kddcup(table) => table.decode(row, values),
+            Table::Dense(all) => {
+                let start = row as usize * values.len();
+                values.copy_from_slice(&all[start..start + values.len()]);
+            }
+        }
+    }
+
+    /// The scaled values of `rows`, C order [rows.len(), features()]; computed in f64 and rounded
+    /// to f32 once.
+    ///
+    /// # Panics
+    /// If a row number is not below [`Dataset::rows`].
+    pub fn encode(&self, rows: &[u32], scaling: &Scaling) -> Vec<f32> {
+        let mut encoded = vec![0.0; rows.len() * self.features()];
+        let mut out = encoded.chunks_exact_mut(self.features());
+        let Scaling { offset, divisor } = scaling;
+        self.each(rows.iter().copied(), |values| {
+            let Some(out) = out.next() else { return };
+            for (((out, x), offset), divisor) in out.iter_mut().zip(values).zip(offset).zip(divisor)
+            {
+                *out = ((x - offset) / divisor) as f32;
+            }
+        });
+        encoded
+    }
+}
+
+/// The uncompressed bytes of `path`, which is taken for gzip if it begins like gzip.
+fn open(path: &Path) -> std::io::Result<Box<dyn Read>> {
+    let mut packed = BufReader::with_capacity(1 << 17, File::open(path)?);
+    if packed.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+        return Ok(Box::new(flate2::bufread::GzDecoder::new(packed)));
+    }
+    Ok(Box::new(packed))
+}
+
+fn hex(hasher: Sha256) -> String {
+    hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two columns, the second constant but for the last row, and a third that is not scaled.
+    fn small(kind: ScalingKind, fit: Fit) -> Dataset {
+        Dataset {
+            columns: ["a", "b", "c"].map(String::from).to_vec(),
+            scaled: vec![true, true, false],
+            labels: vec![false, false, false, true],
+            sha256: String::new(),
+            scaling: ScalingSpec { kind, fit },
+            table: Table::Dense(vec![
+                1.0, 7.0, 5.0, 2.0, 7.0, 6.0, 4.0, 7.0, 8.0, 9.0, 9.0, 9.0,
+            ]),
+            bayes_auroc: None,
+        }
+    }
+
+    fn encoded(kind: ScalingKind, fit: Fit) -> Vec<f32> {
+        let data = small(kind, fit);
+        data.encode(&[3, 0, 1, 2], &data.fit(&[0, 1, 2]))
+    }
+
+    #[test]
+    fn min_max_is_fitted_on_the_training_rows_alone_and_constant_columns_stay_finite() {
+        let third = 1.0 / 3.0;
+        let wanted = [
+            8.0 / 3.0,
+            2.0,
+            9.0,
+            0.0,
+            0.0,
+            5.0,
+            third,
+            0.0,
+            6.0,
+            1.0,
+            0.0,
+            8.0,
+        ];
+        assert_eq!(encoded(ScalingKind::MinMax, Fit::Train), wanted);
+        let of_all = encoded(ScalingKind::MinMax, Fit::All);
+        assert_eq!(of_all[..3], [1.0, 1.0, 9.0]);
+    }
+
+    #[test]
+    fn standard_divides_by_the_std_over_n() {
+        // rows 1, 2, 4: mean 7/3, variance 14/9
+        let wanted = |x: f64| ((x - 7.0 / 3.0) / (14.0f64 / 9.0).sqrt()) as f32;
+        let got = encoded(ScalingKind::Standard, Fit::Train);
+        for (column, x) in [(0, 9.0), (3, 1.0), (6, 2.0), (9, 4.0)] {
+            assert!(
+                (got[column] - wanted(x)).abs() < 1e-6,
+                "{} is not {}",
+                got[column],
+                wanted(x)
+            );
+        }
+        assert_eq!([got[1], got[4], got[2]], [2.0, 0.0, 9.0]);
+    }
+
+    #[test]
+    fn none_leaves_values_as_they_are_and_no_rows_to_fit_on_leave_them_finite() {
+        assert_eq!(encoded(ScalingKind::None, Fit::Train)[..3], [9.0, 9.0, 9.0]);
+        for kind in [ScalingKind::MinMax, ScalingKind::Standard] {
+            let data = small(kind, Fit::Train);
+            assert_eq!(data.encode(&[3], &data.fit(&[])), [9.0, 9.0, 9.0]);
+        }
+    }
+
+    #[test]
+    fn a_spec_is_written_with_every_default_and_refuses_unknown_keys() {
+        let spec: DatasetSpec = toml::from_str("name = 'kddcup'").unwrap();
+        let written = toml::to_string(&spec).unwrap();
+        for line in [
+            "encoding = \"protocol-service-flag\"",
+            "anomaly = \"normal\"",
+            "fit = \"train\"",
+        ] {
+            assert!(written.contains(line), "{written}");
+        }
+        assert_eq!(toml::from_str::<DatasetSpec>(&written).unwrap(), spec);
+        for text in [
+            "name = 'kddcup'\nencodng = 'x'",
+            "name = 'kddcup'\nencoding = 'one-hot'",
+            "name = 'kddcup'\nscaling = { kind = 'min-max', on = 'train' }",
+            "name = 'synthetic'\nrow = 5",
+            "name = 'nsl-kdd'",
+        ] {
+            assert!(
+                toml::from_str::<DatasetSpec>(text).is_err(),
+                "accepted: {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn explicit_data_comes_first_and_hides_no_later_place() {
+        let search = search_path(Some(Path::new("mine")));
+        assert_eq!(search[0], Path::new("mine"));
+        assert!(search.contains(&"data".into()));
+        assert_eq!(search.last(), cache().as_ref());
+    }
+
+    #[test]
+    fn a_missing_file_is_a_data_error_that_names_the_places_and_the_command() {
+        let spec = DatasetSpec::Kddcup(toml::from_str("").unwrap());
+        let error = load(&spec, &["nowhere".into(), "elsewhere".into()]).unwrap_err();
+        assert_eq!(error.exit_code(), 3);
+        let text = error.to_string();
+        for part in [
+            "kddcup.data_10_percent.gz",
+            "nowhere, elsewhere",
+            "seedbed data fetch kddcup",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}
