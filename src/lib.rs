@@ -3,4 +3,6 @@
 pub mod dataset;
 pub mod error;
 pub mod libtorch;
+pub mod metrics;
 pub mod random;
+pub mod stats;
