@@ -4,5 +4,7 @@ pub mod dataset;
 pub mod error;
 pub mod libtorch;
 pub mod metrics;
+pub mod model;
 pub mod random;
 pub mod stats;
+pub mod train;

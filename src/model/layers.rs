@@ -1,0 +1,215 @@
+//! Layers with the seed axis first: a parameter is [seeds, …], an activation [seeds, rows, features].
+//! All parameters of a model lie in one flat [seeds, count] tensor, so the optimiser, gradient
+//! clipping and digests each are a few operations on it; the layers see views of it.
+
+use tch::{Device, Tensor, no_grad};
+
+use crate::random::{Numbers, Stream};
+
+/// Name, shape (without the seed axis) and initial range of one parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParameterSpec {
+    pub name: String,
+    pub shape: Vec<i64>,
+    /// Initial values are uniform in [−bound, bound).
+    pub bound: f64,
+}
+
+impl ParameterSpec {
+    fn count(&self) -> i64 {
+        self.shape.iter().product()
+    }
+}
+
+/// Parameters of one model under several seeds.
+#[derive(Debug)]
+pub struct Parameters {
+    specs: Vec<ParameterSpec>,
+    /// [seeds, count of all parameters]
+    flat: Tensor,
+    /// Views of `flat`, [seeds, shape…], in the order of `specs`.
+    leaves: Vec<Tensor>,
+}
+
+impl Parameters {
+    /// Draws every seed's parameters from its own stream: the same values in any company.
+    pub fn initialise(specs: Vec<ParameterSpec>, seeds: &[u64], device: Device) -> Self {
+        let mut values: Vec<f32> = Vec::new();
+        for &seed in seeds {
+            for (number, spec) in specs.iter().enumerate() {
+                let mut numbers = Numbers::new(seed, Stream::Initialisation, number as u64);
+                values.extend(
+                    (0..spec.count())
+                        .map(|_| ((2.0 * numbers.uniform() - 1.0) * spec.bound) as f32),
+                );
+            }
+        }
+        let flat = Tensor::from_slice(&values).view([seeds.len() as i64, -1]).to_device(device);
+        Self::from_flat(specs, flat)
+    }
+
+    /// Wraps given values, [seeds, count]; gradients are tracked.
+    pub fn from_flat(specs: Vec<ParameterSpec>, flat: Tensor) -> Self {
+        let seeds = flat.size()[0];
+        let mut start = 0;
+        let leaves = specs
+            .iter()
+            .map(|spec| {
+                let mut shape = vec![seeds];
+                shape.extend(&spec.shape);
+                let view = flat.narrow(1, start, spec.count()).view(shape.as_slice());
+                start += spec.count();
+                view.detach().set_requires_grad(true)
+            })
+            .collect();
+        Self { specs, flat, leaves }
+    }
+
+    /// The same values in storage of their own; gradients are tracked.
+    pub fn copy(&self) -> Self {
+        Self::from_flat(self.specs.clone(), self.flat.copy())
+    }
+
+    /// One seed's parameters alone, [1, …], sharing storage; gradients are not tracked.
+    pub fn of_seed(&self, index: usize) -> Self {
+        let alone = Self::from_flat(self.specs.clone(), self.flat.narrow(0, index as i64, 1));
+        for leaf in &alone.leaves {
+            let _ = leaf.set_requires_grad(false);
+        }
+        alone
+    }
+
+    /// Number and order of the parameters, and their shapes.
+    pub fn specs(&self) -> &[ParameterSpec] {
+        &self.specs
+    }
+
+    /// All values, [seeds, count].
+    pub fn flat(&self) -> &Tensor {
+        &self.flat
+    }
+
+    /// One parameter, [seeds, shape…].
+    pub fn get(&self, index: usize) -> &Tensor {
+        &self.leaves[index]
+    }
+
+    /// All parameters, in the order of `specs`.
+    pub fn leaves(&self) -> &[Tensor] {
+        &self.leaves
+    }
+}
+
+/// y = x·W + b for every seed; the numbers are the parameters' indices.
+#[derive(Debug, Clone, Copy)]
+pub struct Linear {
+    weight: usize,
+    bias: usize,
+}
+
+impl Linear {
+    /// Adds the layer's parameters, initialised as PyTorch does: uniform in ±1/√inputs.
+    pub fn new(name: &str, inputs: i64, outputs: i64, specs: &mut Vec<ParameterSpec>) -> Self {
+        let bound = 1.0 / (inputs as f64).sqrt();
+        let mut add = |suffix: &str, shape: Vec<i64>| {
+            specs.push(ParameterSpec { name: format!("{name}.{suffix}"), shape, bound });
+            specs.len() - 1
+        };
+        Self { weight: add("weight", vec![inputs, outputs]), bias: add("bias", vec![outputs]) }
+    }
+
+    /// [seeds, rows, inputs] → [seeds, rows, outputs]
+    pub fn forward(&self, parameters: &Parameters, x: &Tensor) -> Tensor {
+        parameters.get(self.bias).unsqueeze(1).baddbmm(x, parameters.get(self.weight), 1.0, 1.0)
+    }
+}
+
+/// Linear layers with tanh between them and a linear last layer.
+#[derive(Debug, Clone)]
+pub struct Mlp(Vec<Linear>);
+
+impl Mlp {
+    /// Layers from `widths[0]` inputs to `widths[last]` outputs.
+    pub fn new(name: &str, widths: &[i64], specs: &mut Vec<ParameterSpec>) -> Self {
+        let layer = |(number, pair): (usize, &[i64])| {
+            Linear::new(&format!("{name}.{number}"), pair[0], pair[1], specs)
+        };
+        Self(widths.windows(2).enumerate().map(layer).collect())
+    }
+
+    /// [seeds, rows, widths[0]] → [seeds, rows, widths[last]]
+    pub fn forward(&self, parameters: &Parameters, x: &Tensor) -> Tensor {
+        let (last, hidden) = self.0.split_last().expect("a network has at least one layer");
+        let mut activation = x.shallow_clone();
+        for layer in hidden {
+            activation = layer.forward(parameters, &activation).tanh_();
+        }
+        last.forward(parameters, &activation)
+    }
+}
+
+/// Adam (Kingma and Ba, 2015, algorithm 1) on flat [seeds, count] parameters.
+#[derive(Debug)]
+pub struct Adam {
+    learning_rate: f64,
+    /// Steps taken by each seed.
+    steps: Vec<i32>,
+    first: Tensor,
+    second: Tensor,
+}
+
+const BETA1: f64 = 0.9;
+const BETA2: f64 = 0.999;
+const EPSILON: f64 = 1e-8;
+
+impl Adam {
+    /// State for `parameters`, nothing seen yet.
+    pub fn new(parameters: &Parameters, learning_rate: f64) -> Self {
+        Self {
+            learning_rate,
+            steps: vec![0; parameters.flat().size()[0] as usize],
+            first: parameters.flat().zeros_like(),
+            second: parameters.flat().zeros_like(),
+        }
+    }
+
+    /// Moves the parameters of every `active` seed against its gradient, [seeds, count]; the other
+    /// seeds and their moments stay as they are.
+    pub fn step(&mut self, parameters: &mut Parameters, gradient: &Tensor, active: &[bool]) {
+        no_grad(|| {
+            let idle: Vec<i64> =
+                (0..active.len()).filter(|&s| !active[s]).map(|s| s as i64).collect();
+            let idle = Tensor::from_slice(&idle).to_device(gradient.device());
+            let kept = (idle.numel() > 0).then(|| {
+                [&parameters.flat, &self.first, &self.second].map(|t| t.index_select(0, &idle))
+            });
+            for (steps, _) in self.steps.iter_mut().zip(active).filter(|(_, active)| **active) {
+                *steps += 1;
+            }
+            let _ = self.first.lerp_(gradient, 1.0 - BETA1);
+            let _ = self.second.lerp_(&(gradient * gradient), 1.0 - BETA2);
+            self.move_parameters(parameters);
+            if let Some(kept) = kept {
+                let targets = [&mut parameters.flat, &mut self.first, &mut self.second];
+                for (target, values) in targets.into_iter().zip(&kept) {
+                    let _ = target.index_copy_(0, &idle, values);
+                }
+            }
+        });
+    }
+
+    /// θ ← θ − α·√(1−β₂ᵗ)/(1−β₁ᵗ) · m / (√v + ε·√(1−β₂ᵗ)), with each seed's own t.
+    fn move_parameters(&self, parameters: &mut Parameters) {
+        let per_seed = |value: fn(i32) -> f64| {
+            let values: Vec<f64> = self.steps.iter().map(|&t| value(t.max(1))).collect();
+            Tensor::from_slice(&values)
+                .unsqueeze(1)
+                .to_kind(self.first.kind())
+                .to_device(self.first.device())
+        };
+        let rate = per_seed(|t| (1.0 - BETA2.powi(t)).sqrt() / (1.0 - BETA1.powi(t)));
+        let epsilon = per_seed(|t| EPSILON * (1.0 - BETA2.powi(t)).sqrt());
+        let direction = &self.first / (self.second.sqrt() + epsilon);
+        let _ = parameters.flat.addcmul_(&direction, &(rate * -self.learning_rate));
+    }
+}

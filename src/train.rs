@@ -1,0 +1,305 @@
+//! The only training loop: a network, the training rows of every seed and the numbers of the
+//! optimiser in, trained parameters and a loss curve out. It knows nothing of data sets,
+//! thresholds or files, and it gives up on one seed without disturbing the others.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::model::layers::{Adam, Parameters};
+use crate::model::{Batch, Detector, Loss};
+use crate::random::{Numbers, Stream};
+
+/// The `[training]` table of an experiment file. The optimiser is Adam (Kingma and Ba, 2015)
+/// with β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TrainingSpec {
+    /// Passes over the training rows; 0 leaves the network untrained.
+    pub epochs: u64,
+    /// Rows of a step; the last step of an epoch takes what is left.
+    pub batch_size: usize,
+    /// Adam's step size.
+    pub learning_rate: f64,
+    /// Upper bound of the Euclidean norm of a run's whole gradient; none where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_clip: Option<f64>,
+}
+
+/// The training rows of every seed, resident on the device, one seed's after another's.
+#[derive(Debug)]
+pub struct TrainingRows {
+    /// [rows of all seeds, features]
+    values: Tensor,
+    /// Number of rows of each seed.
+    counts: Vec<usize>,
+}
+
+impl TrainingRows {
+    /// Stacks each seed's rows, [rows, features] each.
+    pub fn new(rows: &[Tensor]) -> Self {
+        Self {
+            values: Tensor::cat(rows, 0),
+            counts: rows.iter().map(|rows| rows.size()[0] as usize).collect(),
+        }
+    }
+
+    fn start(&self, seed: usize) -> usize {
+        self.counts[..seed].iter().sum()
+    }
+
+    /// One seed's rows, [rows, features].
+    pub fn of_seed(&self, seed: usize) -> Tensor {
+        self.values.narrow(0, self.start(seed) as i64, self.counts[seed] as i64)
+    }
+
+    /// Steps of an epoch: those of the seed with the most rows.
+    pub fn steps(&self, batch_size: usize) -> usize {
+        self.counts.iter().map(|count| count.div_ceil(batch_size)).max().unwrap_or(0)
+    }
+}
+
+/// Where and on what a run broke down.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Divergence {
+    /// From 1.
+    pub epoch: u64,
+    /// Step within the epoch, from 1.
+    pub step: usize,
+    /// The first term that was not finite, or `covariance` where one had no Cholesky factor.
+    pub term: &'static str,
+}
+
+impl std::fmt::Display for Divergence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { epoch, step, term } = self;
+        match *term {
+            "covariance" => {
+                write!(f, "a covariance has no Cholesky factor in epoch {epoch}, step {step}")
+            }
+            term => write!(f, "{term} is not finite in epoch {epoch}, step {step}"),
+        }
+    }
+}
+
+/// What training tells of one seed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Course {
+    /// One entry an epoch: the mean over its rows of the total loss and then of each term.
+    pub curve: Vec<Vec<f64>>,
+    pub divergence: Option<Divergence>,
+}
+
+/// Told to the caller after each epoch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Epoch {
+    /// From 1.
+    pub number: u64,
+    /// Mean loss of the first seed that goes on.
+    pub loss: Option<f64>,
+    /// Rows of all seeds together.
+    pub rows_per_second: f64,
+}
+
+/// Trains `parameters` in place for `spec.epochs` epochs and returns each seed's course.
+pub fn train(
+    detector: &Detector,
+    parameters: &mut Parameters,
+    rows: &TrainingRows,
+    seeds: &[u64],
+    spec: &TrainingSpec,
+    told: &mut dyn FnMut(Epoch),
+) -> Vec<Course> {
+    let mut courses = vec![Course::default(); seeds.len()];
+    let mut adam = Adam::new(parameters, spec.learning_rate);
+    for epoch in 1..=spec.epochs {
+        let started = Instant::now();
+        let plan = EpochPlan::new(rows, seeds, epoch, spec.batch_size);
+        let steps = rows.steps(spec.batch_size);
+        let measured: Vec<Tensor> = (0..steps)
+            .map(|step| {
+                let active: Vec<bool> = (0..seeds.len())
+                    .map(|seed| plan.rows_of(seed, step) > 0 && courses[seed].divergence.is_none())
+                    .collect();
+                let batch = plan.batch(rows, step);
+                let counter = (epoch << 32) | step as u64;
+                let loss = detector.loss(parameters, &batch, seeds, counter);
+                descend(parameters, &mut adam, &loss, spec.gradient_clip, &active);
+                Tensor::stack(&loss.row(), 1)
+            })
+            .collect();
+        if steps > 0 {
+            note_epoch(&plan, detector.terms(), &Tensor::stack(&measured, 0), epoch, &mut courses);
+        }
+        let going = courses.iter().find(|course| course.divergence.is_none());
+        told(Epoch {
+            number: epoch,
+            loss: going.and_then(|course| course.curve.last()).map(|means| means[0]),
+            rows_per_second: rows.counts.iter().sum::<usize>() as f64
+                / started.elapsed().as_secs_f64(),
+        });
+        if going.is_none() {
+            break;
+        }
+    }
+    courses
+}
+
+/// Seconds of each of `steps` steps, all seeds together, after `warm_up` untimed ones.
+pub fn time_steps(
+    detector: &Detector,
+    parameters: &mut Parameters,
+    rows: &TrainingRows,
+    seeds: &[u64],
+    spec: &TrainingSpec,
+    warm_up: usize,
+    steps: usize,
+) -> Vec<f64> {
+    let mut adam = Adam::new(parameters, spec.learning_rate);
+    let plan = EpochPlan::new(rows, seeds, 1, spec.batch_size);
+    // the last step of an epoch is smaller and would flatter the figure
+    let whole = (rows.steps(spec.batch_size) - 1).max(1);
+    let active = vec![true; seeds.len()];
+    let seconds = (0..warm_up + steps).map(|number| {
+        let started = Instant::now();
+        let batch = plan.batch(rows, number % whole);
+        let loss = detector.loss(parameters, &batch, seeds, number as u64);
+        descend(parameters, &mut adam, &loss, spec.gradient_clip, &active);
+        let _ = Tensor::stack(&loss.row(), 1);
+        started.elapsed().as_secs_f64()
+    });
+    seconds.skip(warm_up).collect()
+}
+
+/// One step of the optimiser. Parameters of different seeds never meet, so the gradient of the
+/// summed loss is each seed's own.
+pub fn descend(
+    parameters: &mut Parameters,
+    adam: &mut Adam,
+    loss: &Loss,
+    clip: Option<f64>,
+    active: &[bool],
+) {
+    let total = loss.total.sum(None);
+    let gradients = Tensor::run_backward(&[total], parameters.leaves(), false, false);
+    let flat: Vec<Tensor> = gradients.iter().map(|gradient| gradient.flatten(1, -1)).collect();
+    let mut gradient = Tensor::cat(&flat, 1);
+    if let Some(bound) = clip {
+        no_grad(|| clip_norm(&mut gradient, bound));
+    }
+    adam.step(parameters, &gradient, active);
+}
+
+/// Scales each seed's gradient, [seeds, count], to a norm of at most `bound`, as PyTorch's
+/// `clip_grad_norm_` does.
+fn clip_norm(gradient: &mut Tensor, bound: f64) {
+    let norm = gradient.norm_scalaropt_dim(2.0, [1i64].as_slice(), true);
+    let scale = (bound / (norm + 1e-6)).clamp_max(1.0);
+    let _ = gradient.g_mul_(&scale);
+}
+
+/// The order in which an epoch visits the rows of every seed.
+struct EpochPlan {
+    batch_size: usize,
+    counts: Vec<usize>,
+    /// Row numbers into `TrainingRows`, padded with 0, [seeds, steps · batch size].
+    order: Tensor,
+}
+
+impl EpochPlan {
+    fn new(rows: &TrainingRows, seeds: &[u64], epoch: u64, batch_size: usize) -> Self {
+        let length = rows.steps(batch_size) * batch_size;
+        let mut order = vec![0i64; seeds.len() * length];
+        for (number, &seed) in seeds.iter().enumerate() {
+            let start = rows.start(number) as i64;
+            let permutation =
+                Numbers::new(seed, Stream::Shuffle, epoch).permutation(rows.counts[number]);
+            let slots = &mut order[number * length..(number + 1) * length];
+            for (slot, row) in slots.iter_mut().zip(permutation) {
+                *slot = start + i64::from(row);
+            }
+        }
+        let order = Tensor::from_slice(&order)
+            .view([seeds.len() as i64, length as i64])
+            .to_device(rows.values.device());
+        Self { batch_size, counts: rows.counts.clone(), order }
+    }
+
+    /// Rows of `seed` that `step` (from 0) takes.
+    fn rows_of(&self, seed: usize, step: usize) -> usize {
+        self.counts[seed].saturating_sub(step * self.batch_size).min(self.batch_size)
+    }
+
+    fn batch(&self, rows: &TrainingRows, step: usize) -> Batch {
+        let seeds = self.counts.len();
+        let taken: Vec<usize> = (0..seeds).map(|seed| self.rows_of(seed, step)).collect();
+        let width = taken.iter().copied().max().unwrap_or(0);
+        let index = self.order.narrow(1, (step * self.batch_size) as i64, width as i64);
+        let x = rows.values.index_select(0, &index.reshape([-1])).view([
+            seeds as i64,
+            width as i64,
+            -1,
+        ]);
+        let ragged = taken.iter().any(|&count| count < width);
+        Batch { x, weight: ragged.then(|| weights(&taken, width, rows.values.device())) }
+    }
+}
+
+/// 1 for the first `taken[seed]` rows, 0 for the padding after them, [seeds, width].
+fn weights(taken: &[usize], width: usize, device: Device) -> Tensor {
+    let values: Vec<f32> = taken
+        .iter()
+        .flat_map(|&count| (0..width).map(move |row| if row < count { 1.0 } else { 0.0 }))
+        .collect();
+    Tensor::from_slice(&values).view([taken.len() as i64, width as i64]).to_device(device)
+}
+
+/// Reads an epoch's losses back, once, and files them: [steps, seeds, failed + total + terms].
+fn note_epoch(
+    plan: &EpochPlan,
+    terms: &[&'static str],
+    measured: &Tensor,
+    epoch: u64,
+    courses: &mut [Course],
+) {
+    let size = measured.size();
+    let (steps, seeds, columns) = (size[0] as usize, size[1] as usize, size[2] as usize);
+    let flat = measured.to_device(Device::Cpu).to_kind(Kind::Double).reshape([-1]);
+    let values = Vec::<f64>::try_from(flat).expect("a contiguous f64 tensor on the CPU");
+    for (seed, course) in courses.iter_mut().enumerate().filter(|(_, c)| c.divergence.is_none()) {
+        let mut means = vec![0.0; columns - 1];
+        for step in 0..steps {
+            let count = plan.rows_of(seed, step);
+            if count == 0 {
+                continue;
+            }
+            let row = &values[(step * seeds + seed) * columns..][..columns];
+            if let Some(term) = broken(row, terms) {
+                course.divergence = Some(Divergence { epoch, step: step + 1, term });
+                break;
+            }
+            let share = count as f64 / plan.counts[seed] as f64;
+            for (mean, value) in means.iter_mut().zip(&row[1..]) {
+                *mean += value * share;
+            }
+        }
+        if course.divergence.is_none() {
+            course.curve.push(means);
+        }
+    }
+}
+
+/// The first thing wrong with a step's `Loss::row`: what broke down, or a term that is not finite.
+fn broken(row: &[f64], terms: &[&'static str]) -> Option<&'static str> {
+    let total_and_terms = &row[1..];
+    if total_and_terms.iter().all(|value| value.is_finite()) {
+        return (row[0] != 0.0).then_some("covariance");
+    }
+    let culprit = total_and_terms[1..].iter().position(|value| !value.is_finite());
+    match culprit {
+        _ if row[0] != 0.0 => Some("covariance"),
+        Some(term) => Some(terms[term + 1]),
+        None => Some(terms[0]),
+    }
+}

@@ -1,0 +1,340 @@
+//! DAGMM and its optimiser against `tests/golden/dagmm.json`, which PyTorch and scipy made in f64
+//! (`tests/golden/dagmm.py`): values and all gradients, in f64 and in f32, alone and beside
+//! another seed.
+
+use seedbed::model::dagmm::{Dagmm, Mixture};
+use seedbed::model::layers::{Adam, ParameterSpec, Parameters};
+use seedbed::model::{Batch, DagmmSpec};
+use seedbed::train::descend;
+use serde_json::{Value, json};
+use tch::{Kind, Tensor};
+
+fn fixture() -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/dagmm.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// An array or a number of the fixture, f64.
+fn tensor(value: &Value) -> Tensor {
+    if let Some(number) = value.as_f64() {
+        return Tensor::from(number);
+    }
+    let numbers = |key: &str| value[key].as_array().unwrap().iter();
+    let values: Vec<f64> = numbers("values").map(|v| v.as_f64().unwrap()).collect();
+    let shape: Vec<i64> = numbers("shape").map(|v| v.as_i64().unwrap()).collect();
+    Tensor::from_slice(&values).view(shape.as_slice())
+}
+
+fn spec(shape: &Value, choice: &Value) -> DagmmSpec {
+    let mut table = shape.as_object().unwrap().clone();
+    table.remove("features");
+    for (key, value) in choice.as_object().unwrap() {
+        table.insert(key.replace('_', "-"), value.clone());
+    }
+    serde_json::from_value(Value::Object(table)).unwrap()
+}
+
+fn network(shape: &Value, choice: &Value) -> (Dagmm, Vec<ParameterSpec>) {
+    Dagmm::new(&spec(shape, choice), shape["features"].as_u64().unwrap() as usize)
+}
+
+/// The fixture's values in the order of the network's parameters, [1, count].
+fn flat(specs: &[ParameterSpec], values: &Value) -> Tensor {
+    let parts: Vec<Tensor> = specs
+        .iter()
+        .map(|spec| {
+            let part = tensor(&values[&spec.name]);
+            assert_eq!(part.size(), spec.shape, "{}", spec.name);
+            part.reshape([-1])
+        })
+        .collect();
+    assert_eq!(specs.len(), values.as_object().unwrap().len(), "a parameter is missing");
+    Tensor::cat(&parts, 0).unsqueeze(0)
+}
+
+/// Largest difference relative to the largest expected value (or to 1 when that is smaller).
+fn distance(got: &Tensor, expected: &Tensor) -> f64 {
+    let (got, expected) = (got.to_kind(Kind::Double), expected.to_kind(Kind::Double));
+    let got = got.reshape(expected.size().as_slice());
+    let scale = expected.abs().max().double_value(&[]).max(1.0);
+    (got - expected).abs().max().double_value(&[]) / scale
+}
+
+#[track_caller]
+fn assert_close(what: &str, got: &Tensor, expected: &Value, tolerance: f64) {
+    let distance = distance(got, &tensor(expected));
+    // written so that NaN fails
+    assert!(distance <= tolerance, "{what}: relative distance {distance:e} exceeds {tolerance:e}");
+}
+
+fn gradients(loss: &Tensor, of: &[&Tensor]) -> Vec<Tensor> {
+    Tensor::run_backward(&[loss.sum(None)], of, false, false)
+}
+
+/// Checks one whole-model case in a precision.
+fn check_model(case: &str, kind: Kind, tolerance: f64) {
+    let fixture = fixture();
+    let expected = &fixture[case]["expected"];
+    let (dagmm, specs) = network(&fixture["shape"], &fixture[case]["choice"]);
+    let parameters =
+        Parameters::from_flat(specs.clone(), flat(&specs, &fixture["parameters"]).to_kind(kind));
+    let x = tensor(&fixture[case]["x"]).to_kind(kind).unsqueeze(0);
+    let keep = &fixture[case]["dropout_keep"];
+    let mask = (!keep.is_null()).then(|| {
+        tensor(keep).to_kind(kind).unsqueeze(0) / (1.0 - fixture["dropout"].as_f64().unwrap())
+    });
+    let batch = Batch::whole(x);
+
+    let (code, output) = dagmm.autoencode(&parameters, &batch.x);
+    assert_close("x'", &output, &expected["output"], tolerance);
+    let z = Dagmm::coordinates(&batch.x, &output, &code);
+    assert_close("z", &z, &expected["z"], tolerance);
+    let gamma = dagmm.memberships(&parameters, &z, mask.as_ref());
+    assert_close("γ", &gamma, &expected["gamma"], tolerance);
+    let mixture = Dagmm::mixture(&z, &gamma, &batch);
+    assert_close("φ", &mixture.phi, &expected["phi"], tolerance);
+    assert_close("μ", &mixture.mean, &expected["mu"], tolerance);
+    assert_close("Σ", &mixture.covariance, &expected["covariance"], tolerance);
+    assert_close("E(z)", &dagmm.energy(&z, &mixture), &expected["energy"], tolerance);
+
+    let loss = dagmm.loss(&parameters, &batch, mask.as_ref());
+    for (term, name) in ["reconstruction_term", "energy_term", "penalty_term"].iter().enumerate() {
+        assert_close(name, &loss.terms[term], &expected[name], tolerance);
+    }
+    assert_close("loss", &loss.total, &expected["loss"], tolerance);
+    assert_eq!(loss.failed.double_value(&[0]), 0.0);
+    let leaves: Vec<&Tensor> = parameters.leaves().iter().collect();
+    for (spec, gradient) in specs.iter().zip(gradients(&loss.total, &leaves)) {
+        let expected = &fixture[case]["loss_gradients"][&spec.name];
+        assert_close(&format!("gradient of {}", spec.name), &gradient, expected, tolerance);
+    }
+}
+
+#[test]
+fn the_papers_model_its_loss_and_all_gradients_agree_with_pytorch_in_f64() {
+    check_model("paper", Kind::Double, 1e-10);
+}
+
+#[test]
+fn danieltan07s_model_its_loss_and_all_gradients_agree_with_pytorch_in_f64() {
+    check_model("port", Kind::Double, 1e-10);
+}
+
+#[test]
+fn a_dropout_mask_scales_what_it_keeps_as_pytorch_does() {
+    check_model("dropout_mask", Kind::Double, 1e-10);
+}
+
+#[test]
+fn a_row_of_zeros_has_defined_features_and_gradients() {
+    check_model("zero_row", Kind::Double, 1e-10);
+}
+
+/// f32 networks lose digits where the fixture's penalty of 2374 comes from small variances.
+#[test]
+fn f32_networks_agree_with_f64_to_single_precision() {
+    for case in ["paper", "port", "dropout_mask", "zero_row"] {
+        check_model(case, Kind::Float, 2e-3);
+    }
+}
+
+#[test]
+fn the_mean_energys_gradients_by_z_and_gamma_agree_with_pytorch() {
+    let fixture = fixture();
+    for case in ["paper", "port"] {
+        let (dagmm, _) = network(&fixture["shape"], &fixture[case]["choice"]);
+        let leaf = |name: &str| {
+            tensor(&fixture[case]["expected"][name]).unsqueeze(0).set_requires_grad(true)
+        };
+        let (z, gamma) = (leaf("z"), leaf("gamma"));
+        let mixture = Dagmm::mixture(&z, &gamma, &Batch::whole(z.shallow_clone()));
+        let mean = dagmm.energy(&z, &mixture).mean(None);
+        let got = gradients(&mean, &[&z, &gamma]);
+        let expected = &fixture[case]["mean_energy_gradients"];
+        assert_close("by z", &got[0], &expected["z"], 1e-10);
+        assert_close("by γ", &got[1], &expected["gamma"], 1e-10);
+    }
+}
+
+#[test]
+fn features_are_defined_and_differentiable_where_a_norm_is_zero() {
+    let case = &fixture()["features"];
+    let x = tensor(&case["x"]).unsqueeze(0);
+    let output = tensor(&case["output"]).unsqueeze(0).set_requires_grad(true);
+    let no_code = Tensor::zeros([1, x.size()[1], 0], (Kind::Double, x.device()));
+    let z = Dagmm::coordinates(&x, &output, &no_code);
+    assert_close("distance", &z.select(2, 0), &case["expected"]["distance"], 1e-12);
+    assert_close("cosine", &z.select(2, 1), &case["expected"]["cosine"], 1e-12);
+    let weights = [tensor(&case["distance_weight"]), tensor(&case["cosine_weight"])];
+    let sum = (z * Tensor::stack(&weights, -1)).sum(None);
+    let gradient = gradients(&sum, &[&output]);
+    assert_close("gradient", &gradient[0], &case["expected"]["output_gradient"], 1e-12);
+}
+
+#[test]
+fn an_empty_component_and_a_singular_covariance_leave_the_energy_defined() {
+    let case = &fixture()["degenerate_mixture"];
+    let expected = &case["expected"];
+    let shape = json!({"features": 4, "hidden": [2], "latent": 1, "mixtures": 3});
+    let z = tensor(&case["z"]).unsqueeze(0).set_requires_grad(true);
+    let gamma = tensor(&case["gamma"]).unsqueeze(0);
+    let mixture = Dagmm::mixture(&z, &gamma, &Batch::whole(z.shallow_clone()));
+    assert_close("φ", &mixture.phi, &expected["phi"], 1e-12);
+    assert_close("μ", &mixture.mean, &expected["mu"], 1e-12);
+    assert_close("Σ", &mixture.covariance, &expected["covariance"], 1e-12);
+
+    let (paper, _) = network(&shape, &case["choice"]);
+    let (port, _) = network(&shape, &case["port_choice"]);
+    let far = tensor(&case["far_z"]).unsqueeze(0);
+    let energy = paper.energy(&z, &mixture);
+    assert_close("energy", &energy, &expected["energy"], 1e-9);
+    assert_close("port's energy", &port.energy(&z, &mixture), &expected["port_energy"], 1e-9);
+    assert_close("energy far out", &paper.energy(&far, &mixture), &expected["far_energy"], 1e-9);
+    let capped = port.energy(&far, &mixture);
+    assert_close("port's energy far out", &capped, &expected["far_port_energy"], 1e-9);
+    let gradient = gradients(&energy.mean(None), &[&z]);
+    assert_close("gradient", &gradient[0], &expected["mean_energy_z_gradient"], 1e-9);
+}
+
+#[test]
+fn a_covariance_that_is_not_positive_definite_is_reported_and_not_hidden() {
+    let shape = json!({"features": 4, "hidden": [2], "latent": 1, "mixtures": 1});
+    let (dagmm, specs) = network(&shape, &json!({"covariance-epsilon": -1.0}));
+    let parameters = Parameters::initialise(specs, &[1, 2], tch::Device::Cpu);
+    let x = Tensor::ones([2, 8, 4], (Kind::Float, tch::Device::Cpu));
+    let loss = dagmm.loss(&parameters, &Batch::whole(x), None);
+    assert!(loss.failed.double_value(&[0]) > 0.0 && loss.failed.double_value(&[1]) > 0.0);
+}
+
+/// Two seeds, the second with other weights and fewer rows: each as if it were alone.
+#[test]
+fn a_seed_beside_another_one_has_the_loss_and_gradients_it_has_alone() {
+    let fixture = fixture();
+    let (dagmm, specs) = network(&fixture["shape"], &fixture["paper"]["choice"]);
+    let first = flat(&specs, &fixture["parameters"]);
+    let second = &first * 0.75;
+    let x = tensor(&fixture["paper"]["x"]);
+    let alone = |values: &Tensor, rows: i64| {
+        let parameters = Parameters::from_flat(specs.clone(), values.copy());
+        let loss = dagmm.loss(&parameters, &Batch::whole(x.narrow(0, 0, rows).unsqueeze(0)), None);
+        let leaves: Vec<&Tensor> = parameters.leaves().iter().collect();
+        (loss.total.detach(), gradients(&loss.total, &leaves))
+    };
+    let expected = [alone(&first, 16), alone(&second, 11)];
+
+    let parameters = Parameters::from_flat(specs.clone(), Tensor::cat(&[first, second], 0));
+    let padded = x.copy();
+    let _ = padded.narrow(0, 11, 5).fill_(3.0);
+    let mut weight = [1.0; 32];
+    weight[16 + 11..].fill(0.0);
+    let batch = Batch {
+        x: Tensor::stack(&[x, padded], 0),
+        weight: Some(Tensor::from_slice(&weight).view([2, 16])),
+    };
+    let loss = dagmm.loss(&parameters, &batch, None);
+    let leaves: Vec<&Tensor> = parameters.leaves().iter().collect();
+    let got = gradients(&loss.total, &leaves);
+    for (seed, (total, gradients)) in expected.iter().enumerate() {
+        assert!(distance(&loss.total.select(0, seed as i64), &total.select(0, 0)) < 1e-12);
+        for ((got, expected), spec) in got.iter().zip(gradients).zip(&specs) {
+            let distance = distance(&got.select(0, seed as i64), &expected.select(0, 0));
+            assert!(distance < 1e-12, "seed {seed}, {}: {distance:e}", spec.name);
+        }
+    }
+}
+
+#[test]
+fn fifty_steps_of_adam_end_where_pytorchs_end() {
+    let fixture = fixture();
+    let case = &fixture["trajectory"];
+    let (dagmm, specs) = network(&case["shape"], &case["choice"]);
+    let mut parameters = Parameters::from_flat(specs.clone(), flat(&specs, &case["initial"]));
+    let mut adam = Adam::new(&parameters, case["learning_rate"].as_f64().unwrap());
+    let data = tensor(&case["data"]);
+    for (batch, expected) in
+        case["batches"].as_array().unwrap().iter().zip(case["losses"].as_array().unwrap())
+    {
+        let rows: Vec<i64> =
+            batch.as_array().unwrap().iter().map(|r| r.as_i64().unwrap()).collect();
+        let x = data.index_select(0, &Tensor::from_slice(&rows)).unsqueeze(0);
+        let loss = dagmm.loss(&parameters, &Batch::whole(x), None);
+        assert_close("loss", &loss.total, expected, 1e-9);
+        descend(&mut parameters, &mut adam, &loss, None, &[true]);
+    }
+    assert!(distance(parameters.flat(), &flat(&specs, &case["final"])) < 1e-9);
+}
+
+#[test]
+fn an_idle_seed_keeps_its_parameters_and_its_place_in_adams_schedule() {
+    let fixture = fixture();
+    let case = &fixture["trajectory"];
+    let (_, specs) = network(&case["shape"], &case["choice"]);
+    let start = flat(&specs, &case["initial"]);
+    let gradient = start.sin();
+    let mut both = Parameters::from_flat(specs.clone(), start.repeat([2, 1]));
+    let mut adam = Adam::new(&both, 0.1);
+    let gradients = gradient.repeat([2, 1]);
+    adam.step(&mut both, &gradients, &[true, true]);
+    adam.step(&mut both, &gradients, &[true, false]);
+    adam.step(&mut both, &gradients, &[true, true]);
+
+    let mut alone = Parameters::from_flat(specs, start);
+    let mut adam = Adam::new(&alone, 0.1);
+    for _ in 0..2 {
+        adam.step(&mut alone, &gradient, &[true]);
+    }
+    assert!(distance(&both.flat().narrow(0, 1, 1), alone.flat()) < 1e-14);
+    assert!(distance(&both.flat().narrow(0, 0, 1), alone.flat()) > 1e-3);
+}
+
+#[test]
+fn scores_under_the_whole_training_sets_mixture_are_its_energies() {
+    let fixture = fixture();
+    let (dagmm, specs) = network(&fixture["shape"], &fixture["paper"]["choice"]);
+    let parameters =
+        Parameters::from_flat(specs.clone(), flat(&specs, &fixture["parameters"])).of_seed(0);
+    let x = tensor(&fixture["paper"]["x"]);
+    let scores = dagmm.scores(&parameters, &x, &x, 1, 4);
+    let expected = &fixture["paper"]["expected"];
+    assert_close("train", &scores.train, &expected["energy"], 1e-10);
+    assert_close("test", &scores.test, &expected["energy"], 1e-10);
+    let error = scores.test_error.mean(None);
+    assert_close("squared error", &error, &expected["reconstruction_term"], 1e-12);
+}
+
+/// One batch that holds every row: aggregate, last batch and whole set are the same mixture.
+#[test]
+fn with_a_single_batch_danieltan07s_mixtures_are_the_whole_training_sets() {
+    let fixture = fixture();
+    let mut choice = fixture["paper"]["choice"].clone();
+    choice["mixture"] = json!("last-batch");
+    let (dagmm, specs) = network(&fixture["shape"], &choice);
+    let parameters =
+        Parameters::from_flat(specs.clone(), flat(&specs, &fixture["parameters"])).of_seed(0);
+    let x = tensor(&fixture["paper"]["x"]);
+    let expected = &fixture["paper"]["expected"]["energy"];
+    let whole = dagmm.scores(&parameters, &x, &x, 1, 16);
+    assert_close("train", &whole.train, expected, 1e-10);
+    assert_close("test", &whole.test, expected, 1e-10);
+    let split = dagmm.scores(&parameters, &x, &x, 1, 5);
+    assert!(distance(&split.test, &tensor(expected)) > 1e-6);
+    assert!(distance(&split.train, &tensor(expected)) > 1e-6);
+    assert!(distance(&split.train, &split.test) > 1e-6);
+}
+
+/// A mixture that `Dagmm::mixture` never makes: its fields are what the formula says they are.
+#[test]
+fn the_energy_of_one_standard_normal_component_is_its_negative_log_density() {
+    let shape = json!({"features": 4, "hidden": [2], "latent": 1, "mixtures": 1});
+    let (dagmm, _) = network(&shape, &json!({"covariance-epsilon": 0.0}));
+    let options = (Kind::Double, tch::Device::Cpu);
+    let mixture = Mixture {
+        phi: Tensor::ones([1, 1], options),
+        mean: Tensor::zeros([1, 1, 3], options),
+        covariance: Tensor::eye(3, options).view([1, 1, 3, 3]),
+    };
+    let z = Tensor::from_slice(&[1.0, 2.0, -2.0]).view([1, 1, 3]);
+    let closed_form = 1.5 * std::f64::consts::TAU.ln() + 4.5;
+    let got = dagmm.energy(&z, &mixture).double_value(&[0, 0]);
+    assert!((got - closed_form).abs() < 1e-12, "{got} {closed_form}");
+}
