@@ -1,10 +1,34 @@
 //! seedbed answers one question: does this paper's table reproduce?
+//!
+//! The path of the data, in the order to read the modules:
+//!
+//! ```text
+//! experiment   TOML → cells × seeds = runs
+//! store        which runs are stored, and why the others are not
+//! schedule     runs → jobs → device slots; one worker process a job
+//! run          dataset → split → train → score → metrics → a record
+//! report::csv  records → runs.csv
+//! summary      runs.csv → summary.csv → (with paper's figures) comparison.csv
+//! report       the same, for people
+//! ```
+//!
+//! What stands right of a record is a pure function of `runs.csv`: nothing there trains. The
+//! program (`main`, `cli`, `worker`, `plan`, `progress`) is a user of this library.
 
 pub mod dataset;
+pub mod device;
+pub mod doctor;
 pub mod error;
+pub mod experiment;
 pub mod libtorch;
 pub mod metrics;
 pub mod model;
+pub mod paper;
 pub mod random;
+pub mod report;
+pub mod run;
+pub mod schedule;
 pub mod stats;
+pub mod store;
+pub mod summary;
 pub mod train;

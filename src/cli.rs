@@ -1,0 +1,899 @@
+//! The command line: one function a subcommand. stdout is data, stderr is progress.
+//! Exit codes: 0 done, 1 some run failed (or, with --strict, a figure did not reproduce),
+//! 2 usage or configuration, 3 data missing or wrong, 130 interrupted.
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
+use serde_json::json;
+
+use seedbed::dataset::fetch::{self, Options};
+use seedbed::dataset::{self, DataFile, FileState};
+use seedbed::error::{Error, Result};
+use seedbed::experiment::{Experiment, Selection, parse_seeds};
+use seedbed::paper::{self, Paper};
+use seedbed::run::{Digests, Job, PROTOCOL_VERSION, Provenance, Record, State};
+use seedbed::schedule::{self, Death, Event, Slot};
+use seedbed::store::{self, Store, Stored, Wanted};
+use seedbed::summary::{self, Comparison, Row, Summary, Verdict};
+use seedbed::report::{self, csv, terminal};
+use seedbed::{device, doctor, libtorch};
+
+use crate::plan::{Estimate, Plan, Source, duration};
+use crate::progress::Progress;
+use crate::worker::{self, Workers};
+
+/// Seeds that train together in one job, where --width does not say.
+const WIDTH_CPU: usize = 1;
+const WIDTH_CUDA: usize = 20;
+/// Steps that `plan` times where nothing is stored to go by.
+const CALIBRATION_STEPS: usize = 20;
+/// A mirror's longest silence for `run --available`, which is not to wait for a dead network.
+const AVAILABLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Set by the first Ctrl-C, or by an error that ends everything.
+static STOP: AtomicBool = AtomicBool::new(false);
+/// Set by the first Ctrl-C only.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+const INTERRUPT_CODE: u8 = 130;
+
+/// Does this paper's table reproduce? Trains every cell of an experiment under many seeds, keeps a
+/// record of each run, and compares the tables with the published figures.
+#[derive(Parser)]
+#[command(name = "seedbed", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show what is stored, what is to run and why, and how long it will take
+    Plan {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        training: Training,
+    },
+    /// Train what is not stored, then write and show the tables and the comparison
+    Run {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        training: Training,
+        #[command(flatten)]
+        run: RunOptions,
+    },
+    /// Write runs.csv and summary.csv from the stored records, and show the summary
+    Tables {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Write comparison.csv, each mean beside the published figure, and show it
+    Compare {
+        #[command(flatten)]
+        common: Common,
+        /// A runs.csv of any origin, instead of stored records; nothing is written then
+        #[arg(long, value_name = "FILE.csv")]
+        runs: Option<PathBuf>,
+        /// Exit with 1 when a figure did not reproduce
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Find, download and check data files
+    Data {
+        #[command(subcommand)]
+        command: DataCommand,
+    },
+    /// Show versions, devices and data, and the next step for each thing that is missing
+    Doctor {
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run one job from stdin (for seedbed itself)
+    #[command(hide = true)]
+    Worker {
+        #[arg(long)]
+        steps: Option<usize>,
+    },
+    /// Time training steps of a cell and print them as JSON
+    #[command(hide = true)]
+    BenchStep {
+        experiment: String,
+        /// The cell; by default the first
+        #[arg(long, value_name = "LABEL")]
+        cell: Option<String>,
+        #[arg(long, default_value_t = 1)]
+        width: usize,
+        #[arg(long, default_value_t = 100)]
+        steps: usize,
+        #[arg(long, default_value = "cpu")]
+        device: String,
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+    },
+}
+
+#[derive(Args)]
+struct Common {
+    /// Names (of experiments/NAME.toml) or paths of experiment files
+    #[arg(required = true, value_name = "EXPERIMENT")]
+    experiments: Vec<String>,
+    /// Where records and tables go [default: results, with --quick results/quick]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// The reduced protocol of the experiment's [quick] table
+    #[arg(long)]
+    quick: bool,
+    /// Give a key of the experiment another value, such as training.epochs=25 (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// JSON on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Training {
+    /// Seeds 1 to N, instead of as many as the experiment says
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    runs: Option<u64>,
+    /// These seeds, such as 3,7-9
+    #[arg(long)]
+    seeds: Option<String>,
+    /// Only this cell and its controls (repeatable)
+    #[arg(long, value_name = "LABEL")]
+    cell: Vec<String>,
+    /// auto, cpu, cuda (every GPU) or cuda:0,1
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Workers side by side on each device [default: one a core, one a GPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    slots: Option<u16>,
+    /// Seeds that a worker trains together [default: 4 on a CPU, 20 on a GPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    width: Option<u16>,
+    /// A directory with data files, searched first
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct RunOptions {
+    /// Overwrite finished full runs that were made otherwise
+    #[arg(long)]
+    replace: bool,
+    /// Leave out experiments whose data can be neither found nor fetched, instead of failing
+    #[arg(long)]
+    available: bool,
+    /// Exit with 1 when a figure did not reproduce
+    #[arg(long)]
+    strict: bool,
+    /// End a worker that is silent for longer, and record its runs as timed-out
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: Option<u64>,
+}
+
+#[derive(Subcommand)]
+enum DataCommand {
+    /// List the data files and where they were found
+    List(DataOptions),
+    /// Download a data set's files, into the user's cache directory unless --data names another
+    Fetch {
+        /// The data set, such as kddcup
+        name: String,
+        #[command(flatten)]
+        options: DataOptions,
+    },
+    /// Read every data file that is found, and compare its digest
+    Check(DataOptions),
+}
+
+#[derive(Args)]
+struct DataOptions {
+    /// A directory with data files, searched first
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    #[arg(long)]
+    json: bool,
+}
+
+/// Parses the command line, does what it says, and reports an error on stderr.
+pub fn main() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<u8> {
+    match command {
+        Command::Plan { common, training } => plan(&common, &training),
+        Command::Run { common, training, run } => self::run(&common, &training, &run),
+        Command::Tables { common } => tables(&common),
+        Command::Compare { common, runs, strict } => compare(&common, runs.as_deref(), strict),
+        Command::Data { command } => data(&command),
+        Command::Doctor { data, json } => doctor(data.as_deref(), json),
+        Command::Worker { steps } => {
+            libtorch::load_cuda();
+            worker::serve(steps).map(|()| 0)
+        }
+        Command::BenchStep { experiment, cell, width, steps, device, data, set } => {
+            let selection = Selection { set, ..Selection::default() };
+            let experiment = Experiment::load(&experiment, &selection)?;
+            bench_step(&experiment, cell, width, steps, &device, data.as_deref())
+        }
+    }
+}
+
+impl Common {
+    fn out(&self) -> PathBuf {
+        let default = if self.quick { "results/quick" } else { "results" };
+        self.out.clone().unwrap_or_else(|| default.into())
+    }
+
+    fn load(&self, training: Option<&Training>) -> Result<Vec<Experiment>> {
+        let seeds = training.and_then(|training| training.seeds.as_deref());
+        let selection = Selection {
+            quick: self.quick,
+            runs: training.and_then(|training| training.runs),
+            seeds: seeds.map(parse_seeds).transpose()?,
+            set: self.set.clone(),
+        };
+        let mut experiments: Vec<Experiment> = Vec::new();
+        for name in &self.experiments {
+            let experiment = Experiment::load(name, &selection)?;
+            if experiments.iter().any(|known| known.name == experiment.name) {
+                return Err(Error::Usage(format!("experiment '{}' is named twice", experiment.name)));
+            }
+            experiments.push(experiment);
+        }
+        Ok(experiments)
+    }
+}
+
+/// Where jobs run: the device kind and the slots on its devices.
+struct Devices {
+    kind: &'static str,
+    slots: Vec<Slot>,
+    width: usize,
+}
+
+impl Training {
+    fn devices(&self) -> Result<Devices> {
+        let names = device_names(&self.device)?;
+        let kind = if names[0].starts_with("cuda") { "cuda" } else { "cpu" };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let (slots, width) = match kind {
+            "cuda" => (1, WIDTH_CUDA),
+            _ => (cores, WIDTH_CPU),
+        };
+        let slots = self.slots.map_or(slots, usize::from);
+        let places = names.iter().flat_map(|name| vec![name.clone(); slots]);
+        let slots = places.enumerate().map(|(index, device)| Slot { device, index }).collect();
+        Ok(Devices { kind, slots, width: self.width.map_or(width, usize::from) })
+    }
+}
+
+/// `auto`, `cpu`, `cuda` or `cuda:0,1` → the devices' own names, each checked to be here.
+fn device_names(asked: &str) -> Result<Vec<String>> {
+    if asked == "cpu" {
+        return Ok(vec!["cpu".to_owned()]);
+    }
+    let here = libtorch::devices();
+    let cuda: Vec<String> =
+        here.into_iter().map(|device| device.name).filter(|name| name.starts_with("cuda")).collect();
+    match asked {
+        "auto" if cuda.is_empty() => Ok(vec!["cpu".to_owned()]),
+        "auto" => Ok(cuda),
+        "cuda" if !cuda.is_empty() => Ok(cuda),
+        _ => {
+            let numbers = asked.strip_prefix("cuda:").unwrap_or("0").split(',');
+            let names: Vec<String> = numbers.map(|number| format!("cuda:{number}")).collect();
+            let named_cuda = asked == "cuda" || asked.starts_with("cuda:");
+            match names.iter().find(|name| !cuda.contains(name)) {
+                None if named_cuda => Ok(names),
+                Some(name) if named_cuda => Err(Error::Usage(format!(
+                    "--device {asked}: there is no {name} here; run 'seedbed doctor'"
+                ))),
+                Some(_) | None => Err(Error::Usage(format!(
+                    "--device {asked}: write auto, cpu, cuda or cuda:0,1"
+                ))),
+            }
+        }
+    }
+}
+
+fn plans(common: &Common, training: &Training, kind: &str) -> Result<Vec<Plan>> {
+    let mut plans = Vec::new();
+    for experiment in common.load(Some(training))? {
+        let cells = experiment.select(&training.cell)?;
+        plans.push(Plan::new(experiment, cells, &common.out(), kind)?);
+    }
+    Ok(plans)
+}
+
+fn plan(common: &Common, training: &Training) -> Result<u8> {
+    let devices = training.devices()?;
+    let search = dataset::search_path(training.data.as_deref());
+    let plans = plans(common, training, devices.kind)?;
+    let mut expected = Vec::new();
+    let mut missing = Vec::new();
+    for plan in &plans {
+        let mut estimates = plan.estimates();
+        match plan.check_data(&search) {
+            Ok(()) => plan.calibrate(&mut estimates, devices.width, &search, &|job| {
+                let job = Job { device: devices.slots[0].device.clone(), ..job.clone() };
+                eprintln!("timing {CALIBRATION_STEPS} steps of {} {}", job.experiment, job.cell.label);
+                worker::calibrate(&job, CALIBRATION_STEPS)
+            })?,
+            Err(error) => missing.push(error.to_string()),
+        }
+        expected.push(estimates);
+    }
+    if common.json {
+        let all: Vec<_> = plans.iter().zip(&expected).map(|(plan, e)| plan.json(e)).collect();
+        let seconds = total_seconds(&plans, &expected, &devices);
+        print_json(&json!({"experiments": all, "seconds": seconds, "notes": missing}))?;
+        return Ok(0);
+    }
+    for plan in &plans {
+        print(&plan.table())?;
+        if let Err(error) = plan.check_replaced() {
+            print(&format!("  note: {error}\n"))?;
+        }
+    }
+    for error in missing {
+        print(&format!("note: {error}\n"))?;
+    }
+    print(&format!("{}\n", outlook(&plans, &expected, &devices)))?;
+    Ok(0)
+}
+
+/// `45 runs in about 3 h 05 min on 2 cpu workers (from a calibration of 20 steps)`
+fn outlook(plans: &[Plan], expected: &[Vec<Estimate>], devices: &Devices) -> String {
+    let count: usize = plans.iter().map(Plan::to_run).sum();
+    if count == 0 {
+        return "nothing to run: every run is stored".to_owned();
+    }
+    let used: Vec<Source> = plans
+        .iter()
+        .zip(expected)
+        .flat_map(|(plan, estimates)| plan.cells.iter().zip(estimates))
+        .filter(|(cell, _)| !cell.seeds_to_run().is_empty())
+        .filter_map(|(_, estimate)| estimate.map(|(_, source)| source))
+        .collect();
+    let sources = [
+        (Source::Cell, "stored runs of the same cell".to_owned()),
+        (Source::OtherCells, "stored runs of another cell".to_owned()),
+        (Source::Calibration, format!("a calibration of {CALIBRATION_STEPS} steps")),
+    ];
+    let from: Vec<String> =
+        sources.into_iter().filter(|(source, _)| used.contains(source)).map(|(_, t)| t).collect();
+    let (slots, kind, width) = (devices.slots.len(), devices.kind, devices.width);
+    let workers = format!("{slots} {kind} worker(s), up to {width} seeds together");
+    match total_seconds(plans, expected, devices) {
+        Some(seconds) => {
+            let from = from.join(" and ");
+            format!("{count} runs in about {} on {workers} (from {from})", duration(seconds))
+        }
+        None => format!("{count} runs on {workers}; the time is unknown without the data"),
+    }
+}
+
+fn total_seconds(plans: &[Plan], expected: &[Vec<Estimate>], devices: &Devices) -> Option<f64> {
+    let mut seconds = Vec::new();
+    for (plan, estimates) in plans.iter().zip(expected) {
+        for (cell, job) in plan.jobs(devices.width, &[]) {
+            seconds.push(estimates[cell]?.0 * job.seeds.len() as f64);
+        }
+    }
+    seconds.sort_by(|a, b| b.total_cmp(a));
+    Some(schedule::makespan(vec![0.0; devices.slots.len()], seconds))
+}
+
+fn run(common: &Common, training: &Training, options: &RunOptions) -> Result<u8> {
+    let devices = training.devices()?;
+    let search = dataset::search_path(training.data.as_deref());
+    let mut plans = plans(common, training, devices.kind)?;
+    let papers = plans.iter().map(|plan| paper_of(&plan.experiment)).collect::<Result<Vec<_>>>()?;
+    let mut left_out = Vec::new();
+    if options.available {
+        fetch_missing(&plans, &search);
+    }
+    let mut kept = Vec::new();
+    for (plan, paper) in plans.drain(..).zip(papers) {
+        match plan.check_data(&search) {
+            Err(error) if options.available => left_out.push((plan.experiment.name, error)),
+            Err(error) => return Err(error),
+            Ok(()) => kept.push((plan, paper)),
+        }
+    }
+    for (plan, _) in kept.iter().filter(|_| !options.replace) {
+        plan.check_replaced()?;
+    }
+    let out = common.out();
+    let plans: Vec<&Plan> = kept.iter().map(|(plan, _)| plan).collect();
+    train(&plans, &devices, &search, &out, options.timeout.map(Duration::from_secs))?;
+    if INTERRUPTED.load(Ordering::SeqCst) {
+        return Ok(interrupted(&plans));
+    }
+    let mut code = 0;
+    for (plan, paper) in &kept {
+        code = code.max(finish(plan, paper.as_ref(), common, options.strict)?);
+    }
+    for (name, error) in &left_out {
+        eprintln!("left out: {name}: {error}");
+    }
+    Ok(code)
+}
+
+/// Tables and comparison of one experiment after its training; 1 if a run failed.
+fn finish(plan: &Plan, paper: Option<&Paper>, common: &Common, strict: bool) -> Result<u8> {
+    let derived = Derived::new(&plan.experiment, &common.out())?;
+    derived.write_tables()?;
+    derived.show_tables(common.json)?;
+    let mut code = u8::from(derived.rows.iter().any(|row| row.state != State::Ok));
+    if let Some(paper) = paper {
+        let comparisons = derived.write_comparison(paper)?;
+        show_comparison(&comparisons, paper, &derived.from(), common.json)?;
+        code = code.max(strict_code(strict, &comparisons));
+    }
+    Ok(code)
+}
+
+fn strict_code(strict: bool, comparisons: &[Comparison]) -> u8 {
+    let failed = |one: &Comparison| one.verdict == Verdict::NotReproduced && !one.null_model;
+    u8::from(strict && comparisons.iter().any(failed))
+}
+
+fn interrupted(plans: &[&Plan]) -> u8 {
+    let arguments: Vec<String> = std::env::args().collect();
+    let dirs: Vec<String> =
+        plans.iter().map(|plan| plan.store.dir().display().to_string()).collect();
+    eprintln!(
+        "interrupted; finished runs are kept in {}; continue with: {}",
+        dirs.join(" "),
+        arguments.join(" ")
+    );
+    INTERRUPT_CODE
+}
+
+/// Trains what the plans miss and stores the records as they come.
+fn train(
+    plans: &[&Plan],
+    devices: &Devices,
+    search: &[PathBuf],
+    out: &Path,
+    timeout: Option<Duration>,
+) -> Result<()> {
+    let (jobs, in_seconds) = weighted_jobs(plans, devices.width, search);
+    if jobs.is_empty() {
+        eprintln!("nothing to run: every run is stored");
+        return Ok(());
+    }
+    let count: usize = jobs.iter().map(|(job, _)| job.seeds.len()).sum();
+    let (slots, kind) = (devices.slots.len(), devices.kind);
+    eprintln!("{count} runs in {} jobs on {slots} {kind} worker(s)", jobs.len());
+    catch_interrupts()?;
+    let workers = Workers { out, timeout, stop: &STOP };
+    let mut progress = Progress::new(slots, &jobs, in_seconds);
+    let result = schedule::run(
+        &devices.slots,
+        jobs,
+        &STOP,
+        |_, job, emit| workers.execute(job, emit),
+        &mut |event| {
+            for record in records_of(&event, plans, devices.kind) {
+                if let Some(aside) = Store::open(out, &record.experiment).put(&record)? {
+                    progress.say(&format!("kept what was no record as {}", aside.display()));
+                }
+            }
+            progress.show(&event);
+            Ok(())
+        },
+    );
+    progress.close();
+    result
+}
+
+/// Jobs with their weights: expected seconds if all are known, else epochs.
+fn weighted_jobs(plans: &[&Plan], width: usize, data: &[PathBuf]) -> (Vec<(Job, f64)>, bool) {
+    let mut timed = Vec::new();
+    let mut in_seconds = true;
+    for plan in plans {
+        let estimates = plan.estimates();
+        for (cell, job) in plan.jobs(width, data) {
+            in_seconds &= estimates[cell].is_some();
+            timed.push((estimates[cell], job));
+        }
+    }
+    let weight = |(estimate, job): (Estimate, Job)| {
+        let epochs = (job.cell.training.epochs + 1) as f64;
+        let one = estimate.filter(|_| in_seconds).map_or(epochs, |(seconds, _)| seconds);
+        let together = job.seeds.len() as f64;
+        (job, one * together)
+    };
+    (timed.into_iter().map(weight).collect(), in_seconds)
+}
+
+/// What an event leaves in the store.
+fn records_of(event: &Event, plans: &[&Plan], kind: &str) -> Vec<Record> {
+    match event {
+        Event::Record { slot: _, record } => vec![(**record).clone()],
+        Event::Lost { slot: _, job, death } => {
+            job.seeds.iter().map(|seed| lost_record(job, *seed, death, plans, kind)).collect()
+        }
+        Event::Started { .. }
+        | Event::Progress { .. }
+        | Event::Retry { .. }
+        | Event::Finished { .. } => Vec::new(),
+    }
+}
+
+/// The record of a run whose worker could not write one.
+fn lost_record(job: &Job, seed: u64, death: &Death, plans: &[&Plan], kind: &str) -> Record {
+    let planned = plans
+        .iter()
+        .filter(|plan| plan.experiment.name == job.experiment)
+        .flat_map(|plan| &plan.cells)
+        .find(|planned| planned.cell.label == job.cell.label);
+    let data = planned.map(|planned| planned.data_sha256.clone()).unwrap_or_default();
+    // a device that was found before the first job has a provenance
+    let provenance = device::parse(&job.device).map(device::provenance).unwrap_or_default();
+    Record {
+        experiment: job.experiment.clone(),
+        cell: job.cell.clone(),
+        seed,
+        scale: job.scale,
+        key: store::key(&job.cell, seed, &data, PROTOCOL_VERSION, kind),
+        protocol_version: PROTOCOL_VERSION,
+        device_kind: kind.to_owned(),
+        state: death.state,
+        failure: Some(death.why.clone()),
+        counts: None,
+        metrics: None,
+        threshold: None,
+        diagnostics: Default::default(),
+        epochs: 0,
+        loss_curve: Vec::new(),
+        loss_terms: Vec::new(),
+        digests: Digests { data, ..Digests::default() },
+        batch_width: job.seeds.len(),
+        // a worker has one thread, whatever this process has
+        provenance: Provenance { threads: 1, ..provenance },
+        wall_seconds: 0.0,
+    }
+}
+
+fn catch_interrupts() -> Result<()> {
+    ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::SeqCst) {
+            // the workers end with this process: it holds their stdin
+            std::process::exit(i32::from(INTERRUPT_CODE));
+        }
+        STOP.store(true, Ordering::SeqCst);
+        eprintln!("stopping; once more stops at once");
+    })
+    .map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))
+}
+
+/// Tries to download what the plans need and no place has. A failure is told and not an error: the
+/// experiment is then left out.
+fn fetch_missing(plans: &[Plan], search: &[PathBuf]) {
+    let mut tried: Vec<&str> = Vec::new();
+    for plan in plans.iter().filter(|plan| plan.check_data(search).is_err()) {
+        for file in plan.cells.iter().flat_map(|planned| planned.cell.dataset.files()) {
+            if tried.contains(&file.name) || dataset::find(file, search).is_some() {
+                continue;
+            }
+            tried.push(file.name);
+            let fetched = Options::from_env().and_then(|options| {
+                let timeout = options.timeout.min(AVAILABLE_TIMEOUT);
+                fetch_file(file, None, &Options { timeout, ..options })
+            });
+            if let Err(error) = fetched {
+                eprintln!("{error}");
+            }
+        }
+    }
+}
+
+fn fetch_file(file: &DataFile, into: Option<&Path>, options: &Options) -> Result<PathBuf> {
+    let into = into.map(Path::to_owned).or_else(dataset::cache).ok_or_else(|| {
+        Error::Usage("there is no cache directory for this user; name one with --data".to_owned())
+    })?;
+    eprintln!("fetching {} ({:.1} MB) into {}", file.name, megabytes(file.bytes), into.display());
+    let bar = indicatif::ProgressBar::new(file.bytes);
+    let path = fetch::fetch(file, &into, options, &|done, total| {
+        bar.set_length(total.unwrap_or(file.bytes));
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    path
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+fn paper_of(experiment: &Experiment) -> Result<Option<Paper>> {
+    let name = experiment.paper.as_deref();
+    name.map(|name| paper::load(&experiment.papers(), name)).transpose()
+}
+
+/// What follows from the stored records of an experiment.
+struct Derived<'a> {
+    experiment: &'a Experiment,
+    store: Store,
+    rows: Vec<Row>,
+    summaries: Vec<Summary>,
+}
+
+impl<'a> Derived<'a> {
+    /// Takes every stored run of the grid as it now is, of any device and seed, and tells of the
+    /// others on stderr.
+    fn new(experiment: &'a Experiment, out: &Path) -> Result<Self> {
+        let store = Store::open(out, &experiment.name);
+        let (records, unreadable) = store.load_all()?;
+        for why in unreadable {
+            eprintln!("left out: {why}");
+        }
+        let mut digests = Vec::new();
+        for cell in &experiment.cells {
+            digests.push(cell.dataset.sha256()?);
+        }
+        let mut current = Vec::new();
+        let mut others: Vec<(String, usize)> = Vec::new();
+        for record in records {
+            let index = experiment.cells.iter().position(|cell| cell.label == record.cell.label);
+            let why = match index {
+                None => format!("cell {}, which the experiment does not have", record.cell.label),
+                Some(index) => {
+                    let wanted = Wanted {
+                        cell: &experiment.cells[index],
+                        seed: record.seed,
+                        scale: experiment.scale,
+                        data_sha256: &digests[index],
+                        protocol_version: PROTOCOL_VERSION,
+                        device_kind: None,
+                    };
+                    match store.get(&wanted) {
+                        Stored::Same(record) => {
+                            current.push(*record);
+                            continue;
+                        }
+                        Stored::Different(record, parts) => {
+                            format!("cell {}: key differs: {}", record.cell.label, parts.join(", "))
+                        }
+                        Stored::Missing => "gone since".to_owned(),
+                        Stored::Unreadable(why) => why,
+                    }
+                }
+            };
+            match others.iter_mut().find(|(known, _)| *known == why) {
+                Some((_, count)) => *count += 1,
+                None => others.push((why, 1)),
+            }
+        }
+        for (why, count) in others {
+            eprintln!("left out: {count} stored runs of {}: {why}", experiment.name);
+        }
+        let rows = report::rows_of(&current);
+        let summaries = summary::summarise(&rows)?;
+        Ok(Self { experiment, store, rows, summaries })
+    }
+
+    fn write_tables(&self) -> Result<()> {
+        csv::write_runs(&self.store.dir().join("runs.csv"), &self.rows)?;
+        csv::write_summary(&self.store.dir().join("summary.csv"), &self.summaries)
+    }
+
+    fn show_tables(&self, json: bool) -> Result<()> {
+        if json {
+            return print_json(&json!({"experiment": self.experiment.name, "summary": self.summaries}));
+        }
+        let table = terminal::summary_table(&self.summaries, &self.from(), colour());
+        print(&format!("{}\n{table}\n", self.experiment.title))
+    }
+
+    /// Where the rows come from, as tables say it.
+    fn from(&self) -> String {
+        self.store.dir().display().to_string()
+    }
+
+    fn write_comparison(&self, paper: &Paper) -> Result<Vec<Comparison>> {
+        let comparisons = summary::compare(&self.summaries, paper, &self.experiment.name);
+        csv::write_comparison(&self.store.dir().join("comparison.csv"), &comparisons)?;
+        Ok(comparisons)
+    }
+}
+
+fn tables(common: &Common) -> Result<u8> {
+    for experiment in common.load(None)? {
+        let derived = Derived::new(&experiment, &common.out())?;
+        derived.require_rows()?;
+        derived.write_tables()?;
+        derived.show_tables(common.json)?;
+    }
+    Ok(0)
+}
+
+impl Derived<'_> {
+    /// Tables without rows would only hide that nothing was run here.
+    fn require_rows(&self) -> Result<()> {
+        if !self.rows.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Usage(format!(
+            "{} holds no run of this experiment; run 'seedbed run {}' first, or name its directory \
+             with --out",
+            self.store.dir().display(),
+            self.experiment.name,
+        )))
+    }
+}
+
+fn compare(common: &Common, runs: Option<&Path>, strict: bool) -> Result<u8> {
+    let mut code = 0;
+    for experiment in common.load(None)? {
+        let Some(paper) = paper_of(&experiment)? else {
+            eprintln!("{} names no paper, so there is nothing to compare it with", experiment.name);
+            continue;
+        };
+        let (comparisons, from) = match runs {
+            Some(file) => {
+                let mut rows = csv::read_runs(file)?;
+                rows.retain(|row| row.experiment == experiment.name);
+                let summaries = summary::summarise(&rows)?;
+                let compared = summary::compare(&summaries, &paper, &experiment.name);
+                (compared, file.display().to_string())
+            }
+            None => {
+                let derived = Derived::new(&experiment, &common.out())?;
+                derived.require_rows()?;
+                (derived.write_comparison(&paper)?, derived.from())
+            }
+        };
+        show_comparison(&comparisons, &paper, &from, common.json)?;
+        code = code.max(strict_code(strict, &comparisons));
+    }
+    Ok(code)
+}
+
+fn show_comparison(rows: &[Comparison], paper: &Paper, from: &str, json: bool) -> Result<()> {
+    if json {
+        return print_json(&json!({"paper": paper.name, "comparison": rows}));
+    }
+    print(&format!("{}\n", terminal::comparison_table(rows, paper, from, colour())))
+}
+
+fn data(command: &DataCommand) -> Result<u8> {
+    match command {
+        DataCommand::List(options) => data_status(options, false),
+        DataCommand::Check(options) => data_status(options, true),
+        DataCommand::Fetch { name, options } => {
+            let files = dataset::files(name)?;
+            if files.is_empty() {
+                eprintln!("{name} needs no file");
+            }
+            let fetching = Options::from_env()?;
+            let mut paths = Vec::new();
+            for file in files {
+                paths.push(fetch_file(file, options.data.as_deref(), &fetching)?);
+            }
+            if options.json {
+                print_json(&json!({"files": paths}))?;
+                return Ok(0);
+            }
+            for path in paths {
+                print(&format!("{}\n", path.display()))?;
+            }
+            Ok(0)
+        }
+    }
+}
+
+/// Lists the data files; with `check`, exit code 3 unless all that are found are right.
+fn data_status(options: &DataOptions, check: bool) -> Result<u8> {
+    let search = dataset::search_path(options.data.as_deref());
+    let mut code = 0;
+    let mut listed = Vec::new();
+    for status in dataset::status(&search, check) {
+        let state = match &status.state {
+            FileState::Missing => format!("missing: run 'seedbed data fetch {}'", status.file.dataset),
+            FileState::Found => "found".to_owned(),
+            FileState::Right => "right".to_owned(),
+            FileState::Wrong(why) => {
+                code = 3;
+                format!("wrong: {why}")
+            }
+        };
+        if check && status.state == FileState::Missing {
+            code = 3;
+        }
+        let place = status.path.map(|path| path.display().to_string());
+        if options.json {
+            let file = status.file;
+            listed.push(json!({
+                "dataset": file.dataset, "file": file.name, "path": place, "state": state,
+                "raw-sha256": file.raw_sha256, "bytes": file.bytes,
+            }));
+            continue;
+        }
+        let place = place.unwrap_or_else(|| "-".to_owned());
+        print(&format!("{}  {}  {place}  {state}\n", status.file.dataset, status.file.name))?;
+    }
+    if options.json {
+        print_json(&listed)?;
+    }
+    Ok(code)
+}
+
+fn doctor(data: Option<&Path>, json: bool) -> Result<u8> {
+    let found = doctor::diagnose(data, Path::new("experiments"), Path::new("results"));
+    if json {
+        print_json(&found)?;
+    } else {
+        print(&doctor::text(&found))?;
+    }
+    Ok(u8::from(!found.ready))
+}
+
+fn bench_step(
+    experiment: &Experiment,
+    cell: Option<String>,
+    width: usize,
+    steps: usize,
+    device: &str,
+    data: Option<&Path>,
+) -> Result<u8> {
+    let labels: Vec<String> = cell.into_iter().collect();
+    let cell = experiment.select(&labels)?.into_iter().next();
+    let cell = cell.ok_or_else(|| Error::Usage("the experiment has no cell".to_owned()))?;
+    let job = Job {
+        experiment: experiment.name.clone(),
+        cell,
+        seeds: (1..=width.max(1) as u64).collect(),
+        scale: experiment.scale,
+        device: device.to_owned(),
+        data: dataset::search_path(data),
+    };
+    print_json(&worker::calibrate(&job, steps)?)?;
+    Ok(0)
+}
+
+/// Whether stdout is a terminal that wants colour (no-color.org).
+fn colour() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stdout().is_terminal() && !unwanted
+}
+
+fn print_json<T: Serialize>(value: &T) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Error::Failed(format!("cannot write JSON: {error}")))?;
+    print(&format!("{text}\n"))
+}
+
+/// Writes to stdout; a reader that has gone away (`| head`) is no failure.
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::Failed(format!("cannot write to stdout: {error}")))
+        }
+        Err(_) | Ok(()) => Ok(()),
+    }
+}

@@ -1,0 +1,264 @@
+//! What `seedbed doctor` says: versions, devices, data, and for each thing that is missing the exact
+//! next step. Looks and reports; it changes nothing, downloads nothing and does not print.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tch::{Device, Kind, Tensor};
+
+use crate::dataset::{self, FileState, FileStatus};
+use crate::libtorch::{self, CudaLibrary, DeviceInfo, Versions};
+
+/// Everything that was looked at.
+#[derive(Debug, Clone, Serialize)]
+pub struct Diagnosis {
+    pub versions: Versions,
+    pub devices: Vec<DeviceInfo>,
+    /// Threads that can run at once: as many workers as `run` starts on the CPU.
+    pub cores: usize,
+    pub checks: Vec<Check>,
+    /// Whether `make quick` would end well; it needs no data, since it leaves out what lacks them.
+    pub ready: bool,
+}
+
+/// One thing that a run needs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Check {
+    pub name: String,
+    pub state: CheckState,
+    /// What was seen.
+    pub detail: String,
+    /// The command or action that helps; none where nothing is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// `Missing` leaves a part of the experiments or devices out; `Broken` stops every run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckState {
+    Ok,
+    Missing,
+    Broken,
+}
+
+impl Check {
+    fn ok(name: &str, detail: impl Into<String>) -> Self {
+        Self { name: name.into(), state: CheckState::Ok, detail: detail.into(), next: None }
+    }
+
+    fn wrong(name: &str, state: CheckState, detail: String, next: String) -> Self {
+        Self { name: name.into(), state, detail, next: Some(next) }
+    }
+}
+
+/// Looks at everything. `data` is the user's `--data`, `out` where results would go. Reads the data
+/// files whole, to compare their digests.
+pub fn diagnose(data: Option<&Path>, experiments: &Path, out: &Path) -> Diagnosis {
+    let versions = libtorch::versions();
+    let cuda = libtorch::load_cuda();
+    let mut checks = vec![
+        check_libtorch(&versions.libtorch),
+        check_cuda(cuda, tch::Cuda::device_count(), driver_present()),
+        check_experiments(experiments),
+        check_writable(out),
+    ];
+    let search = dataset::search_path(data);
+    checks.extend(dataset::status(&search, true).iter().map(|file| check_file(file, &search)));
+    Diagnosis {
+        versions,
+        devices: libtorch::devices(),
+        cores: std::thread::available_parallelism().map_or(1, |cores| cores.get()),
+        ready: checks.iter().all(|check| check.state != CheckState::Broken),
+        checks,
+    }
+}
+
+fn check_libtorch(version: &str) -> Check {
+    if version.split('+').next() != Some(libtorch::WANTED) {
+        let detail = format!("version {version}, not {}", libtorch::WANTED);
+        return Check::wrong(
+            "libtorch",
+            CheckState::Broken,
+            detail,
+            "unset LIBTORCH; make setup build".into(),
+        );
+    }
+    // One factorisation shows that the library computes and has LAPACK.
+    let factor =
+        Tensor::f_eye(2, (Kind::Double, Device::Cpu)).and_then(|eye| eye.f_linalg_cholesky(false));
+    match (factor, libtorch::folder()) {
+        (Ok(_), Some(folder)) => Check::ok("libtorch", folder.display().to_string()),
+        (Ok(_), None) => Check::ok("libtorch", "linked into the binary"),
+        (Err(error), _) => {
+            let detail = crate::error::Error::from(error).to_string();
+            Check::wrong(
+                "libtorch",
+                CheckState::Broken,
+                detail,
+                "rm -r .libtorch; make setup build".into(),
+            )
+        }
+    }
+}
+
+/// A host without a GPU lacks nothing.
+fn check_cuda(library: &CudaLibrary, devices: i64, driver: bool) -> Check {
+    let wrong = |detail: &str, next: &str| {
+        Check::wrong("cuda", CheckState::Missing, detail.into(), next.into())
+    };
+    match library {
+        CudaLibrary::Loaded if devices > 0 => Check::ok("cuda", format!("{devices} device(s)")),
+        CudaLibrary::Loaded if driver => wrong(
+            "there is an NVIDIA card, and libtorch sees no device",
+            "compare the driver ('nvidia-smi') with CUDA 13.0, and look at CUDA_VISIBLE_DEVICES",
+        ),
+        CudaLibrary::Loaded => Check::ok("cuda", "no NVIDIA card here"),
+        CudaLibrary::Absent if driver => wrong(
+            "there is an NVIDIA card, and this libtorch is for CPUs",
+            "SEEDBED_LIBTORCH=cuda make setup build",
+        ),
+        CudaLibrary::Absent => Check::ok("cuda", "no NVIDIA card here; libtorch for CPUs"),
+        CudaLibrary::Failed(reason) => {
+            wrong(reason, "rm -r .libtorch; SEEDBED_LIBTORCH=cuda make setup build")
+        }
+    }
+}
+
+fn driver_present() -> bool {
+    Path::new("/dev/nvidia0").exists()
+}
+
+fn check_experiments(folder: &Path) -> Check {
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let count =
+        names.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).count();
+    if count > 0 {
+        return Check::ok("experiments", format!("{count} in {}", folder.display()));
+    }
+    let detail = format!("no TOML files in {}", folder.display());
+    Check::wrong(
+        "experiments",
+        CheckState::Broken,
+        detail,
+        "run seedbed in the folder that holds experiments/".into(),
+    )
+}
+
+fn check_writable(out: &Path) -> Check {
+    let existing = out.ancestors().find(|folder| folder.is_dir());
+    // A relative path's last ancestor is empty and means the working directory.
+    let existing = existing.map_or(Path::new("."), |folder| folder);
+    match tempfile::tempfile_in(existing) {
+        Ok(_) => Check::ok("results", format!("{} can be written", out.display())),
+        Err(error) => {
+            let detail = format!("cannot write in {}: {error}", existing.display());
+            Check::wrong(
+                "results",
+                CheckState::Broken,
+                detail,
+                "choose another folder with --out DIR".into(),
+            )
+        }
+    }
+}
+
+fn check_file(status: &FileStatus, search: &[PathBuf]) -> Check {
+    let FileStatus { file, path, state } = status;
+    let name = format!("data {}", file.dataset);
+    let fetch = format!("seedbed data fetch {}", file.dataset);
+    match (state, path) {
+        (FileState::Right | FileState::Found, Some(path)) => {
+            Check::ok(&name, path.display().to_string())
+        }
+        (FileState::Wrong(reason), _) => {
+            Check::wrong(&name, CheckState::Missing, reason.clone(), fetch)
+        }
+        (FileState::Missing | FileState::Right | FileState::Found, _) => {
+            let places: Vec<_> = search.iter().map(|place| place.display().to_string()).collect();
+            let detail = format!("no {} in {}", file.name, places.join(", "));
+            Check::wrong(&name, CheckState::Missing, detail, fetch)
+        }
+    }
+}
+
+/// The diagnosis for people.
+pub fn text(diagnosis: &Diagnosis) -> String {
+    let Diagnosis { versions, devices, cores, checks, ready } = diagnosis;
+    let commit = match (versions.commit, versions.dirty) {
+        ("", _) => "no commit".into(),
+        (commit, false) => format!("commit {commit}"),
+        (commit, true) => format!("commit {commit}, modified"),
+    };
+    let mut text = format!(
+        "seedbed {} ({commit}), tch {}, libtorch {}\n\n",
+        versions.seedbed, versions.tch, versions.libtorch
+    );
+    for device in devices {
+        let cores = if device.name == "cpu" { format!(", {cores} threads") } else { String::new() };
+        put(&mut text, "device", &format!("{}: {}{cores}", device.name, device.model));
+    }
+    for check in checks {
+        let mark = match check.state {
+            CheckState::Ok => "",
+            CheckState::Missing => "MISSING: ",
+            CheckState::Broken => "BROKEN: ",
+        };
+        put(&mut text, &check.name, &format!("{mark}{}", check.detail));
+        if let Some(next) = &check.next {
+            put(&mut text, "", &format!("next: {next}"));
+        }
+    }
+    let complete = checks.iter().all(|check| check.state == CheckState::Ok);
+    text.push_str(match (ready, complete) {
+        (true, true) => "\nready: 'make quick' trains every experiment\n",
+        (true, false) => "\nready: 'make quick' works; what is marked MISSING is left out\n",
+        (false, _) => "\nnot ready: mend what is marked BROKEN\n",
+    });
+    text
+}
+
+fn put(text: &mut String, name: &str, detail: &str) {
+    writeln!(text, "{name:<14}{detail}").expect("writing to a string cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_wrong_thing_comes_with_a_next_step_and_only_broken_ones_stop_a_quick_run() {
+        let empty = tempfile::tempdir().expect("a folder");
+        let diagnosis = diagnose(None, empty.path(), &empty.path().join("results"));
+        assert!(!diagnosis.ready, "a folder without experiments cannot run");
+        for check in &diagnosis.checks {
+            assert_eq!(check.next.is_some(), check.state != CheckState::Ok, "{check:?}");
+        }
+        std::fs::write(empty.path().join("one.toml"), "").expect("a file");
+        let diagnosis = diagnose(None, empty.path(), &empty.path().join("results"));
+        assert!(diagnosis.ready, "{}", text(&diagnosis));
+    }
+
+    #[test]
+    fn missing_data_name_the_command_and_the_places_and_stop_nothing() {
+        let file = &dataset::files("kddcup").expect("a known data set")[0];
+        let status = FileStatus { file, path: None, state: FileState::Missing };
+        let check = check_file(&status, &["here".into(), "there".into()]);
+        assert_eq!(check.state, CheckState::Missing);
+        assert_eq!(check.next.as_deref(), Some("seedbed data fetch kddcup"));
+        assert!(check.detail.ends_with("in here, there"), "{}", check.detail);
+    }
+
+    #[test]
+    fn a_card_that_cannot_be_used_is_named_and_a_host_without_one_lacks_nothing() {
+        assert_eq!(check_cuda(&CudaLibrary::Absent, 0, false).state, CheckState::Ok);
+        assert_eq!(check_cuda(&CudaLibrary::Loaded, 0, false).state, CheckState::Ok);
+        assert_eq!(check_cuda(&CudaLibrary::Loaded, 1, true).state, CheckState::Ok);
+        assert_eq!(check_cuda(&CudaLibrary::Loaded, 0, true).state, CheckState::Missing);
+        assert_eq!(check_cuda(&CudaLibrary::Absent, 0, true).state, CheckState::Missing);
+        let failed = check_cuda(&CudaLibrary::Failed("libcudnn.so.9: not found".into()), 0, true);
+        assert_eq!(failed.state, CheckState::Missing);
+        assert!(failed.detail.contains("libcudnn"));
+    }
+}

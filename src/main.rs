@@ -1,0 +1,11 @@
+//! The `seedbed` program: `cli` says what its subcommands do.
+mod cli;
+mod plan;
+mod progress;
+mod worker;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,320 @@
+//! What is stored, what is to run and why, and how long it will take. Reads the store and an
+//! experiment's expansion; trains nothing and prints nothing.
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use seedbed::dataset::{self, DatasetSpec};
+use seedbed::error::{Error, Result};
+use seedbed::experiment::{Cell, Experiment};
+use seedbed::run::{Calibration, Job, PROTOCOL_VERSION, Record, Scale, State};
+use seedbed::schedule;
+use seedbed::store::{Store, Stored, Wanted};
+
+/// One experiment's runs.
+pub struct Plan {
+    pub experiment: Experiment,
+    pub store: Store,
+    pub cells: Vec<PlannedCell>,
+}
+
+/// One cell's runs, one a seed.
+pub struct PlannedCell {
+    pub cell: Cell,
+    pub data_sha256: String,
+    pub runs: Vec<(u64, Status)>,
+}
+
+/// What the store has for a run, by what `run` does about it.
+pub enum Status {
+    /// Left alone.
+    Stored(Box<Record>),
+    Missing,
+    /// Ended in a way that may not come again.
+    Failed(State),
+    /// Another run's record is in its place; the parts that differ.
+    Changed(Box<Record>, Vec<String>),
+    /// A file that is no record is in its place.
+    Unreadable(String),
+}
+
+/// Where the expected time of a cell's runs comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// Stored runs of the same cell.
+    Cell,
+    /// Stored runs of another cell, by the number of epochs.
+    OtherCells,
+    /// A few steps, timed.
+    Calibration,
+}
+
+/// Expected seconds of a slot for one run of a cell.
+pub type Estimate = Option<(f64, Source)>;
+
+impl Plan {
+    /// Looks every run of `cells` up in the store below `out`.
+    ///
+    /// # Errors
+    /// `Usage` for a made-up data set that cannot be made.
+    pub fn new(experiment: Experiment, cells: Vec<Cell>, out: &Path, kind: &str) -> Result<Self> {
+        let store = Store::open(out, &experiment.name);
+        let mut digests: Vec<(DatasetSpec, String)> = Vec::new();
+        let mut planned = Vec::new();
+        for cell in cells {
+            let known = digests.iter().find(|(spec, _)| *spec == cell.dataset);
+            let data_sha256 = match known {
+                Some((_, digest)) => digest.clone(),
+                None => cell.dataset.sha256()?,
+            };
+            digests.push((cell.dataset.clone(), data_sha256.clone()));
+            let status = |&seed: &u64| {
+                let wanted = Wanted {
+                    cell: &cell,
+                    seed,
+                    scale: experiment.scale,
+                    data_sha256: &data_sha256,
+                    protocol_version: PROTOCOL_VERSION,
+                    device_kind: Some(kind),
+                };
+                (seed, Status::of(store.get(&wanted)))
+            };
+            let runs = experiment.seeds.iter().map(status).collect();
+            planned.push(PlannedCell { cell, data_sha256, runs });
+        }
+        Ok(Self { experiment, store, cells: planned })
+    }
+
+    /// The jobs that train what is not stored, with the index of their cell.
+    pub fn jobs(&self, width: usize, data: &[PathBuf]) -> Vec<(usize, Job)> {
+        let jobs_of = |(index, planned): (usize, &PlannedCell)| {
+            let jobs = schedule::chunks(&self.job(planned, data), &planned.seeds_to_run(), width);
+            jobs.into_iter().map(move |job| (index, job))
+        };
+        self.cells.iter().enumerate().flat_map(jobs_of).collect()
+    }
+
+    /// A job of a cell without seeds or device.
+    fn job(&self, planned: &PlannedCell, data: &[PathBuf]) -> Job {
+        Job {
+            experiment: self.experiment.name.clone(),
+            cell: planned.cell.clone(),
+            seeds: Vec::new(),
+            scale: self.experiment.scale,
+            device: String::new(),
+            data: data.to_vec(),
+        }
+    }
+
+    pub fn to_run(&self) -> usize {
+        self.cells.iter().map(|planned| planned.seeds_to_run().len()).sum()
+    }
+
+    /// Refuses to put new records in the place of finished full ones that were made otherwise.
+    ///
+    /// # Errors
+    /// `Usage`, with what differs and the two ways on.
+    pub fn check_replaced(&self) -> Result<()> {
+        let mut lost = Vec::new();
+        for planned in &self.cells {
+            for (seed, status) in &planned.runs {
+                if let Status::Changed(record, parts) = status {
+                    // a quick run costs little and promises nothing
+                    if record.state.is_final() && record.scale == Scale::Full {
+                        lost.push((planned.cell.label.as_str(), seed, parts.join(", ")));
+                    }
+                }
+            }
+        }
+        let Some((label, seed, parts)) = lost.first() else { return Ok(()) };
+        Err(Error::Usage(format!(
+            "{} holds {} finished runs that were made otherwise (cell {label}, seed {seed}: \
+             {parts}), and training would overwrite them; keep them with --out DIR, or give \
+             --replace",
+            self.store.dir().display(),
+            lost.len(),
+        )))
+    }
+
+    /// Whether the data of everything that is to run can be found; the error that says it cannot.
+    pub fn check_data(&self, search: &[PathBuf]) -> Result<()> {
+        let places: Vec<String> = search.iter().map(|dir| dir.display().to_string()).collect();
+        for planned in self.cells.iter().filter(|planned| !planned.seeds_to_run().is_empty()) {
+            for file in planned.cell.dataset.files() {
+                if dataset::find(file, search).is_none() {
+                    return Err(Error::Data(format!(
+                        "experiment {} needs {}, which is not in {}; run 'seedbed data fetch {}', \
+                         or name its directory with --data or SEEDBED_DATA",
+                        self.experiment.name,
+                        file.name,
+                        places.join(", "),
+                        file.dataset,
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// For every cell, what its stored runs or those of another cell let expect.
+    pub fn estimates(&self) -> Vec<Estimate> {
+        let own: Vec<Option<f64>> = self.cells.iter().map(PlannedCell::median_seconds).collect();
+        let epochs = |index: usize| self.cells[index].cell.training.epochs;
+        let estimate = |index: usize| {
+            if let Some(seconds) = own[index] {
+                return Some((seconds, Source::Cell));
+            }
+            let trains = epochs(index) > 0;
+            let other = (0..own.len())
+                .find(|&other| own[other].is_some() && (epochs(other) > 0) == trains)?;
+            let scale = if trains { epochs(index) as f64 / epochs(other) as f64 } else { 1.0 };
+            Some((own[other]? * scale, Source::OtherCells))
+        };
+        (0..self.cells.len()).map(estimate).collect()
+    }
+
+    /// Fills the gaps of `estimates` for cells with something to run. `calibrate` times a job; one
+    /// cell that trains stands for the others, by the number of epochs, and its loading time for
+    /// the controls.
+    ///
+    /// # Errors
+    /// Those of `calibrate`.
+    pub fn calibrate(
+        &self,
+        estimates: &mut [Estimate],
+        width: usize,
+        data: &[PathBuf],
+        calibrate: &dyn Fn(&Job) -> Result<Calibration>,
+    ) -> Result<()> {
+        let open: Vec<usize> = (0..self.cells.len())
+            .filter(|&i| estimates[i].is_none() && !self.cells[i].seeds_to_run().is_empty())
+            .collect();
+        let trained = |i: &&usize| self.cells[**i].cell.training.epochs > 0;
+        let Some(&sample) = open.iter().find(trained).or(open.first()) else { return Ok(()) };
+        let planned = &self.cells[sample];
+        let seeds: Vec<u64> = planned.seeds_to_run().into_iter().take(width.max(1)).collect();
+        let together = seeds.len() as f64;
+        let timed = calibrate(&Job { seeds, ..self.job(planned, data) })?;
+        for index in open {
+            let steps = (timed.steps_per_epoch * self.cells[index].cell.training.epochs) as f64;
+            let seconds = timed.load_seconds + steps * timed.seconds_per_step;
+            estimates[index] = Some((seconds / together, Source::Calibration));
+        }
+        Ok(())
+    }
+
+    /// `cells × (runs, stored, to run and why)` for people.
+    pub fn table(&self) -> String {
+        let name = &self.experiment.name;
+        let labels = self.cells.iter().map(|planned| planned.cell.label.len());
+        let width = labels.max().unwrap_or(0).max("cell".len());
+        let mut text = format!("{name}: {}\n", self.experiment.title);
+        // writing to a String cannot fail
+        let _ = writeln!(text, "  {:width$}  runs  stored  to run", "cell");
+        for planned in &self.cells {
+            let stored = planned.runs.len() - planned.seeds_to_run().len();
+            let why = planned.reasons().join("; ");
+            let (label, runs) = (&planned.cell.label, planned.runs.len());
+            let line = format!("  {label:width$}  {runs:>4}  {stored:>6}  {:>6}  {why}", runs - stored);
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
+        text
+    }
+
+    /// The same for programs.
+    pub fn json(&self, estimates: &[Estimate]) -> Value {
+        let cells = self.cells.iter().zip(estimates).map(|(planned, estimate)| {
+            let to_run = planned.seeds_to_run();
+            json!({
+                "cell": planned.cell.label,
+                "runs": planned.runs.len(),
+                "stored": planned.runs.len() - to_run.len(),
+                "to-run": to_run,
+                "reasons": planned.reasons(),
+                "seconds-per-run": estimate.map(|(seconds, _)| seconds),
+                "seconds-from": estimate.map(|(_, source)| source),
+            })
+        });
+        let cells: Vec<Value> = cells.collect();
+        json!({"experiment": self.experiment.name, "scale": self.experiment.scale, "cells": cells})
+    }
+}
+
+impl PlannedCell {
+    pub fn seeds_to_run(&self) -> Vec<u64> {
+        let open = self.runs.iter().filter(|(_, status)| !matches!(status, Status::Stored(_)));
+        open.map(|(seed, _)| *seed).collect()
+    }
+
+    fn median_seconds(&self) -> Option<f64> {
+        let stored = self.runs.iter().filter_map(|(_, status)| match status {
+            Status::Stored(record) if record.state == State::Ok => Some(record.wall_seconds),
+            Status::Stored(_) | Status::Missing | Status::Failed(_) => None,
+            Status::Changed(..) | Status::Unreadable(_) => None,
+        });
+        seedbed::stats::median(&stored.collect::<Vec<f64>>())
+    }
+
+    /// `2 missing`, `key differs: training.epochs 200 -> 3 (20 runs)` …
+    fn reasons(&self) -> Vec<String> {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        let mut texts = Vec::new();
+        for (_, status) in &self.runs {
+            match status {
+                Status::Stored(record) if record.state == State::Ok => {}
+                // stored and not trained again, but worth a word
+                Status::Stored(record) => {
+                    *counts.entry(format!("{} (stored)", name(record.state))).or_default() += 1;
+                }
+                Status::Missing => *counts.entry("missing".to_owned()).or_default() += 1,
+                Status::Failed(state) => *counts.entry(name(*state)).or_default() += 1,
+                Status::Changed(_, parts) => {
+                    let parts = format!("with another key: {}", parts.join(", "));
+                    *counts.entry(parts).or_default() += 1;
+                }
+                Status::Unreadable(why) => texts.push(format!("unreadable: {why}")),
+            }
+        }
+        let counted = counts.into_iter().map(|(what, count)| format!("{count} {what}"));
+        counted.chain(texts).collect()
+    }
+}
+
+impl Status {
+    fn of(stored: Stored) -> Self {
+        match stored {
+            Stored::Missing => Self::Missing,
+            Stored::Same(record) if record.state.is_final() => Self::Stored(record),
+            Stored::Same(record) => Self::Failed(record.state),
+            Stored::Different(record, parts) => Self::Changed(record, parts),
+            Stored::Unreadable(why) => Self::Unreadable(why),
+        }
+    }
+}
+
+/// A state as files spell it.
+pub fn name(state: State) -> String {
+    match state {
+        State::Ok => "ok",
+        State::Diverged => "diverged",
+        State::OutOfMemory => "out-of-memory",
+        State::Crashed => "crashed",
+        State::TimedOut => "timed-out",
+        State::InvalidData => "invalid-data",
+    }
+    .to_owned()
+}
+
+/// `45 s`, `12 min`, `3 h 05 min`: as precise as an estimate deserves.
+pub fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match (seconds / 3600, seconds / 60) {
+        (0, 0..2) => format!("{seconds} s"),
+        (0, minutes) => format!("{minutes} min"),
+        (hours, minutes) => format!("{hours} h {:02} min", minutes % 60),
+    }
+}

@@ -1,0 +1,519 @@
+//! `runs.csv` in and out, `summary.csv` and `comparison.csv` out. Numbers are written in the
+//! fewest digits that read back exactly, `None` as an empty field; a file appears whole or not at
+//! all. Reading refuses whatever it would have to guess at, by file, line and column.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+use std::str::FromStr;
+
+use csv::{ReaderBuilder, StringRecord, WriterBuilder};
+use indexmap::{IndexMap, IndexSet};
+use serde::de::value::{Error as WordError, StrDeserializer};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::metrics::Metric;
+use crate::summary::{Comparison, Row, Summary};
+
+/// The columns of `runs.csv`; one column an axis follows, named by the axis's dotted key.
+pub const RUNS: &str = "experiment,cell,seed,scale,state,tp,fp,fn,tn,precision,recall,f1,\
+    auroc,auprc,threshold,epochs,batch_width,device,wall_seconds,data_sha256,split_sha256,\
+    init_sha256,scores_sha256,key";
+
+/// The columns of `summary.csv`.
+pub const SUMMARY: &str = "experiment,cell,metric,n,n_failed,mean,std,min,median,max,\
+    ci95_low,ci95_high";
+
+/// The columns of `comparison.csv`.
+pub const COMPARISON: &str = "experiment,cell,metric,paper,table,published,published_std,\
+    status,n,n_failed,mean,std,difference,ci90_low,ci90_high,margin,verdict,runs_needed";
+
+/// Without these a row says nothing.
+const REQUIRED: [&str; 5] = ["experiment", "cell", "seed", "scale", "state"];
+
+/// Writes `runs.csv`, rows as they come (see [`crate::report::rows_of`]).
+///
+/// # Errors
+/// Whatever the file system refuses.
+pub fn write_runs(path: &Path, rows: &[Row]) -> Result<()> {
+    let axes: IndexSet<&str> = rows
+        .iter()
+        .flat_map(|row| row.axes.keys())
+        .map(String::as_str)
+        .collect();
+    let header = RUNS.split(',').chain(axes.iter().copied());
+    let lines = rows.iter().map(|row| {
+        let values: Vec<Option<&String>> = axes.iter().map(|&axis| row.axes.get(axis)).collect();
+        (row, values)
+    });
+    write(path, header, lines)
+}
+
+/// Writes `summary.csv`, in the order of the summaries.
+///
+/// # Errors
+/// Whatever the file system refuses.
+pub fn write_summary(path: &Path, summaries: &[Summary]) -> Result<()> {
+    let lines = summaries.iter().map(|one| {
+        let counts = (one.n, one.n_failed);
+        let range = (one.min, one.median, one.max);
+        let estimates = (one.mean, one.std, range, one.ci95_low, one.ci95_high);
+        (
+            &one.experiment,
+            &one.cell,
+            one.metric.name(),
+            counts,
+            estimates,
+        )
+    });
+    write(path, SUMMARY.split(','), lines)
+}
+
+/// Writes `comparison.csv`, in the order of the comparisons. The column `verdict` holds
+/// [`Comparison::verdict_text`].
+///
+/// # Errors
+/// Whatever the file system refuses.
+pub fn write_comparison(path: &Path, comparisons: &[Comparison]) -> Result<()> {
+    let lines = comparisons.iter().map(|one| {
+        let place = (&one.experiment, &one.cell, one.metric.name());
+        let published = (&one.paper, &one.table, one.published, one.published_std);
+        let measured = (one.n, one.n_failed, one.mean, one.std);
+        let interval = (one.difference, one.ci90_low, one.ci90_high, one.margin);
+        let verdict = (one.verdict_text(), one.runs_needed);
+        (
+            place,
+            published,
+            one.status.name(),
+            measured,
+            interval,
+            verdict,
+        )
+    });
+    write(path, COMPARISON.split(','), lines)
+}
+
+/// Writes beside `path` and renames, so that nobody reads half a file.
+fn write<'a>(
+    path: &Path,
+    header: impl Iterator<Item = &'a str>,
+    lines: impl Iterator<Item: Serialize>,
+) -> Result<()> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Error::Failed(format!("cannot write {}: {error}", path.display()))
+    };
+    let mut writer = WriterBuilder::new()
+        .has_headers(false)
+        .from_writer(Vec::new());
+    writer
+        .write_record(header)
+        .map_err(|error| failed(&error))?;
+    for line in lines {
+        writer.serialize(line).map_err(|error| failed(&error))?;
+    }
+    let bytes = writer.into_inner().map_err(|error| failed(&error))?;
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".writing-")
+        .permissions(readable())
+        .tempfile_in(folder)
+        .map_err(|error| failed(&error))?;
+    file.write_all(&bytes).map_err(|error| failed(&error))?;
+    file.persist(path).map_err(|error| failed(&error))?;
+    Ok(())
+}
+
+/// As for any file that a program writes: temporary files are private by default.
+fn readable() -> std::fs::Permissions {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::Permissions::from_mode(0o644)
+}
+
+/// Reads a `runs.csv`, columns in any order, and puts its rows in the order of every table. Only
+/// experiment, cell, seed, scale, state and one metric are needed; a column with a dot in its name
+/// is an axis.
+///
+/// # Errors
+/// A missing file; an unknown, missing or repeated column; a field that is not what its column
+/// says, NaN and figures outside [0, 1] among them; a run that is there twice: by file, line and
+/// column.
+pub fn read_runs(path: &Path) -> Result<Vec<Row>> {
+    let failed = |error: csv::Error| {
+        Error::Data(format!("cannot read runs from {}: {error}", path.display()))
+    };
+    let mut reader = ReaderBuilder::new().from_path(path).map_err(failed)?;
+    let columns = columns(path, reader.headers().map_err(failed)?)?;
+    let mut rows = Vec::new();
+    let mut seen = HashMap::new();
+    for record in reader.records() {
+        let record = record.map_err(failed)?;
+        let number = record.position().map_or(0, csv::Position::line);
+        let row = Line {
+            path,
+            number,
+            columns: &columns,
+            fields: &record,
+        }
+        .row()?;
+        let run = (row.experiment.clone(), row.cell.clone(), row.seed);
+        if let Some(first) = seen.insert(run, number) {
+            return Err(Error::Data(format!(
+                "{}:{number}: seed {} of {} {} is already on line {first}: remove one",
+                path.display(),
+                row.seed,
+                row.experiment,
+                row.cell
+            )));
+        }
+        rows.push(row);
+    }
+    crate::summary::sort(&mut rows);
+    Ok(rows)
+}
+
+/// Column name → index.
+fn columns(path: &Path, header: &StringRecord) -> Result<IndexMap<String, usize>> {
+    let wrong = |what: String| Error::Data(format!("{}:1: {what}", path.display()));
+    let mut columns = IndexMap::new();
+    for (index, name) in header.iter().enumerate() {
+        if !RUNS.split(',').any(|known| known == name) && !name.contains('.') {
+            let near = RUNS.split(',').min_by_key(|known| {
+                strsim::damerau_levenshtein(known, &name.trim().to_lowercase())
+            });
+            return Err(wrong(format!(
+                "unknown column `{name}` (nearest: `{}`); an axis has a dot in its name",
+                near.unwrap_or_default()
+            )));
+        }
+        if columns.insert(name.to_string(), index).is_some() {
+            return Err(wrong(format!("column `{name}` is there twice: remove one")));
+        }
+    }
+    for name in REQUIRED {
+        if !columns.contains_key(name) {
+            return Err(wrong(format!(
+                "column `{name}` is missing; needed are {} and a metric",
+                REQUIRED.join(", ")
+            )));
+        }
+    }
+    let metrics = Metric::ALL.map(Metric::name);
+    if !metrics.iter().any(|&metric| columns.contains_key(metric)) {
+        return Err(wrong(format!(
+            "no metric to read: add one of {}",
+            metrics.join(", ")
+        )));
+    }
+    Ok(columns)
+}
+
+/// One line of a `runs.csv` being read.
+struct Line<'a> {
+    path: &'a Path,
+    number: u64,
+    columns: &'a IndexMap<String, usize>,
+    fields: &'a StringRecord,
+}
+
+impl Line<'_> {
+    fn row(&self) -> Result<Row> {
+        let axes = self.columns.keys().filter(|name| name.contains('.'));
+        Ok(Row {
+            experiment: self.needed("experiment")?.into(),
+            cell: self.needed("cell")?.into(),
+            seed: self
+                .whole("seed")?
+                .ok_or_else(|| self.wrong("seed", "is empty"))?,
+            scale: self.word("scale")?,
+            state: self.word("state")?,
+            tp: self.whole("tp")?,
+            fp: self.whole("fp")?,
+            fn_: self.whole("fn")?,
+            tn: self.whole("tn")?,
+            precision: self.fraction("precision")?,
+            recall: self.fraction("recall")?,
+            f1: self.fraction("f1")?,
+            auroc: self.fraction("auroc")?,
+            auprc: self.fraction("auprc")?,
+            threshold: self.number("threshold")?,
+            epochs: self.whole("epochs")?,
+            batch_width: self.whole("batch_width")?,
+            device: self.text("device").into(),
+            wall_seconds: self.number("wall_seconds")?,
+            data_sha256: self.text("data_sha256").into(),
+            split_sha256: self.text("split_sha256").into(),
+            init_sha256: self.text("init_sha256").into(),
+            scores_sha256: self.text("scores_sha256").into(),
+            key: self.text("key").into(),
+            axes: axes
+                .filter(|axis| !self.text(axis).is_empty())
+                .map(|axis| (axis.clone(), self.text(axis).into()))
+                .collect(),
+        })
+    }
+
+    /// Empty for a column that the file does not have.
+    fn text(&self, column: &str) -> &str {
+        self.columns
+            .get(column)
+            .and_then(|&index| self.fields.get(index))
+            .unwrap_or("")
+    }
+
+    fn needed(&self, column: &str) -> Result<&str> {
+        match self.text(column) {
+            "" => Err(self.wrong(column, "is empty")),
+            text => Ok(text),
+        }
+    }
+
+    fn word<'de, T: Deserialize<'de>>(&'de self, column: &str) -> Result<T> {
+        let text: StrDeserializer<'de, WordError> = StrDeserializer::new(self.needed(column)?);
+        T::deserialize(text).map_err(|error| self.wrong(column, &format!("has an {error}")))
+    }
+
+    fn whole<T: FromStr>(&self, column: &str) -> Result<Option<T>> {
+        self.parse(column, "is not a whole number")
+    }
+
+    /// NaN is no number; infinity is one.
+    fn number(&self, column: &str) -> Result<Option<f64>> {
+        match self.parse(column, "is not a number")? {
+            Some(value) if f64::is_nan(value) => Err(self.wrong(column, "is not a number")),
+            value => Ok(value),
+        }
+    }
+
+    fn fraction(&self, column: &str) -> Result<Option<f64>> {
+        match self.number(column)? {
+            Some(value) if !(0.0..=1.0).contains(&value) => {
+                Err(self.wrong(column, "is not between 0 and 1 (0.93, not 93 %)"))
+            }
+            value => Ok(value),
+        }
+    }
+
+    fn parse<T: FromStr>(&self, column: &str, complaint: &str) -> Result<Option<T>> {
+        match self.text(column) {
+            "" => Ok(None),
+            text => text
+                .parse()
+                .map(Some)
+                .map_err(|_| self.wrong(column, complaint)),
+        }
+    }
+
+    fn wrong(&self, column: &str, complaint: &str) -> Error {
+        Error::Data(format!(
+            "{}:{}: column {column}: `{}` {complaint}",
+            self.path.display(),
+            self.number,
+            self.text(column)
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::{Scale, State};
+    use crate::summary::tests::{figure, paper, row, rows};
+    use crate::summary::{compare, summarise};
+
+    fn written(write: impl FnOnce(&Path) -> Result<()>) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/folder/file.csv");
+        write(&path).unwrap();
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    fn read(text: &str) -> Result<Vec<Row>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.csv");
+        std::fs::write(&path, text).unwrap();
+        read_runs(&path)
+    }
+
+    fn complete(seed: u64) -> Row {
+        Row {
+            tp: Some(1),
+            fp: Some(2),
+            fn_: Some(3),
+            tn: Some(4),
+            precision: Some(0.1 + 0.2),
+            recall: Some(1.0),
+            auroc: Some(1.0 / 3.0),
+            auprc: Some(5e-324),
+            threshold: Some(f64::INFINITY),
+            epochs: Some(200),
+            batch_width: Some(4),
+            device: "cpu".into(),
+            wall_seconds: Some(1234.5),
+            data_sha256: "d".into(),
+            split_sha256: "s".into(),
+            init_sha256: "i".into(),
+            scores_sha256: "c".into(),
+            key: "k".into(),
+            axes: IndexMap::from([
+                ("model.reconstruction".into(), "sum".into()),
+                ("model.hidden".into(), "[60, 30]".into()),
+            ]),
+            ..row("reconstruction=sum,hidden=[60, 30]", seed, 0.7)
+        }
+    }
+
+    #[test]
+    fn runs_read_back_exactly_as_they_were_written() {
+        let mut failed = complete(2);
+        (failed.state, failed.f1, failed.auroc, failed.tp) = (State::TimedOut, None, None, None);
+        let runs = vec![complete(1), failed];
+        let text = written(|path| write_runs(path, &runs));
+        assert_eq!(
+            text.lines().nth(1).unwrap(),
+            "made-up,\"reconstruction=sum,hidden=[60, 30]\",1,full,ok,1,2,3,4,\
+             0.30000000000000004,1.0,0.7,0.3333333333333333,5e-324,inf,200,4,cpu,1234.5,\
+             d,s,i,c,k,sum,\"[60, 30]\""
+        );
+        assert!(text.starts_with(&format!("{},model.reconstruction,model.hidden\n", RUNS)));
+        assert_eq!(read(&text).unwrap(), runs);
+    }
+
+    #[test]
+    fn someone_elses_runs_need_little_and_may_be_in_any_order() {
+        let text = "state,f1,seed,cell,scale,experiment\r\n\
+                    ok,0.5,10,base,full,mine\r\n\
+                    ok,,2,base,full,mine\r\n\
+                    out-of-memory,,1,base,full,mine\r\n";
+        let runs = read(text).unwrap();
+        let seeds: Vec<(u64, State, Option<f64>)> = runs
+            .iter()
+            .map(|row| (row.seed, row.state, row.f1))
+            .collect();
+        let expected = [
+            (1, State::OutOfMemory, None),
+            (2, State::Ok, None),
+            (10, State::Ok, Some(0.5)),
+        ];
+        assert_eq!(seeds, expected);
+        assert_eq!(runs[0].scale, Scale::Full);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_with_line_and_column() {
+        let header = "experiment,cell,seed,scale,state,f1,model.latent\n";
+        for (text, complaint) in [
+            (
+                "experiment,cell,seed,scale,state,F1\n",
+                ":1: unknown column `F1` (nearest: `f1`)",
+            ),
+            (
+                "experiment,cell,seed,scale,f1\n",
+                ":1: column `state` is missing",
+            ),
+            (
+                "experiment,cell,seed,scale,state\n",
+                ":1: no metric to read",
+            ),
+            (
+                "experiment,cell,seed,scale,state,f1,f1\n",
+                ":1: column `f1` is there twice",
+            ),
+            ("", ":1: column `experiment` is missing"),
+            (
+                "{}a,base,1,full,ok,0.5,1\na,base,2,full,ok,nan,1\n",
+                ":3: column f1: `nan` is not a",
+            ),
+            (
+                "{}a,base,1,full,ok,93.7,1\n",
+                ":2: column f1: `93.7` is not between 0 and 1",
+            ),
+            (
+                "{}a,base,1,full,ok,\"0,9\",1\n",
+                ":2: column f1: `0,9` is not a number",
+            ),
+            (
+                "{}a,base,1.5,full,ok,0.9,1\n",
+                ":2: column seed: `1.5` is not a whole number",
+            ),
+            ("{}a,base,,full,ok,0.9,1\n", ":2: column seed: `` is empty"),
+            ("{}a,,1,full,ok,0.9,1\n", ":2: column cell: `` is empty"),
+            (
+                "{}a,base,1,full,OK,0.9,1\n",
+                ":2: column state: `OK` has an unknown variant",
+            ),
+            (
+                "{}a,base,1,fast,ok,0.9,1\n",
+                ":2: column scale: `fast` has an unknown variant",
+            ),
+            ("{}a,base,1,full,ok,0.9\n", "line: 2"),
+            (
+                "{}a,base,1,full,ok,0.9,1\na,base,1,full,ok,0.8,1\n",
+                ":3: seed 1 of a base is already on line 2",
+            ),
+        ] {
+            let error = read(&text.replace("{}", header)).unwrap_err();
+            assert_eq!(error.exit_code(), 3);
+            assert!(
+                error.to_string().contains(complaint),
+                "{complaint}: {error}"
+            );
+            assert!(error.to_string().contains("runs.csv"), "{error}");
+        }
+        let error = read_runs(Path::new("nowhere.csv")).unwrap_err();
+        assert!(error.to_string().contains("nowhere.csv"), "{error}");
+    }
+
+    #[test]
+    fn summaries_and_comparisons_are_written_with_blanks_for_what_is_undefined() {
+        let mut runs = rows("base", &[0.875, 0.875, 0.875]);
+        runs.extend(rows("base,control=untrained", &[0.5]));
+        runs[3].state = State::Diverged;
+        let summaries = summarise(&runs).unwrap();
+        let text = written(|path| write_summary(path, &summaries));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines.len(), lines[0]), (11, SUMMARY));
+        assert_eq!(
+            lines[3],
+            "made-up,base,f1,3,0,0.875,0.0,0.875,0.875,0.875,0.875,0.875"
+        );
+        assert_eq!(lines[4], "made-up,base,auroc,0,0,,,,,,,");
+        assert_eq!(lines[8], "made-up,\"base,control=untrained\",f1,0,1,,,,,,,");
+
+        let comparisons = compare(&summaries, &paper(vec![figure()]), "made-up");
+        let text = written(|path| write_comparison(path, &comparisons));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], COMPARISON);
+        assert_eq!(
+            lines[1],
+            format!(
+                "made-up,base,f1,paper,Table 2,0.9,,verified,3,0,0.875,0.0,{0},{0},{0},0.02,\
+                 not reproduced,",
+                0.875 - 0.9
+            )
+        );
+        assert_eq!(
+            lines[2],
+            "made-up,\"base,control=untrained\",f1,paper,Table 2,0.9,,verified,0,1,,,,,,0.02,\
+             too few runs (1 of 1 runs failed),"
+        );
+    }
+
+    #[test]
+    fn the_same_runs_in_another_order_give_the_same_bytes() {
+        let mut runs = vec![complete(1), complete(2), complete(10), row("base", 1, 0.5)];
+        let mut other: Vec<Row> = runs.iter().rev().cloned().collect();
+        crate::summary::sort(&mut runs);
+        crate::summary::sort(&mut other);
+        let bytes = |rows: &[Row]| {
+            let summaries = summarise(rows).unwrap();
+            written(|path| write_runs(path, rows))
+                + &written(|path| write_summary(path, &summaries))
+        };
+        assert_eq!(bytes(&runs), bytes(&other));
+    }
+}

@@ -1,0 +1,377 @@
+//! Tables for a terminal: estimates of each cell, and published figures beside them. Builds
+//! strings and prints nothing; colour only where asked for.
+
+use crate::metrics::Metric;
+use crate::paper::Paper;
+use crate::run::Scale;
+use crate::summary::{Comparison, Summary, Verdict, split_control};
+
+const BOLD: &str = "1";
+const DIM: &str = "2";
+const RED: &str = "31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+
+/// Columns under one heading a cell; the last column's text is left as it is.
+struct Table {
+    header: Vec<&'static str>,
+    /// Cell, fields, colour of the last field.
+    lines: Vec<(String, Vec<String>, &'static str)>,
+    /// Columns from the left that hold words; the others, but the last, hold numbers.
+    words: usize,
+}
+
+impl Table {
+    fn render(&self, colour: bool) -> String {
+        let last = self.header.len() - 1;
+        let widths: Vec<usize> = (0..last)
+            .map(|column| {
+                let fields = self
+                    .lines
+                    .iter()
+                    .map(|(_, fields, _)| fields[column].chars().count());
+                fields.chain([self.header[column].len()]).max().unwrap_or(0)
+            })
+            .collect();
+        let line = |fields: &mut dyn Iterator<Item = &str>| {
+            let mut text = String::from("  ");
+            for (column, (field, &width)) in fields.zip(&widths).enumerate() {
+                text += &match column < self.words {
+                    true => format!("{field:<width$}  "),
+                    false => format!("{field:>width$}  "),
+                };
+            }
+            text
+        };
+        let header = line(&mut self.header.iter().copied()) + self.header[last];
+        let mut text = paint(&header, DIM, colour) + "\n";
+        let mut cell = "";
+        for (this, fields, code) in &self.lines {
+            if this != cell {
+                text += &format!("{}\n", paint(this, BOLD, colour));
+                cell = this;
+            }
+            let start = line(&mut fields.iter().map(String::as_str));
+            let whole = start + &paint(&fields[last], code, colour);
+            text += &format!("{}\n", whole.trim_end());
+        }
+        text
+    }
+}
+
+/// Estimates of every cell. `from` says where the runs come from: a file or a folder. Metrics
+/// that no run has are left out.
+pub fn summary_table(summaries: &[Summary], from: &str, colour: bool) -> String {
+    let Some(first) = summaries.first() else {
+        return format!("no runs in {from}\n");
+    };
+    let known = |metric: Metric| {
+        summaries
+            .iter()
+            .any(|one| one.metric == metric && one.n > 0)
+    };
+    let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.4}"));
+    let shown = summaries
+        .iter()
+        .filter(|one| known(one.metric) || one.metric == Metric::F1);
+    let lines = shown.map(|one| {
+        let fields = vec![
+            one.metric.name().into(),
+            one.n.to_string(),
+            one.n_failed.to_string(),
+            number(one.mean),
+            number(one.std),
+            number(one.min),
+            number(one.median),
+            number(one.max),
+            bracket(one.ci95_low, one.ci95_high, |value| format!("{value:.4}")),
+        ];
+        (
+            place(&one.experiment, &first.experiment, &one.cell),
+            fields,
+            "",
+        )
+    });
+    let header = [
+        "metric",
+        "n",
+        "failed",
+        "mean",
+        "std",
+        "min",
+        "median",
+        "max",
+        "95 % interval of the mean",
+    ];
+    let table = Table {
+        header: header.into(),
+        lines: lines.collect(),
+        words: 1,
+    };
+    format!(
+        "{}{}",
+        title(&first.experiment, first.scale, from, colour),
+        table.render(colour)
+    )
+}
+
+/// The published figures of one experiment beside its cells, and what may be said about each.
+/// `from` says where the runs come from: a file or a folder.
+pub fn comparison_table(
+    comparisons: &[Comparison],
+    paper: &Paper,
+    from: &str,
+    colour: bool,
+) -> String {
+    let Some(first) = comparisons.first() else {
+        return format!(
+            "no figure of {} is compared with runs in {from}\n",
+            paper.name
+        );
+    };
+    let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.4}"));
+    let signed = |value: f64| format!("{value:+.4}");
+    let lines = comparisons.iter().map(|one| {
+        let spread = one
+            .published_std
+            .map_or(String::new(), |std| format!(" ± {std:.4}"));
+        let fields = vec![
+            one.metric.name().into(),
+            format!("{:.4}{spread}", one.published),
+            format!("{}, {}", one.table, one.status.name()),
+            one.n.to_string(),
+            one.n_failed.to_string(),
+            number(one.mean),
+            number(one.std),
+            one.difference.map_or(String::new(), signed),
+            bracket(one.ci90_low, one.ci90_high, signed),
+            said(one),
+        ];
+        (
+            place(&one.experiment, &first.experiment, &one.cell),
+            fields,
+            verdict_colour(one),
+        )
+    });
+    let header = [
+        "metric",
+        "published",
+        "source",
+        "n",
+        "failed",
+        "mean",
+        "std",
+        "difference",
+        "90 % interval",
+        "verdict",
+    ];
+    let table = Table {
+        header: header.into(),
+        lines: lines.collect(),
+        words: 3,
+    };
+    format!(
+        "{}{}{}",
+        title(&first.experiment, first.scale, from, colour),
+        table.render(colour),
+        notes(comparisons, paper)
+    )
+}
+
+fn title(experiment: &str, scale: Scale, from: &str, colour: bool) -> String {
+    let (scale, code) = match scale {
+        Scale::Full => ("full protocol", BOLD),
+        Scale::Quick => ("REDUCED RUN (quick), not the full protocol", YELLOW),
+    };
+    format!(
+        "{} · {} · {from}\n",
+        paint(experiment, BOLD, colour),
+        paint(scale, code, colour)
+    )
+}
+
+/// The cell, after its experiment where that is not the title's.
+fn place(experiment: &str, title: &str, cell: &str) -> String {
+    if experiment == title {
+        cell.into()
+    } else {
+        format!("{experiment} · {cell}")
+    }
+}
+
+fn bracket(low: Option<f64>, high: Option<f64>, number: impl Fn(f64) -> String) -> String {
+    match (low, high) {
+        (Some(low), Some(high)) => format!("[{}, {}]", number(low), number(high)),
+        (Some(_), None) | (None, Some(_)) | (None, None) => String::new(),
+    }
+}
+
+fn said(one: &Comparison) -> String {
+    let mut text = one.verdict_text();
+    if let Some(runs) = one.runs_needed {
+        text += &format!("; about {runs} runs would decide");
+    }
+    if let (Some(mean), Some((_, Some(control)))) =
+        (one.mean, one.null_model.then(|| split_control(&one.cell)))
+        && one.published > 0.0
+    {
+        let share = 100.0 * mean / one.published;
+        text += &format!("; {control} reaches {share:.0} % of the figure");
+    }
+    text
+}
+
+/// No colour praises a control: that an untrained network reproduces a figure is no success.
+fn verdict_colour(one: &Comparison) -> &'static str {
+    if one.null_model {
+        return DIM;
+    }
+    match one.verdict {
+        Verdict::Reproduced => GREEN,
+        Verdict::NotReproduced => RED,
+        Verdict::Inconclusive | Verdict::TooFewRuns => YELLOW,
+        Verdict::Unverified | Verdict::NoMargin | Verdict::ReducedRun => DIM,
+    }
+}
+
+fn notes(comparisons: &[Comparison], paper: &Paper) -> String {
+    let mut text = format!(
+        "published: {} ({}), {}\n",
+        paper.title, paper.name, paper.source
+    );
+    for (metric, margin) in &paper.margins {
+        if comparisons.iter().any(|one| one.metric == *metric) {
+            text += &format!(
+                "margin of {}: ±{} ({})\n",
+                metric.name(),
+                margin.value,
+                margin.reason
+            );
+        }
+    }
+    text + "a figure is reproduced when the 90 % t interval of (mean − published) lies inside its \
+            margin; failed runs are in no mean\n"
+}
+
+fn paint(text: &str, code: &str, colour: bool) -> String {
+    if colour && !code.is_empty() {
+        format!("\x1b[{code}m{text}\x1b[0m")
+    } else {
+        text.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paper::{Figure, Status};
+    use crate::run::State;
+    use crate::summary::tests::{figure, paper, rows};
+    use crate::summary::{Row, compare, summarise};
+
+    fn runs() -> Vec<Row> {
+        let mut runs = rows("base", &[0.9, 0.905, 0.895, 0.1]);
+        runs[3].state = State::Diverged;
+        runs.extend(rows("base,control=untrained", &[0.81, 0.81, 0.81]));
+        runs
+    }
+
+    fn comparison(runs: &[Row], colour: bool) -> String {
+        let recalled = Figure {
+            status: Status::Recalled,
+            table: "Table 3".into(),
+            std: Some(0.01),
+            ..figure()
+        };
+        let paper = paper(vec![figure(), recalled]);
+        let comparisons = compare(&summarise(runs).unwrap(), &paper, "made-up");
+        comparison_table(&comparisons, &paper, "results/made-up/runs.csv", colour)
+    }
+
+    #[test]
+    fn a_comparison_says_where_everything_comes_from() {
+        let expected = "\
+made-up · full protocol · results/made-up/runs.csv
+  metric  published        source             n  failed    mean     std  difference       90 % interval  verdict
+base
+  f1      0.9000           Table 2, verified  3       1  0.9000  0.0050     +0.0000  [-0.0084, +0.0084]  reproduced (1 of 4 runs failed)
+  f1      0.9000 ± 0.0100  Table 3, recalled  3       1  0.9000  0.0050     +0.0000  [-0.0084, +0.0084]  unverified (1 of 4 runs failed)
+base,control=untrained
+  f1      0.9000           Table 2, verified  3       0  0.8100  0.0000     -0.0900  [-0.0900, -0.0900]  not reproduced; untrained reaches 90 % of the figure
+  f1      0.9000 ± 0.0100  Table 3, recalled  3       0  0.8100  0.0000     -0.0900  [-0.0900, -0.0900]  unverified; untrained reaches 90 % of the figure
+published: A paper (paper), https://example.org
+margin of f1: ±0.02 (two points)
+a figure is reproduced when the 90 % t interval of (mean − published) lies inside its margin; failed runs are in no mean
+";
+        assert_eq!(comparison(&runs(), false), expected);
+    }
+
+    #[test]
+    fn a_summary_leaves_out_metrics_that_no_run_has() {
+        let expected = "\
+made-up · full protocol · results/made-up
+  metric  n  failed    mean     std     min  median     max  95 % interval of the mean
+base
+  f1      3       1  0.9000  0.0050  0.8950  0.9000  0.9050  [0.8876, 0.9124]
+base,control=untrained
+  f1      3       0  0.8100  0.0000  0.8100  0.8100  0.8100  [0.8100, 0.8100]
+";
+        let summaries = summarise(&runs()).unwrap();
+        assert_eq!(
+            summary_table(&summaries, "results/made-up", false),
+            expected
+        );
+    }
+
+    #[test]
+    fn a_reduced_run_is_named_in_the_title_and_earns_no_verdict() {
+        let mut quick = runs();
+        quick.iter_mut().for_each(|row| row.scale = Scale::Quick);
+        let text = comparison(&quick, false);
+        assert!(
+            text.lines().next().unwrap().contains("REDUCED RUN"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("  reproduced") && text.contains("  reduced run"),
+            "{text}"
+        );
+        let summary = summary_table(&summarise(&quick).unwrap(), "results/quick/made-up", false);
+        assert!(
+            summary.lines().next().unwrap().contains("REDUCED RUN"),
+            "{summary}"
+        );
+    }
+
+    #[test]
+    fn one_run_and_no_run_leave_blanks_and_never_nan() {
+        let mut one = rows("base", &[0.9]);
+        let text = comparison(&one, false);
+        assert!(
+            text.contains("too few runs") && !text.to_lowercase().contains("nan"),
+            "{text}"
+        );
+        one[0].state = State::Crashed;
+        let text = comparison(&one, false);
+        assert!(
+            text.contains("(1 of 1 runs failed)") && !text.contains("NaN"),
+            "{text}"
+        );
+        assert!(
+            summary_table(&summarise(&one).unwrap(), "here", false).contains("f1      0       1")
+        );
+        assert_eq!(summary_table(&[], "here", false), "no runs in here\n");
+    }
+
+    #[test]
+    fn colour_is_added_only_when_asked_for_and_changes_no_text() {
+        let coloured = comparison(&runs(), true);
+        assert!(coloured.contains("\x1b[32mreproduced (1 of 4 runs failed)\x1b[0m"));
+        let codes = ["1", "2", "31", "32", "33", "0"];
+        let plain = codes.iter().fold(coloured, |text, code| {
+            text.replace(&format!("\x1b[{code}m"), "")
+        });
+        assert_eq!(plain, comparison(&runs(), false));
+        assert!(!plain.contains('\x1b'));
+    }
+}

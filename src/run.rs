@@ -1,0 +1,430 @@
+//! The protocol on one page: a job (a cell and the seeds trained together) in, records out.
+//! Load, split, fit the scaling, train, score, flag, measure. It decides nothing that an
+//! experiment file does not say, and stores nothing: `store` does.
+
+use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::dataset::{self, Dataset, Split};
+use crate::error::{Error, Result};
+use crate::experiment::Cell;
+use crate::metrics::{self, Counts, Metrics};
+use crate::model::layers::Parameters;
+use crate::model::{self, Detector};
+use crate::train::{self, Course, TrainingRows};
+use crate::{device, store};
+
+/// Raised whenever a change of the code changes the bits of a result; part of every key.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// A cell and the seeds that one worker process trains together; what `seedbed worker` reads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    pub experiment: String,
+    pub cell: Cell,
+    pub seeds: Vec<u64>,
+    pub scale: Scale,
+    /// `cpu` or `cuda:0` …
+    pub device: String,
+    /// Where data files are searched, in order.
+    pub data: Vec<PathBuf>,
+}
+
+/// Whether a run follows the experiment's full protocol or its `[quick]` reduction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scale {
+    Full,
+    Quick,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    Ok,
+    Diverged,
+    OutOfMemory,
+    Crashed,
+    TimedOut,
+    InvalidData,
+}
+
+/// What a worker writes on stdout, one JSON object a line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "message")]
+pub enum Message {
+    /// After every epoch (and once with `epoch` 0 when the data are loaded).
+    Progress {
+        epoch: u64,
+        epochs: u64,
+        /// Mean loss of the epoch, of the job's first run that has not diverged.
+        loss: Option<f64>,
+        /// Training rows a second, all the job's seeds together.
+        rows_per_second: f64,
+    },
+    /// One run ended.
+    Record(Box<Record>),
+}
+
+/// What a run leaves: enough to check it, and to make every table without training again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    pub experiment: String,
+    pub cell: Cell,
+    pub seed: u64,
+    pub scale: Scale,
+    /// `store::key` of cell, seed, data digest, protocol version and device kind.
+    pub key: String,
+    pub protocol_version: u32,
+    /// `cpu` or `cuda`.
+    pub device_kind: String,
+    pub state: State,
+    /// Why a run that is not `ok` ended, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+    /// Further measurements by name, such as `reconstruction_error_normal_test`.
+    pub diagnostics: BTreeMap<String, f64>,
+    /// Epochs trained.
+    pub epochs: u64,
+    /// One entry an epoch: the mean of each term of the loss, by the names in `loss_terms`.
+    pub loss_curve: Vec<Vec<f64>>,
+    pub loss_terms: Vec<String>,
+    pub digests: Digests,
+    /// Seeds trained together in the job.
+    pub batch_width: usize,
+    pub provenance: Provenance,
+    pub wall_seconds: f64,
+}
+
+/// SHA-256, in hexadecimal, of what a run was made from and made.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Digests {
+    pub data: String,
+    pub split: String,
+    pub init: String,
+    /// Empty for a run that is not `ok`.
+    pub scores: String,
+}
+
+/// Where and with what a run was made; no part of it enters a key.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// Commit of the source the binary was built from; empty outside a repository.
+    pub commit: String,
+    /// Whether the source differed from that commit.
+    pub dirty: bool,
+    pub seedbed: String,
+    pub tch: String,
+    pub libtorch: String,
+    pub device: String,
+    pub cpu: String,
+    pub threads: usize,
+    pub host: String,
+}
+
+/// What a few timed steps tell about a job.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Seconds until the first step: loading, splitting, scaling.
+    pub load_seconds: f64,
+    /// Median over the timed steps, of all the job's seeds together.
+    pub seconds_per_step: f64,
+    pub steps_per_epoch: u64,
+}
+
+/// Trains and scores every run of a job, and emits a record for each, whatever becomes of it.
+///
+/// # Errors
+/// When no run could begin: data missing or wrong, a device that is not there, a split that the
+/// data set cannot give.
+pub fn execute(job: &Job, emit: &mut dyn FnMut(Message)) -> Result<()> {
+    let started = Instant::now();
+    let prepared = Prepared::new(job)?;
+    let mut ended = 0;
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
+        prepared.run(started, &mut |message| {
+            ended += usize::from(matches!(message, Message::Record(_)));
+            emit(message);
+        });
+    }));
+    if let Err(cause) = outcome {
+        let text = panic_text(cause.as_ref());
+        for run in &prepared.runs[ended..] {
+            let failure = Some((failed_state(&text), text.clone()));
+            let wall = started.elapsed().as_secs_f64() / job.seeds.len() as f64;
+            let ending = Ending { failure, wall, ..Ending::default() };
+            emit(Message::Record(Box::new(prepared.record(run, ending))));
+        }
+    }
+    Ok(())
+}
+
+/// Times `steps` optimiser steps of a job after a few untimed ones; nothing is stored.
+pub fn calibrate(job: &Job, steps: usize) -> Result<Calibration> {
+    const WARM_UP: usize = 5;
+    let started = Instant::now();
+    let mut prepared = Prepared::new(job)?;
+    let spec = &job.cell.training;
+    let load_seconds = started.elapsed().as_secs_f64();
+    let seconds = train::time_steps(
+        &prepared.detector,
+        &mut prepared.parameters,
+        &prepared.rows,
+        &job.seeds,
+        spec,
+        WARM_UP,
+        steps,
+    );
+    let seconds_per_step = crate::stats::median(&seconds)
+        .ok_or_else(|| Error::Usage("a calibration needs at least one step".into()))?;
+    let steps_per_epoch = prepared.rows.steps(spec.batch_size) as u64;
+    Ok(Calibration { load_seconds, seconds_per_step, steps_per_epoch })
+}
+
+/// Everything of a job that exists before the first step.
+struct Prepared<'a> {
+    job: &'a Job,
+    dataset: Dataset,
+    device: Device,
+    runs: Vec<Run>,
+    detector: Detector,
+    parameters: Parameters,
+    rows: TrainingRows,
+}
+
+/// One seed of a job.
+struct Run {
+    /// Place in the job, from 0.
+    index: usize,
+    seed: u64,
+    split: Split,
+    scaling: dataset::Scaling,
+    digests: Digests,
+}
+
+/// How a run ended, as far as it came.
+#[derive(Default)]
+struct Ending {
+    course: Course,
+    measured: Option<Measured>,
+    failure: Option<(State, String)>,
+    wall: f64,
+}
+
+/// What is measured on the scores of an `ok` run.
+struct Measured {
+    counts: Counts,
+    metrics: Metrics,
+    threshold: f64,
+    diagnostics: BTreeMap<String, f64>,
+    scores_digest: String,
+}
+
+impl<'a> Prepared<'a> {
+    fn new(job: &'a Job) -> Result<Self> {
+        // One thread a worker: sums split over threads would depend on their number.
+        tch::set_num_threads(1);
+        let device = device::parse(&job.device)?;
+        let dataset = dataset::load(&job.cell.dataset, &job.data)?;
+        let protocol = &job.cell.protocol;
+        let mut runs = Vec::new();
+        let mut rows = Vec::new();
+        for (index, &seed) in job.seeds.iter().enumerate() {
+            let split =
+                dataset::split(dataset.labels(), &protocol.split, protocol.contamination, seed)?;
+            let scaling = dataset.fit(&split.train);
+            rows.push(encode(&dataset, &split.train, &scaling).to_device(device));
+            let data = dataset.sha256().to_owned();
+            let digests = Digests { data, split: split.sha256(), ..Digests::default() };
+            runs.push(Run { index, seed, split, scaling, digests });
+        }
+        let (detector, specs) = model::build(&job.cell.model, dataset.features());
+        let parameters = Parameters::initialise(specs, &job.seeds, device);
+        for run in &mut runs {
+            run.digests.init = digest(&parameters.of_seed(run.index).flat().to_kind(Kind::Double));
+        }
+        let rows = TrainingRows::new(&rows);
+        Ok(Self { job, dataset, device, runs, detector, parameters, rows })
+    }
+
+    fn run(&self, started: Instant, emit: &mut dyn FnMut(Message)) {
+        let spec = &self.job.cell.training;
+        let epochs = spec.epochs;
+        emit(Message::Progress { epoch: 0, epochs, loss: None, rows_per_second: 0.0 });
+        let mut parameters = self.parameters.copy();
+        let courses = train::train(
+            &self.detector,
+            &mut parameters,
+            &self.rows,
+            &self.job.seeds,
+            spec,
+            &mut |epoch| {
+                emit(Message::Progress {
+                    epoch: epoch.number,
+                    epochs,
+                    loss: epoch.loss,
+                    rows_per_second: epoch.rows_per_second,
+                });
+            },
+        );
+        // A run's share of what the job did together, then its own scoring.
+        let share = started.elapsed().as_secs_f64() / self.runs.len() as f64;
+        for (run, course) in self.runs.iter().zip(courses) {
+            let scoring = Instant::now();
+            let mut ending = Ending { course, ..Ending::default() };
+            match &ending.course.divergence {
+                Some(divergence) => {
+                    ending.failure = Some((State::Diverged, divergence.to_string()))
+                }
+                None => match self.measure(run, &parameters.of_seed(run.index)) {
+                    Ok(measured) => ending.measured = Some(measured),
+                    Err(failure) => ending.failure = Some(failure),
+                },
+            }
+            ending.wall = share + scoring.elapsed().as_secs_f64();
+            emit(Message::Record(Box::new(self.record(run, ending))));
+        }
+    }
+
+    /// Scores the run's rows, flags them by the protocol's rule and measures the outcome.
+    fn measure(
+        &self,
+        run: &Run,
+        parameters: &Parameters,
+    ) -> std::result::Result<Measured, (State, String)> {
+        let test = encode(&self.dataset, &run.split.test, &run.scaling).to_device(self.device);
+        let train = self.rows.of_seed(run.index);
+        let batch_size = self.job.cell.training.batch_size;
+        let scores =
+            no_grad(|| self.detector.scores(parameters, &train, &test, run.seed, batch_size));
+        let labels: Vec<bool> =
+            run.split.test.iter().map(|&row| self.dataset.labels()[row as usize]).collect();
+        let (test, train) = (values(&scores.test), values(&scores.train));
+        if test.iter().chain(&train).any(|score| score.is_nan()) {
+            return Err((State::Diverged, "a score is not a number after training".into()));
+        }
+        let invalid = |error: Error| (State::InvalidData, error.to_string());
+        let rule = &self.job.cell.protocol.threshold;
+        let flagged = metrics::flag(rule, &test, &labels, &train).map_err(invalid)?;
+        let (counts, metrics) =
+            metrics::evaluate(&test, &labels, &flagged.flags).map_err(invalid)?;
+        let diagnostics =
+            diagnostics(&values(&scores.test_error), &labels, self.dataset.bayes_auroc());
+        Ok(Measured {
+            counts,
+            metrics,
+            threshold: flagged.threshold,
+            diagnostics,
+            scores_digest: digest(&scores.test),
+        })
+    }
+
+    fn record(&self, run: &Run, ending: Ending) -> Record {
+        let job = self.job;
+        let device_kind = device::kind(self.device);
+        let mut digests = run.digests.clone();
+        let (state, failure) = match ending.failure {
+            Some((state, text)) => (state, Some(text)),
+            None => (State::Ok, None),
+        };
+        let measured = ending.measured;
+        if let Some(measured) = &measured {
+            digests.scores.clone_from(&measured.scores_digest);
+        }
+        Record {
+            experiment: job.experiment.clone(),
+            cell: job.cell.clone(),
+            seed: run.seed,
+            scale: job.scale,
+            key: store::key(&job.cell, run.seed, &digests.data, PROTOCOL_VERSION, device_kind),
+            protocol_version: PROTOCOL_VERSION,
+            device_kind: device_kind.to_owned(),
+            state,
+            failure,
+            counts: measured.as_ref().map(|m| m.counts),
+            metrics: measured.as_ref().map(|m| m.metrics.clone()),
+            threshold: measured.as_ref().map(|m| m.threshold),
+            diagnostics: measured.map(|m| m.diagnostics).unwrap_or_default(),
+            epochs: ending.course.curve.len() as u64,
+            loss_curve: ending.course.curve,
+            loss_terms: self.detector.terms().iter().map(|&term| term.to_owned()).collect(),
+            digests,
+            batch_width: job.seeds.len(),
+            provenance: device::provenance(self.device),
+            wall_seconds: ending.wall,
+        }
+    }
+}
+
+/// Scaled rows as a tensor, [rows, features], on the CPU.
+fn encode(dataset: &Dataset, rows: &[u32], scaling: &dataset::Scaling) -> Tensor {
+    let values = dataset.encode(rows, scaling);
+    Tensor::from_slice(&values).view([rows.len() as i64, dataset.features() as i64])
+}
+
+fn values(tensor: &Tensor) -> Vec<f64> {
+    Vec::try_from(tensor.to_device(Device::Cpu).to_kind(Kind::Double).contiguous().reshape([-1]))
+        .expect("a contiguous f64 tensor on the CPU")
+}
+
+/// SHA-256 of a tensor's values as little-endian f64 in C order.
+fn digest(tensor: &Tensor) -> String {
+    let mut hasher = Sha256::new();
+    for value in values(tensor) {
+        hasher.update(value.to_le_bytes());
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Measurements beside the metrics: the mean squared error, summed over the features, of each
+/// class of test rows, and the ceiling of a made-up data set.
+fn diagnostics(errors: &[f64], labels: &[bool], bayes_auroc: Option<f64>) -> BTreeMap<String, f64> {
+    let mean = |anomaly: bool| {
+        let chosen: Vec<f64> =
+            errors.iter().zip(labels).filter(|(_, l)| **l == anomaly).map(|(e, _)| *e).collect();
+        (!chosen.is_empty()).then(|| chosen.iter().sum::<f64>() / chosen.len() as f64)
+    };
+    [
+        ("reconstruction_error_normal_test", mean(false)),
+        ("reconstruction_error_anomaly_test", mean(true)),
+        ("bayes_auroc", bayes_auroc),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name.to_owned(), value.filter(|v| v.is_finite())?)))
+    .collect()
+}
+
+/// The first line of what a panic says: libtorch's errors carry pages of C++ frames after it.
+fn panic_text(cause: &(dyn std::any::Any + Send)) -> String {
+    let text = cause
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| cause.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a message");
+    text.split("\\n").next().unwrap_or(text).lines().next().unwrap_or(text).to_owned()
+}
+
+fn failed_state(text: &str) -> State {
+    let memory = ["out of memory", "can't allocate memory"];
+    if memory.iter().any(|words| text.contains(words)) {
+        State::OutOfMemory
+    } else {
+        State::Crashed
+    }
+}

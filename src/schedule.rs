@@ -1,0 +1,496 @@
+//! Slots, jobs, retries, events: which job runs where and when. What running a job means is an
+//! argument, so this module knows no processes, no tensors and no files, and it prints nothing.
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use crate::error::{Error, Result};
+use crate::run::{Job, Message, Record, State};
+
+/// A place on a device where one job at a time runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// `cpu` or `cuda:0` …
+    pub device: String,
+    /// Number among all slots, from 0.
+    pub index: usize,
+}
+
+/// What became of one attempt at a job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It ended by itself, with a record for every seed or not.
+    Done,
+    /// It was ended because of the stop flag.
+    Stopped,
+    /// It died; the seeds without a record may be tried again.
+    Died(Death),
+    /// It cannot be run at all, and neither can the jobs like it: no data, no such device.
+    Refused(Error),
+}
+
+/// How an attempt died.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Death {
+    pub state: State,
+    /// `ended by signal 9 (SIGKILL)`
+    pub why: String,
+    /// The last lines it wrote, for people.
+    pub log_tail: String,
+}
+
+/// What happens while jobs run, in the order in which it happens.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    Started { slot: usize, job: Job },
+    Progress { slot: usize, epoch: u64, epochs: u64, loss: Option<f64>, rows_per_second: f64 },
+    /// A run ended.
+    Record { slot: usize, record: Box<Record> },
+    /// An attempt died and `seeds` are tried once more.
+    Retry { slot: usize, job: Job, death: Death },
+    /// `job.seeds` have no record and are not tried again now.
+    Lost { slot: usize, job: Job, death: Death },
+    Finished { slot: usize },
+}
+
+/// The jobs of a cell: its seeds in the given order, `width` at a time. The number of slots has no
+/// part in it, so that it has none in a result.
+pub fn chunks(job: &Job, seeds: &[u64], width: usize) -> Vec<Job> {
+    let of = |seeds: &[u64]| Job { seeds: seeds.to_vec(), ..job.clone() };
+    seeds.chunks(width.max(1)).map(of).collect()
+}
+
+/// Seconds until all is done, when each job in turn takes the slot that is free first.
+/// `free` holds the seconds until each slot is free.
+pub fn makespan(mut free: Vec<f64>, jobs: impl IntoIterator<Item = f64>) -> f64 {
+    for seconds in jobs {
+        if let Some(first) = free.iter_mut().min_by(|a, b| a.total_cmp(b)) {
+            *first += seconds;
+        }
+    }
+    free.into_iter().fold(0.0, f64::max)
+}
+
+/// A job that waits, with how often it was tried.
+struct Waiting {
+    job: Job,
+    attempt: u32,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// Attempts under way, each of which may put a job back.
+    running: usize,
+    /// Nothing more is to be started.
+    closed: bool,
+}
+
+struct Shared<'a> {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    stop: &'a AtomicBool,
+}
+
+/// Runs jobs on slots, those with the largest estimate (any unit) first, and passes what happens to
+/// `handle` on the calling thread. The seeds that a job dies with, and those whose record is not
+/// final, are tried once more: in two halves when memory ran out.
+///
+/// Ends early when `stop` becomes true, which `execute` is to heed too.
+///
+/// # Errors
+/// The error of a refused job or of `handle`, after everything under way was stopped.
+pub fn run<E>(
+    slots: &[Slot],
+    mut jobs: Vec<(Job, f64)>,
+    stop: &AtomicBool,
+    execute: E,
+    handle: &mut dyn FnMut(Event) -> Result<()>,
+) -> Result<()>
+where
+    E: Fn(&Slot, &Job, &dyn Fn(Message)) -> Outcome + Sync,
+{
+    jobs.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let waiting = jobs.into_iter().map(|(job, _)| Waiting { job, attempt: 0 }).collect();
+    let shared = Shared {
+        queue: Mutex::new(Queue { waiting, ..Queue::default() }),
+        changed: Condvar::new(),
+        stop,
+    };
+    let (sender, receiver) = mpsc::channel();
+    let mut result = Ok(());
+    thread::scope(|scope| {
+        for slot in slots {
+            let (sender, shared, execute) = (sender.clone(), &shared, &execute);
+            scope.spawn(move || work(slot, shared, execute, &sender));
+        }
+        drop(sender);
+        for event in receiver {
+            let handled = event.and_then(|event| handle(event));
+            if let (Err(error), true) = (handled, result.is_ok()) {
+                result = Err(error);
+                stop.store(true, Ordering::SeqCst);
+                shared.close();
+            }
+        }
+    });
+    result
+}
+
+impl Shared<'_> {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // a queue is whole between any two of its statements
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// The next job, waiting for one that a running attempt may put back.
+    fn next(&self) -> Option<Waiting> {
+        let mut queue = self.lock();
+        loop {
+            if queue.closed || self.stop.load(Ordering::SeqCst) {
+                return None;
+            }
+            if let Some(waiting) = queue.waiting.pop_front() {
+                queue.running += 1;
+                return Some(waiting);
+            }
+            if queue.running == 0 {
+                return None;
+            }
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn put_back(&self, jobs: impl Iterator<Item = Job>, attempt: u32) {
+        let mut queue = self.lock();
+        queue.running -= 1;
+        queue.waiting.extend(jobs.map(|job| Waiting { job, attempt }));
+        drop(queue);
+        self.changed.notify_all();
+    }
+}
+
+fn work<E>(slot: &Slot, shared: &Shared, execute: &E, events: &Sender<Result<Event>>)
+where
+    E: Fn(&Slot, &Job, &dyn Fn(Message)) -> Outcome,
+{
+    // the receiver outlives every sender, so a failed send cannot be
+    let send = |event: Result<Event>| drop(events.send(event));
+    while let Some(Waiting { mut job, attempt }) = shared.next() {
+        job.device.clone_from(&slot.device);
+        send(Ok(Event::Started { slot: slot.index, job: job.clone() }));
+        let (outcome, open) = attempt_job(slot, &job, attempt, execute, &send);
+        let mut again = Vec::new();
+        if let Some((seeds, death)) = unfinished(outcome, open, &send) {
+            let rest = Job { seeds, ..job.clone() };
+            if attempt == 0 {
+                again = retries(&rest, &death);
+                send(Ok(Event::Retry { slot: slot.index, job: rest, death }));
+            } else {
+                send(Ok(Event::Lost { slot: slot.index, job: rest, death }));
+            }
+        }
+        send(Ok(Event::Finished { slot: slot.index }));
+        shared.put_back(again.into_iter(), attempt + 1);
+    }
+}
+
+/// Seeds of an attempt without a final record.
+struct Open {
+    seeds: Vec<u64>,
+    /// Of a record that came but is not final.
+    death: Option<Death>,
+}
+
+fn attempt_job<E>(
+    slot: &Slot,
+    job: &Job,
+    attempt: u32,
+    execute: &E,
+    send: &dyn Fn(Result<Event>),
+) -> (Outcome, Open)
+where
+    E: Fn(&Slot, &Job, &dyn Fn(Message)) -> Outcome,
+{
+    let open = Mutex::new(Open { seeds: job.seeds.clone(), death: None });
+    let emit = |message: Message| match message {
+        Message::Progress { epoch, epochs, loss, rows_per_second } => {
+            let slot = slot.index;
+            send(Ok(Event::Progress { slot, epoch, epochs, loss, rows_per_second }));
+        }
+        Message::Record(record) => {
+            let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+            // the first word on a seed counts
+            let Some(place) = open.seeds.iter().position(|seed| *seed == record.seed) else { return };
+            if attempt == 0 && !record.state.is_final() {
+                let why = record.failure.clone().unwrap_or_default();
+                open.death = Some(Death { state: record.state, why, log_tail: String::new() });
+                return;
+            }
+            open.seeds.remove(place);
+            send(Ok(Event::Record { slot: slot.index, record }));
+        }
+    };
+    let outcome = execute(slot, job, &emit);
+    (outcome, open.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The seeds that an attempt left open, and why; reports a refusal.
+fn unfinished(
+    outcome: Outcome,
+    open: Open,
+    send: &dyn Fn(Result<Event>),
+) -> Option<(Vec<u64>, Death)> {
+    let silent = || Death {
+        state: State::Crashed,
+        why: "the worker ended without a record".to_owned(),
+        log_tail: String::new(),
+    };
+    match outcome {
+        Outcome::Stopped => None,
+        Outcome::Refused(error) => {
+            send(Err(error));
+            None
+        }
+        Outcome::Done | Outcome::Died(_) if open.seeds.is_empty() => None,
+        Outcome::Done => Some((open.seeds, open.death.unwrap_or_else(silent))),
+        Outcome::Died(death) => Some((open.seeds, death)),
+    }
+}
+
+fn retries(rest: &Job, death: &Death) -> Vec<Job> {
+    match death.state {
+        State::OutOfMemory => chunks(rest, &rest.seeds, rest.seeds.len().div_ceil(2)),
+        State::Ok | State::Diverged | State::Crashed | State::TimedOut | State::InvalidData => {
+            vec![rest.clone()]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::experiment::{Experiment, Selection};
+    use crate::run::{Digests, Provenance};
+
+    fn job(epochs: u64, seeds: &[u64]) -> Job {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/synthetic.toml");
+        let set = vec![format!("training.epochs={epochs}")];
+        let selection = Selection { set, ..Selection::default() };
+        let experiment = Experiment::load(&path.to_string_lossy(), &selection).unwrap();
+        Job {
+            experiment: experiment.name,
+            cell: experiment.cells[0].clone(),
+            seeds: seeds.to_vec(),
+            scale: experiment.scale,
+            device: String::new(),
+            data: Vec::new(),
+        }
+    }
+
+    fn record(job: &Job, seed: u64, state: State) -> Message {
+        Message::Record(Box::new(Record {
+            experiment: job.experiment.clone(),
+            cell: job.cell.clone(),
+            seed,
+            scale: job.scale,
+            key: String::new(),
+            protocol_version: 1,
+            device_kind: "cpu".to_owned(),
+            state,
+            failure: None,
+            counts: None,
+            metrics: None,
+            threshold: None,
+            diagnostics: BTreeMap::new(),
+            epochs: 0,
+            loss_curve: Vec::new(),
+            loss_terms: Vec::new(),
+            digests: Digests::default(),
+            batch_width: 1,
+            provenance: Provenance::default(),
+            wall_seconds: 0.0,
+        }))
+    }
+
+    fn slots(count: usize) -> Vec<Slot> {
+        (0..count).map(|index| Slot { device: format!("cuda:{index}"), index }).collect()
+    }
+
+    fn death(state: State) -> Outcome {
+        let (why, log_tail) = ("ended".to_owned(), String::new());
+        Outcome::Died(Death { state, why, log_tail })
+    }
+
+    /// Runs jobs of equal weight and gives the events.
+    fn events<E>(slots: &[Slot], jobs: Vec<Job>, execute: E) -> (Vec<Event>, Result<()>)
+    where
+        E: Fn(&Slot, &Job, &dyn Fn(Message)) -> Outcome + Sync,
+    {
+        let stop = AtomicBool::new(false);
+        let mut seen = Vec::new();
+        let jobs = jobs.into_iter().map(|job| (job, 1.0)).collect();
+        let result = run(slots, jobs, &stop, execute, &mut |event| {
+            seen.push(event);
+            Ok(())
+        });
+        (seen, result)
+    }
+
+    fn recorded(events: &[Event]) -> Vec<u64> {
+        let mut seeds: Vec<u64> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Record { slot: _, record } => Some(record.seed),
+                Event::Started { .. } | Event::Progress { .. } | Event::Retry { .. } => None,
+                Event::Lost { .. } | Event::Finished { .. } => None,
+            })
+            .collect();
+        seeds.sort_unstable();
+        seeds
+    }
+
+    #[test]
+    fn jobs_take_seeds_by_their_position() {
+        let chunks = chunks(&job(1, &[]), &[9, 2, 5, 7, 1], 2);
+        let seeds: Vec<Vec<u64>> = chunks.into_iter().map(|job| job.seeds).collect();
+        assert_eq!(seeds, [vec![9, 2], vec![5, 7], vec![1]]);
+    }
+
+    #[test]
+    fn the_makespan_gives_each_job_the_slot_that_is_free_first() {
+        assert_eq!(makespan(vec![0.0, 0.0], [5.0, 3.0, 3.0]), 6.0);
+        assert_eq!(makespan(vec![4.0, 0.0], [1.0, 2.0]), 4.0);
+        assert_eq!(makespan(vec![2.0], []), 2.0);
+    }
+
+    #[test]
+    fn every_seed_is_recorded_once_and_jobs_go_to_their_slots_device() {
+        let jobs = chunks(&job(1, &[]), &[1, 2, 3, 4, 5, 6, 7], 2);
+        let (events, result) = events(&slots(3), jobs, |slot, job, emit| {
+            assert_eq!(job.device, slot.device);
+            job.seeds.iter().for_each(|seed| emit(record(job, *seed, State::Ok)));
+            Outcome::Done
+        });
+        assert_eq!(result, Ok(()));
+        assert_eq!(recorded(&events), [1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn the_job_with_the_largest_estimate_starts_first() {
+        let jobs = [(1, 1.0), (2, 9.0), (3, 5.0)];
+        let jobs = jobs.map(|(seed, weight)| (job(1, &[seed]), weight)).to_vec();
+        let stop = AtomicBool::new(false);
+        let mut order = Vec::new();
+        let execute = |_: &Slot, job: &Job, emit: &dyn Fn(Message)| {
+            emit(record(job, job.seeds[0], State::Ok));
+            Outcome::Done
+        };
+        run(&slots(1), jobs, &stop, execute, &mut |event| {
+            if let Event::Started { slot: _, job } = event {
+                order.push(job.seeds[0]);
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(order, [2, 3, 1]);
+    }
+
+    #[test]
+    fn the_seeds_a_dead_job_leaves_are_tried_once_more() {
+        let attempts = AtomicUsize::new(0);
+        let (events, _) = events(&slots(2), vec![job(1, &[1, 2, 3])], |_, job, emit| {
+            emit(record(job, job.seeds[0], State::Ok));
+            if attempts.fetch_add(1, Ordering::SeqCst) == 0 {
+                return death(State::Crashed);
+            }
+            assert_eq!(job.seeds, [2, 3]);
+            emit(record(job, 3, State::Ok));
+            death(State::Crashed)
+        });
+        assert_eq!(attempts.load(Ordering::SeqCst), 2);
+        assert_eq!(recorded(&events), [1, 2, 3]);
+        assert!(!events.iter().any(|event| matches!(event, Event::Lost { .. })));
+    }
+
+    #[test]
+    fn seeds_that_die_twice_are_lost() {
+        let (events, result) =
+            events(&slots(1), vec![job(1, &[1, 2])], |_, _, _| death(State::TimedOut));
+        assert_eq!(result, Ok(()));
+        let lost: Vec<&Event> =
+            events.iter().filter(|event| matches!(event, Event::Lost { .. })).collect();
+        let [Event::Lost { slot: 0, job, death }] = lost[..] else { panic!("{lost:?}") };
+        assert_eq!((job.seeds.as_slice(), death.state), (&[1, 2][..], State::TimedOut));
+    }
+
+    #[test]
+    fn a_record_that_is_not_final_is_tried_again_and_a_later_one_is_no_second_word() {
+        let attempts = AtomicUsize::new(0);
+        let (events, _) = events(&slots(1), vec![job(1, &[1, 2])], |_, job, emit| {
+            let state = match attempts.fetch_add(1, Ordering::SeqCst) {
+                0 => State::OutOfMemory,
+                _ => State::Ok,
+            };
+            emit(record(job, job.seeds[0], State::Diverged));
+            job.seeds.iter().for_each(|seed| emit(record(job, *seed, state)));
+            Outcome::Done
+        });
+        assert_eq!(recorded(&events), [1, 2]);
+        assert!(events.iter().any(|event| matches!(event, Event::Retry { job, .. } if job.seeds == [2])));
+    }
+
+    #[test]
+    fn a_job_out_of_memory_is_tried_again_in_halves() {
+        let widths = Mutex::new(Vec::new());
+        let (events, _) = events(&slots(1), vec![job(1, &[1, 2, 3, 4, 5])], |_, job, emit| {
+            widths.lock().unwrap().push(job.seeds.len());
+            if job.seeds.len() > 3 {
+                return death(State::OutOfMemory);
+            }
+            job.seeds.iter().for_each(|seed| emit(record(job, *seed, State::Ok)));
+            Outcome::Done
+        });
+        assert_eq!(*widths.lock().unwrap(), [5, 3, 2]);
+        assert_eq!(recorded(&events), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_refused_job_ends_everything_with_its_error() {
+        let jobs = (1..=50).map(|seed| job(1, &[seed])).collect();
+        let started = AtomicUsize::new(0);
+        let (_, result) = events(&slots(2), jobs, |_, _, _| {
+            started.fetch_add(1, Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(5));
+            Outcome::Refused(Error::Data("no file".to_owned()))
+        });
+        assert_eq!(result, Err(Error::Data("no file".to_owned())));
+        assert!(started.load(Ordering::SeqCst) < 10);
+    }
+
+    #[test]
+    fn the_stop_flag_ends_it_without_retries() {
+        let stop = AtomicBool::new(false);
+        let started = AtomicUsize::new(0);
+        let jobs = (1..=5).map(|seed| (job(1, &[seed]), 1.0)).collect();
+        let execute = |_: &Slot, _: &Job, _: &dyn Fn(Message)| {
+            started.fetch_add(1, Ordering::SeqCst);
+            stop.store(true, Ordering::SeqCst);
+            Outcome::Stopped
+        };
+        run(&slots(1), jobs, &stop, execute, &mut |_| Ok(())).unwrap();
+        assert_eq!(started.load(Ordering::SeqCst), 1);
+    }
+}
