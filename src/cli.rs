@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use seedbed::dataset::fetch::{self, Options};
 use seedbed::dataset::{self, DataFile, FileState};
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Experiment, Selection, parse_seeds};
 use seedbed::paper::{self, Paper};
+use seedbed::report::{self, csv, terminal};
 use seedbed::run::{Digests, Job, PROTOCOL_VERSION, Provenance, Record, State};
 use seedbed::schedule::{self, Death, Event, Slot};
 use seedbed::store::{self, Store, Stored, Wanted};
 use seedbed::summary::{self, Comparison, Row, Summary, Verdict};
-use seedbed::report::{self, csv, terminal};
 use seedbed::{device, doctor, libtorch};
 
 use crate::plan::{Estimate, Plan, Source, duration};
@@ -159,7 +159,7 @@ struct Training {
     /// Workers side by side on each device [default: one a core, one a GPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     slots: Option<u16>,
-    /// Seeds that a worker trains together [default: 4 on a CPU, 20 on a GPU]
+    /// Seeds that a worker trains together [default: 1 on a CPU, 20 on a GPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     width: Option<u16>,
     /// A directory with data files, searched first
@@ -256,7 +256,10 @@ impl Common {
         for name in &self.experiments {
             let experiment = Experiment::load(name, &selection)?;
             if experiments.iter().any(|known| known.name == experiment.name) {
-                return Err(Error::Usage(format!("experiment '{}' is named twice", experiment.name)));
+                return Err(Error::Usage(format!(
+                    "experiment '{}' is named twice",
+                    experiment.name
+                )));
             }
             experiments.push(experiment);
         }
@@ -293,8 +296,11 @@ fn device_names(asked: &str) -> Result<Vec<String>> {
         return Ok(vec!["cpu".to_owned()]);
     }
     let here = libtorch::devices();
-    let cuda: Vec<String> =
-        here.into_iter().map(|device| device.name).filter(|name| name.starts_with("cuda")).collect();
+    let cuda: Vec<String> = here
+        .into_iter()
+        .map(|device| device.name)
+        .filter(|name| name.starts_with("cuda"))
+        .collect();
     match asked {
         "auto" if cuda.is_empty() => Ok(vec!["cpu".to_owned()]),
         "auto" => Ok(cuda),
@@ -336,7 +342,10 @@ fn plan(common: &Common, training: &Training) -> Result<u8> {
         match plan.check_data(&search) {
             Ok(()) => plan.calibrate(&mut estimates, devices.width, &search, &|job| {
                 let job = Job { device: devices.slots[0].device.clone(), ..job.clone() };
-                eprintln!("timing {CALIBRATION_STEPS} steps of {} {}", job.experiment, job.cell.label);
+                eprintln!(
+                    "timing {CALIBRATION_STEPS} steps of {} {}",
+                    job.experiment, job.cell.label
+                );
                 worker::calibrate(&job, CALIBRATION_STEPS)
             })?,
             Err(error) => missing.push(error.to_string()),
@@ -431,27 +440,55 @@ fn run(common: &Common, training: &Training, options: &RunOptions) -> Result<u8>
         return Ok(interrupted(&plans));
     }
     let mut code = 0;
+    let mut documents = Vec::new();
     for (plan, paper) in &kept {
-        code = code.max(finish(plan, paper.as_ref(), common, options.strict)?);
+        let derived = Derived::new(&plan.experiment, &out)?;
+        derived.write_tables()?;
+        code = code.max(u8::from(derived.rows.iter().any(|row| row.state != State::Ok)));
+        let mut shown = derived.summary_shown();
+        if let Some(paper) = paper {
+            let comparisons = derived.write_comparison(paper)?;
+            code = code.max(strict_code(options.strict, &comparisons));
+            shown.add(comparison_shown(&comparisons, paper, &derived.from()));
+        }
+        shown.print(common.json, &mut documents)?;
     }
+    print_documents(common.json, documents)?;
     for (name, error) in &left_out {
         eprintln!("left out: {name}: {error}");
     }
     Ok(code)
 }
 
-/// Tables and comparison of one experiment after its training; 1 if a run failed.
-fn finish(plan: &Plan, paper: Option<&Paper>, common: &Common, strict: bool) -> Result<u8> {
-    let derived = Derived::new(&plan.experiment, &common.out())?;
-    derived.write_tables()?;
-    derived.show_tables(common.json)?;
-    let mut code = u8::from(derived.rows.iter().any(|row| row.state != State::Ok));
-    if let Some(paper) = paper {
-        let comparisons = derived.write_comparison(paper)?;
-        show_comparison(&comparisons, paper, &derived.from(), common.json)?;
-        code = code.max(strict_code(strict, &comparisons));
+/// What one experiment has to say on stdout: for people, and as fields for programs.
+struct Shown {
+    text: String,
+    fields: serde_json::Map<String, Value>,
+}
+
+impl Shown {
+    fn new(text: String, fields: [(&str, Value); 2]) -> Self {
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Self { text, fields }
     }
-    Ok(code)
+
+    fn add(&mut self, other: Self) {
+        self.text.push_str(&other.text);
+        self.fields.extend(other.fields);
+    }
+
+    /// Text goes out at once; JSON waits to be one document with that of other experiments.
+    fn print(self, json: bool, documents: &mut Vec<Value>) -> Result<()> {
+        if json {
+            documents.push(Value::Object(self.fields));
+            return Ok(());
+        }
+        print(&self.text)
+    }
+}
+
+fn print_documents(json: bool, documents: Vec<Value>) -> Result<()> {
+    if json { print_json(&documents) } else { Ok(()) }
 }
 
 fn strict_code(strict: bool, comparisons: &[Comparison]) -> u8 {
@@ -640,6 +677,8 @@ struct Derived<'a> {
     store: Store,
     rows: Vec<Row>,
     summaries: Vec<Summary>,
+    /// Of a made-up data set.
+    best_auroc: Option<f64>,
 }
 
 impl<'a> Derived<'a> {
@@ -693,7 +732,8 @@ impl<'a> Derived<'a> {
         }
         let rows = report::rows_of(&current);
         let summaries = summary::summarise(&rows)?;
-        Ok(Self { experiment, store, rows, summaries })
+        let best_auroc = current.iter().find_map(|r| r.diagnostics.get("bayes_auroc").copied());
+        Ok(Self { experiment, store, rows, summaries, best_auroc })
     }
 
     fn write_tables(&self) -> Result<()> {
@@ -701,12 +741,15 @@ impl<'a> Derived<'a> {
         csv::write_summary(&self.store.dir().join("summary.csv"), &self.summaries)
     }
 
-    fn show_tables(&self, json: bool) -> Result<()> {
-        if json {
-            return print_json(&json!({"experiment": self.experiment.name, "summary": self.summaries}));
-        }
+    fn summary_shown(&self) -> Shown {
         let table = terminal::summary_table(&self.summaries, &self.from(), colour());
-        print(&format!("{}\n{table}\n", self.experiment.title))
+        let ceiling = self.best_auroc.map_or(String::new(), |best| {
+            format!("no score can have an expected auroc above {best:.4} on these made-up rows\n")
+        });
+        let text = format!("{}\n{table}{ceiling}\n", self.experiment.title);
+        let fields =
+            [("experiment", json!(self.experiment.name)), ("summary", json!(self.summaries))];
+        Shown::new(text, fields)
     }
 
     /// Where the rows come from, as tables say it.
@@ -722,12 +765,14 @@ impl<'a> Derived<'a> {
 }
 
 fn tables(common: &Common) -> Result<u8> {
+    let mut documents = Vec::new();
     for experiment in common.load(None)? {
         let derived = Derived::new(&experiment, &common.out())?;
         derived.require_rows()?;
         derived.write_tables()?;
-        derived.show_tables(common.json)?;
+        derived.summary_shown().print(common.json, &mut documents)?;
     }
+    print_documents(common.json, documents)?;
     Ok(0)
 }
 
@@ -748,6 +793,7 @@ impl Derived<'_> {
 
 fn compare(common: &Common, runs: Option<&Path>, strict: bool) -> Result<u8> {
     let mut code = 0;
+    let mut documents = Vec::new();
     for experiment in common.load(None)? {
         let Some(paper) = paper_of(&experiment)? else {
             eprintln!("{} names no paper, so there is nothing to compare it with", experiment.name);
@@ -767,17 +813,17 @@ fn compare(common: &Common, runs: Option<&Path>, strict: bool) -> Result<u8> {
                 (derived.write_comparison(&paper)?, derived.from())
             }
         };
-        show_comparison(&comparisons, &paper, &from, common.json)?;
+        comparison_shown(&comparisons, &paper, &from).print(common.json, &mut documents)?;
         code = code.max(strict_code(strict, &comparisons));
     }
+    print_documents(common.json, documents)?;
     Ok(code)
 }
 
-fn show_comparison(rows: &[Comparison], paper: &Paper, from: &str, json: bool) -> Result<()> {
-    if json {
-        return print_json(&json!({"paper": paper.name, "comparison": rows}));
-    }
-    print(&format!("{}\n", terminal::comparison_table(rows, paper, from, colour())))
+fn comparison_shown(comparisons: &[Comparison], paper: &Paper, from: &str) -> Shown {
+    let table = terminal::comparison_table(comparisons, paper, from, colour());
+    let fields = [("paper", json!(paper.name)), ("comparison", json!(comparisons))];
+    Shown::new(format!("{table}\n"), fields)
 }
 
 fn data(command: &DataCommand) -> Result<u8> {
@@ -813,7 +859,9 @@ fn data_status(options: &DataOptions, check: bool) -> Result<u8> {
     let mut listed = Vec::new();
     for status in dataset::status(&search, check) {
         let state = match &status.state {
-            FileState::Missing => format!("missing: run 'seedbed data fetch {}'", status.file.dataset),
+            FileState::Missing => {
+                format!("missing: run 'seedbed data fetch {}'", status.file.dataset)
+            }
             FileState::Found => "found".to_owned(),
             FileState::Right => "right".to_owned(),
             FileState::Wrong(why) => {

@@ -206,7 +206,10 @@ pub fn parse_seeds(text: &str) -> Result<Vec<u64>> {
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let number = |digits: &str| {
-            digits.trim().parse::<u64>().map_err(|_| wrong(&format!("'{part}' is no seed or range")))
+            digits
+                .trim()
+                .parse::<u64>()
+                .map_err(|_| wrong(&format!("'{part}' is no seed or range")))
         };
         let (first, last) = (number(first)?, number(last)?);
         if last < first {
@@ -270,7 +273,11 @@ impl<'a> Source<'a> {
             Ok(root) => Ok(Self { path, text, root }),
             Err(error) => {
                 let at = error.span().map_or(0, |span| span.start);
-                Err(Error::Usage(format!("{}: {}", place(path, text, at), one_line(error.message()))))
+                Err(Error::Usage(format!(
+                    "{}: {}",
+                    place(path, text, at),
+                    one_line(error.message())
+                )))
             }
         }
     }
@@ -331,7 +338,9 @@ impl<'a> Source<'a> {
     fn check_name(&self, name: &str) -> Result<()> {
         let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
         if name != stem {
-            return Err(self.fault("name", &format!("the name '{name}' is not the file's, '{stem}'")));
+            return Err(
+                self.fault("name", &format!("the name '{name}' is not the file's, '{stem}'"))
+            );
         }
         // it becomes a directory and a field of CSV files
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
@@ -355,7 +364,10 @@ impl<'a> Source<'a> {
         let wrong = |what: String| Err(Error::Usage(format!("{origin}: axis '{key}' {what}")));
         let path = split_key(&key);
         if !SECTIONS.contains(&path[0].as_str()) || path.len() < 2 {
-            return wrong(format!("must begin with one of {}", SECTIONS.map(|s| format!("{s}.")).join(", ")));
+            return wrong(format!(
+                "must begin with one of {}",
+                SECTIONS.map(|s| format!("{s}.")).join(", ")
+            ));
         }
         let Value::Array(list) = value else {
             return wrong("must be a list: each value is a cell".to_owned());
@@ -415,10 +427,11 @@ impl<'a> Source<'a> {
     fn explain(&self, mut culprit: Vec<String>, message: &str, overrides: &[Override]) -> Error {
         let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
         let unknown = message.starts_with("unknown field");
-        if let (true, Some(field)) = (unknown, names.first()) {
-            if culprit.last().is_none_or(|last| last != field) {
-                culprit.push((*field).to_owned());
-            }
+        // a field of a table in the section's table: the key above it is known already
+        let field = names.first().filter(|_| unknown);
+        if let Some(field) = field.filter(|field| culprit.last().is_none_or(|last| last != *field))
+        {
+            culprit.push((*field).to_owned());
         }
         let changed = overrides.iter().rev().find(|change| {
             // a change of the key, or of something in it or around it, but not of its section
@@ -543,10 +556,16 @@ fn assign(spec: &mut Table, change: &Override) -> Result<()> {
 
 fn check_section(source: &Source, section: &str, spec: &Table, changes: &[Override]) -> Result<()> {
     match section {
-        "dataset" => source.read::<DatasetSpec>(section, table_of(spec, section), changes).map(drop),
-        "protocol" => source.read::<ProtocolSpec>(section, table_of(spec, section), changes).map(drop),
+        "dataset" => {
+            source.read::<DatasetSpec>(section, table_of(spec, section), changes).map(drop)
+        }
+        "protocol" => {
+            source.read::<ProtocolSpec>(section, table_of(spec, section), changes).map(drop)
+        }
         "model" => source.read::<ModelSpec>(section, table_of(spec, section), changes).map(drop),
-        "training" => source.read::<TrainingSpec>(section, table_of(spec, section), changes).map(drop),
+        "training" => {
+            source.read::<TrainingSpec>(section, table_of(spec, section), changes).map(drop)
+        }
         _ => match spec.get("runs") {
             Some(Value::Integer(1..)) => Ok(()),
             Some(_) | None => {
@@ -571,7 +590,9 @@ fn expand(
 ) -> Result<Vec<Cell>> {
     let count: usize = axes.iter().map(|axis| axis.values.len()).product();
     if count > 10_000 {
-        return Err(source.fault("axes", &format!("the grid has {count} cells; 10,000 is the limit")));
+        return Err(
+            source.fault("axes", &format!("the grid has {count} cells; 10,000 is the limit"))
+        );
     }
     let mut cells = Vec::new();
     for index in 0..count {

@@ -219,7 +219,8 @@ impl Plan {
             let stored = planned.runs.len() - planned.seeds_to_run().len();
             let why = planned.reasons().join("; ");
             let (label, runs) = (&planned.cell.label, planned.runs.len());
-            let line = format!("  {label:width$}  {runs:>4}  {stored:>6}  {:>6}  {why}", runs - stored);
+            let line =
+                format!("  {label:width$}  {runs:>4}  {stored:>6}  {:>6}  {why}", runs - stored);
             let _ = writeln!(text, "{}", line.trim_end());
         }
         text

@@ -73,7 +73,8 @@ impl Progress {
                 let speed = if *epoch == 0 {
                     "data loaded".to_owned()
                 } else {
-                    let loss = loss.map_or("no finite loss".to_owned(), |loss| format!("loss {loss:.4}"));
+                    let loss =
+                        loss.map_or("no finite loss".to_owned(), |loss| format!("loss {loss:.4}"));
                     format!("epoch {epoch}/{epochs}  {loss}  {}", rows(*rows_per_second))
                 };
                 // a unit beside the epochs stands for loading and scoring
@@ -156,12 +157,17 @@ impl Progress {
         self.done += 1;
         let outcome = match (record.state, record.metrics.as_ref()) {
             (State::Ok, Some(metrics)) => {
-                let show = |value: Option<f64>| value.map_or("none".to_owned(), |v| format!("{v:.4}"));
+                let show =
+                    |value: Option<f64>| value.map_or("none".to_owned(), |v| format!("{v:.4}"));
                 format!("f1 {}  auroc {}", show(metrics.f1), show(metrics.auroc))
             }
             (state, _) => {
                 self.failed += 1;
-                format!("{}: {}", name(state), record.failure.as_deref().unwrap_or("no reason given"))
+                format!(
+                    "{}: {}",
+                    name(state),
+                    record.failure.as_deref().unwrap_or("no reason given")
+                )
             }
         };
         let Record { experiment, cell, seed, wall_seconds, .. } = record;
@@ -193,7 +199,8 @@ impl Progress {
     }
 
     fn remaining(&self) -> String {
-        let failed = if self.failed > 0 { format!("{} failed, ", self.failed) } else { String::new() };
+        let failed =
+            if self.failed > 0 { format!("{} failed, ", self.failed) } else { String::new() };
         match self.eta() {
             Some(seconds) => format!("{failed}about {} left", duration(seconds)),
             None => format!("{failed}time left unknown until an epoch is done"),

@@ -44,15 +44,37 @@ pub struct Death {
 /// What happens while jobs run, in the order in which it happens.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    Started { slot: usize, job: Job },
-    Progress { slot: usize, epoch: u64, epochs: u64, loss: Option<f64>, rows_per_second: f64 },
+    Started {
+        slot: usize,
+        job: Job,
+    },
+    Progress {
+        slot: usize,
+        epoch: u64,
+        epochs: u64,
+        loss: Option<f64>,
+        rows_per_second: f64,
+    },
     /// A run ended.
-    Record { slot: usize, record: Box<Record> },
+    Record {
+        slot: usize,
+        record: Box<Record>,
+    },
     /// An attempt died and `seeds` are tried once more.
-    Retry { slot: usize, job: Job, death: Death },
+    Retry {
+        slot: usize,
+        job: Job,
+        death: Death,
+    },
     /// `job.seeds` have no record and are not tried again now.
-    Lost { slot: usize, job: Job, death: Death },
-    Finished { slot: usize },
+    Lost {
+        slot: usize,
+        job: Job,
+        death: Death,
+    },
+    Finished {
+        slot: usize,
+    },
 }
 
 /// The jobs of a cell: its seeds in the given order, `width` at a time. The number of slots has no
@@ -128,7 +150,7 @@ where
         }
         drop(sender);
         for event in receiver {
-            let handled = event.and_then(|event| handle(event));
+            let handled = event.and_then(&mut *handle);
             if let (Err(error), true) = (handled, result.is_ok()) {
                 result = Err(error);
                 stop.store(true, Ordering::SeqCst);
@@ -228,7 +250,9 @@ where
         Message::Record(record) => {
             let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
             // the first word on a seed counts
-            let Some(place) = open.seeds.iter().position(|seed| *seed == record.seed) else { return };
+            let Some(place) = open.seeds.iter().position(|seed| *seed == record.seed) else {
+                return;
+            };
             if attempt == 0 && !record.state.is_final() {
                 let why = record.failure.clone().unwrap_or_default();
                 open.death = Some(Death { state: record.state, why, log_tail: String::new() });
@@ -449,7 +473,11 @@ mod tests {
             Outcome::Done
         });
         assert_eq!(recorded(&events), [1, 2]);
-        assert!(events.iter().any(|event| matches!(event, Event::Retry { job, .. } if job.seeds == [2])));
+        assert!(
+            events
+                .iter()
+                .any(|event| matches!(event, Event::Retry { job, .. } if job.seeds == [2]))
+        );
     }
 
     #[test]

@@ -268,17 +268,16 @@ fn differences(record: &Record, wanted: &Wanted) -> Vec<String> {
     let data = &record.digests.data;
     let (version, kind) = (record.protocol_version, &record.device_kind);
     let stored = parts(&record.cell, record.seed, data, version, kind);
-    let asked = parts(
-        wanted.cell,
-        wanted.seed,
-        wanted.data_sha256,
-        wanted.protocol_version,
-        device,
-    );
+    let asked =
+        parts(wanted.cell, wanted.seed, wanted.data_sha256, wanted.protocol_version, device);
     let mut found = Vec::new();
     compare("", &stored, &asked, &mut found);
     if record.scale != wanted.scale {
-        found.push(format!("scale {} -> {}", text_of(&json!(record.scale)), text_of(&json!(wanted.scale))));
+        found.push(format!(
+            "scale {} -> {}",
+            text_of(&json!(record.scale)),
+            text_of(&json!(wanted.scale))
+        ));
     }
     if found.is_empty() && record.key != digest(&canonical(asked)) {
         found.push("the way keys are computed".to_owned());
@@ -375,7 +374,7 @@ mod tests {
         let mut renamed = base.clone();
         renamed.label = "other".to_owned();
         assert_eq!(of(&base), of(&renamed));
-        for change in ["training.epochs=7", "model.latent=2", "protocol.contamination=0.1"] {
+        for change in ["training.epochs=7", "model.latent=7", "protocol.contamination=0.1"] {
             assert_ne!(of(&base), of(&cell(&[change])), "{change}");
         }
         let mut control = base.clone();
@@ -407,7 +406,10 @@ mod tests {
         let epochs = old.training.epochs;
         assert_eq!(
             parts,
-            [format!("training.epochs {epochs} -> 7"), "training.gradient-clip none -> 5.0".to_owned()]
+            [
+                format!("training.epochs {epochs} -> 7"),
+                "training.gradient-clip none -> 5.0".to_owned()
+            ]
         );
         let parts_of = |wanted: Wanted| match store.get(&wanted) {
             Stored::Different(_, parts) => parts.join(", "),

@@ -107,7 +107,8 @@ impl Workers<'_> {
 /// # Errors
 /// What the worker says of a job that it cannot begin, or `Failed` when it dies.
 pub fn calibrate(job: &Job, steps: usize) -> Result<Calibration> {
-    let log = tempfile::tempfile().map_err(|error| failed("cannot make a temporary file", &error))?;
+    let log =
+        tempfile::tempfile().map_err(|error| failed("cannot make a temporary file", &error))?;
     let mut log_reader =
         log.try_clone().map_err(|error| failed("cannot share a temporary file", &error))?;
     let (mut child, stdin) = start(&["worker", "--steps", &steps.to_string()], log, job)?;
@@ -126,7 +127,9 @@ pub fn calibrate(job: &Job, steps: usize) -> Result<Calibration> {
     Err(match status.code() {
         Some(2) => Error::Usage(last),
         Some(3) => Error::Data(last),
-        Some(_) | None => Error::Failed(format!("a calibration failed: {}", describe(status, &last))),
+        Some(_) | None => {
+            Error::Failed(format!("a calibration failed: {}", describe(status, &last)))
+        }
     })
 }
 

@@ -111,8 +111,9 @@ def peer_python():
     subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     small = ["--retries", "0", "--timeout", "10", "--index-url", "https://download.pytorch.org/whl/cpu"]
-    if subprocess.run([*pip, *small, f"torch=={VERSION}"]).returncode != 0:
-        subprocess.run([*pip, f"torch=={VERSION}"], check=True)
+    if subprocess.run([*pip, *small, f"torch=={VERSION}", "numpy"]).returncode != 0:
+        print("download.pytorch.org did not answer; installing from PyPI", file=sys.stderr)
+        subprocess.run([*pip, f"torch=={VERSION}", "numpy"], check=True)
     return str(python)
 
 

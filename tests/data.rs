@@ -47,11 +47,8 @@ impl Server {
         let (seen, mut answers) = (Arc::clone(&ranges), VecDeque::from(answers.to_vec()));
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let answer = if answers.len() > 1 {
-                    answers.pop_front()
-                } else {
-                    answers.front().copied()
-                };
+                let answer =
+                    if answers.len() > 1 { answers.pop_front() } else { answers.front().copied() };
                 let (body, seen) = (body.clone(), Arc::clone(&seen));
                 let stream = stream.expect("a connection");
                 thread::spawn(move || serve(stream, &body, answer.expect("an answer"), &seen));
@@ -61,10 +58,7 @@ impl Server {
     }
 
     fn options(&self) -> Options {
-        Options {
-            mirror: Some(self.base.clone()),
-            timeout: Duration::from_millis(400),
-        }
+        Options { mirror: Some(self.base.clone()), timeout: Duration::from_millis(400) }
     }
 
     fn ranges(&self) -> Vec<String> {
@@ -83,15 +77,10 @@ fn serve(mut stream: TcpStream, body: &[u8], answer: Answer, seen: &Mutex<Vec<St
             range = value.to_string();
         }
     }
-    let from = range
-        .strip_prefix("bytes=")
-        .and_then(|text| text.trim_end_matches('-').parse().ok());
+    let from =
+        range.strip_prefix("bytes=").and_then(|text| text.trim_end_matches('-').parse().ok());
     seen.lock().expect("no panic").push(range);
-    let from: usize = if matches!(answer, Answer::Whole) {
-        0
-    } else {
-        from.unwrap_or(0)
-    };
+    let from: usize = if matches!(answer, Answer::Whole) { 0 } else { from.unwrap_or(0) };
     let rest = body.get(from..).unwrap_or_default();
     let send = match answer {
         Answer::Whole | Answer::Rest => rest.len(),
@@ -130,10 +119,7 @@ fn toy() -> (Vec<u8>, DataFile) {
     })
     .take(200_000)
     .collect();
-    let digest: String = Sha256::digest(&raw)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest: String = Sha256::digest(&raw).iter().map(|byte| format!("{byte:02x}")).collect();
     let file = DataFile {
         name: "toy.gz",
         dataset: "toy",
@@ -159,20 +145,8 @@ fn run(server: &Server, file: &DataFile, into: &Path) -> Result<std::path::PathB
 fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).expect("a directory");
     let mut names: Vec<String> = entries
-        .map(|entry| {
-            entry
-                .expect("an entry")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
-        .map(|name| {
-            if name.ends_with(".part") {
-                "part".into()
-            } else {
-                name
-            }
-        })
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .map(|name| if name.ends_with(".part") { "part".into() } else { name })
         .collect();
     names.sort();
     names
@@ -212,13 +186,8 @@ fn a_later_call_goes_on_from_the_part_that_an_earlier_one_left() {
     let dir = TempDir::new().expect("a directory");
     let answers = [Answer::Truncated(70_000), Answer::Status(503), Answer::Rest];
     let server = Server::start(body.clone(), &answers);
-    let error = run(&server, &file, dir.path())
-        .expect_err("no file")
-        .to_string();
-    assert!(
-        error.contains("/toy.gz: the server answered 503"),
-        "{error}"
-    );
+    let error = run(&server, &file, dir.path()).expect_err("no file").to_string();
+    assert!(error.contains("/toy.gz: the server answered 503"), "{error}");
     assert_eq!(names(dir.path()), ["part"]);
     run(&server, &file, dir.path()).expect("a file");
     assert_eq!(server.ranges(), ["", "bytes=70000-", "bytes=70000-"]);
@@ -229,10 +198,8 @@ fn a_later_call_goes_on_from_the_part_that_an_earlier_one_left() {
 fn a_part_that_was_complete_is_used_as_it_is() {
     let (body, file) = toy();
     let dir = TempDir::new().expect("a directory");
-    let server = Server::start(
-        body.clone(),
-        &[Answer::Truncated(10), Answer::Status(503), Answer::Rest],
-    );
+    let server =
+        Server::start(body.clone(), &[Answer::Truncated(10), Answer::Status(503), Answer::Rest]);
     run(&server, &file, dir.path()).expect_err("no file");
     let mut parts = fs::read_dir(dir.path()).expect("a directory");
     let part = parts.next().expect("a part").expect("an entry").path();
@@ -259,18 +226,10 @@ fn wrong_bytes_never_take_the_name_and_both_digests_are_told() {
     let error = run(&server, &file, dir.path()).expect_err("no file");
     assert_eq!(error.exit_code(), 3);
     let text = error.to_string();
-    let digest: String = Sha256::digest("something else")
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    assert!(
-        text.contains(file.raw_sha256) && text.contains(&digest),
-        "{text}"
-    );
-    assert!(
-        text.contains("sha256 of the uncompressed 14 bytes is"),
-        "{text}"
-    );
+    let digest: String =
+        Sha256::digest("something else").iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(text.contains(file.raw_sha256) && text.contains(&digest), "{text}");
+    assert!(text.contains("sha256 of the uncompressed 14 bytes is"), "{text}");
     assert_eq!(names(dir.path()), Vec::<String>::new());
     assert_eq!(server.ranges(), [""]);
 }
@@ -279,20 +238,14 @@ fn wrong_bytes_never_take_the_name_and_both_digests_are_told() {
 fn a_part_of_another_file_is_found_out_and_the_whole_file_is_fetched() {
     let (body, file) = toy();
     let dir = TempDir::new().expect("a directory");
-    let other = Server::start(
-        vec![7; 1000],
-        &[Answer::Truncated(500), Answer::Status(503)],
-    );
+    let other = Server::start(vec![7; 1000], &[Answer::Truncated(500), Answer::Status(503)]);
     run(&other, &file, dir.path()).expect_err("no file");
     // the same part, now from a server that has the right bytes
     let server = Server::start(body.clone(), &[Answer::Rest]);
     let mut parts = fs::read_dir(dir.path()).expect("a directory");
     let part = parts.next().expect("a part").expect("an entry").path();
     let url = format!("{}/toy.gz", server.base);
-    let mark: String = Sha256::digest(url)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mark: String = Sha256::digest(url).iter().map(|byte| format!("{byte:02x}")).collect();
     fs::rename(part, dir.path().join(format!("toy.gz.{}.part", &mark[..8]))).expect("a part");
     run(&server, &file, dir.path()).expect("a file");
     assert_eq!(server.ranges(), ["bytes=500-", ""]);
@@ -304,18 +257,12 @@ fn an_error_lists_every_mirror_and_its_reason() {
     let dir = TempDir::new().expect("a directory");
     let missing = Server::start(body, &[Answer::Status(404)]);
     let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let dead = format!(
-        "http://{}/copy.gz",
-        closed.local_addr().expect("an address")
-    );
+    let dead = format!("http://{}/copy.gz", closed.local_addr().expect("an address"));
     drop(closed);
     let urls: &[&str] = vec![&*dead.clone().leak()].leak();
     let error = run(&missing, &DataFile { urls, ..file }, dir.path()).expect_err("no file");
     let text = error.to_string();
-    assert!(
-        text.contains(&format!("{}/toy.gz: the server answered 404", missing.base)),
-        "{text}"
-    );
+    assert!(text.contains(&format!("{}/toy.gz: the server answered 404", missing.base)), "{text}");
     assert!(text.contains(&format!("{dead}: ")), "{text}");
     assert!(text.contains("SEEDBED_MIRROR"), "{text}");
     assert_eq!(names(dir.path()), Vec::<String>::new());
@@ -333,11 +280,7 @@ fn a_server_that_stalls_fails_within_a_bounded_time_and_the_next_mirror_serves()
         let into = dir.path().join(stalled.base.replace([':', '/'], "-"));
         run(&stalled, &DataFile { urls, ..file }, &into).expect("a file");
         // two requests at most, 0.4 s of silence each
-        assert!(
-            start.elapsed() < Duration::from_secs(5),
-            "took {:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() < Duration::from_secs(5), "took {:?}", start.elapsed());
         let error = run(&stalled, &file, &dir.path().join("none")).expect_err("no file");
         assert!(error.to_string().contains("timeout"), "{error}");
     }
@@ -353,13 +296,8 @@ fn status_tells_missing_found_and_wrong_files_apart() {
     fs::write(&path, "0,tcp\n").expect("a file");
     assert_eq!(find(file, &search), Some(path.clone()));
     assert_eq!(status(&search, false)[0].state, FileState::Found);
-    let FileState::Wrong(why) = &status(&search, true)[0].state else {
-        panic!("wrong bytes pass")
-    };
-    assert!(
-        why.contains(file.raw_sha256) && why.contains("seedbed data fetch kddcup"),
-        "{why}"
-    );
+    let FileState::Wrong(why) = &status(&search, true)[0].state else { panic!("wrong bytes pass") };
+    assert!(why.contains(file.raw_sha256) && why.contains("seedbed data fetch kddcup"), "{why}");
 }
 
 #[test]

@@ -30,15 +30,10 @@ impl Options {
     pub fn from_env() -> Result<Self> {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let seconds = variable("SEEDBED_TIMEOUT").unwrap_or_else(|| "30".into());
-        let timeout = seconds
-            .parse()
-            .ok()
-            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let timeout =
+            seconds.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         match timeout.filter(|timeout| !timeout.is_zero()) {
-            Some(timeout) => Ok(Self {
-                mirror: variable("SEEDBED_MIRROR"),
-                timeout,
-            }),
+            Some(timeout) => Ok(Self { mirror: variable("SEEDBED_MIRROR"), timeout }),
             None => Err(Error::Usage(format!(
                 "SEEDBED_TIMEOUT is '{seconds}'; it must be a number of seconds above 0"
             ))),
@@ -70,10 +65,8 @@ pub fn fetch(
         .user_agent(concat!("seedbed/", env!("CARGO_PKG_VERSION")))
         .build()
         .into();
-    let own = options
-        .mirror
-        .iter()
-        .map(|base| format!("{}/{}", base.trim_end_matches('/'), file.name));
+    let own =
+        options.mirror.iter().map(|base| format!("{}/{}", base.trim_end_matches('/'), file.name));
     let mut tried = Vec::new();
     for url in own.chain(file.urls.iter().map(|&url| url.to_string())) {
         // mirrors pack the same bytes differently, so a part belongs to one of them
@@ -101,10 +94,9 @@ pub fn fetch(
 pub fn check(file: &DataFile, path: &Path) -> Result<()> {
     let problem = match raw_sha256(path) {
         Ok((digest, _)) if digest == file.raw_sha256 => return Ok(()),
-        Ok((digest, bytes)) => format!(
-            "sha256 of the uncompressed {bytes} bytes is {digest}, not {}",
-            file.raw_sha256
-        ),
+        Ok((digest, bytes)) => {
+            format!("sha256 of the uncompressed {bytes} bytes is {digest}, not {}", file.raw_sha256)
+        }
         Err(error) => format!("cannot be read: {error}"),
     };
     Err(Error::Data(format!(
@@ -196,19 +188,14 @@ fn request(
         Ok(response) => response,
         Err(error) => return Ok(Request::Broken(error.to_string())),
     };
-    let range = response
-        .headers()
-        .get("content-range")
-        .and_then(|value| value.to_str().ok());
+    let range = response.headers().get("content-range").and_then(|value| value.to_str().ok());
     let (start, total) = match response.status().as_u16() {
         200 => (0, response.body().content_length()),
         206 => match range.and_then(parse_range) {
             Some((start, total)) if start == from => (from, total),
             Some(_) | None => {
                 let range = range.unwrap_or("no range");
-                return Ok(Request::Refused(format!(
-                    "asked for bytes from {from}, sent {range}"
-                )));
+                return Ok(Request::Refused(format!("asked for bytes from {from}, sent {range}")));
             }
         },
         // nothing after the bytes there are: the digest will tell whether they are the file
@@ -223,14 +210,7 @@ fn request(
         .append(start > 0)
         .open(part)
         .map_err(|error| local("write", part, &error))?;
-    receive(
-        response.into_body().into_reader(),
-        &mut out,
-        part,
-        start,
-        total,
-        progress,
-    )
+    receive(response.into_body().into_reader(), &mut out, part, start, total, progress)
 }
 
 /// Start and total of a `Content-Range: bytes 5-9/10`.
@@ -252,24 +232,19 @@ fn receive(
     let mut buffer = vec![0; 1 << 16];
     progress(done, total);
     loop {
-        let of = total
-            .map(|total| format!(" of {total}"))
-            .unwrap_or_default();
+        let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
         match body.read(&mut buffer) {
             Ok(0) if total.is_some_and(|total| done < total) => {
                 return Ok(Request::Broken(format!("broke off after {done}{of} bytes")));
             }
             Ok(0) => return Ok(Request::Complete),
             Ok(got) => {
-                out.write_all(&buffer[..got])
-                    .map_err(|error| local("write", part, &error))?;
+                out.write_all(&buffer[..got]).map_err(|error| local("write", part, &error))?;
                 done += got as u64;
                 progress(done, total);
             }
             Err(error) => {
-                return Ok(Request::Broken(format!(
-                    "broke off after {done}{of} bytes: {error}"
-                )));
+                return Ok(Request::Broken(format!("broke off after {done}{of} bytes: {error}")));
             }
         }
     }

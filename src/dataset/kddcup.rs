@@ -89,9 +89,8 @@ const SERVICES: &[&str] = &[
     "remote_job", "rje", "shell", "smtp", "sql_net", "ssh", "sunrpc", "supdup", "systat", "telnet",
     "tftp_u", "tim_i", "time", "urh_i", "urp_i", "uucp", "uucp_path", "vmnet", "whois",
 ];
-const FLAGS: &[&str] = &[
-    "OTH", "REJ", "RSTO", "RSTOS0", "RSTR", "S0", "S1", "S2", "S3", "SF", "SH",
-];
+const FLAGS: &[&str] =
+    &["OTH", "REJ", "RSTO", "RSTOS0", "RSTR", "S0", "S1", "S2", "S3", "SF", "SH"];
 
 /// The fields in the file's order, by the names of the data set's own description; the class is
 /// the 42nd.
@@ -182,9 +181,7 @@ impl Layout {
             if let (Switch(values), true) = (kind, split) {
                 switches.push((place, name, values));
             } else if name != CONSTANT || encoding != Encoding::AllButConstant {
-                layout
-                    .numbers
-                    .push((place, if kind == Share { 100.0 } else { 1.0 }));
+                layout.numbers.push((place, if kind == Share { 100.0 } else { 1.0 }));
                 names.push(name.to_string());
                 scaled.push(matches!(kind, Count | Share));
             }
@@ -195,9 +192,7 @@ impl Layout {
             one_hot.extend((0..values).map(|value| format!("{name}={value}")));
         }
         layout.one_hot = one_hot.len();
-        let scaled = std::iter::repeat_n(false, one_hot.len())
-            .chain(scaled)
-            .collect();
+        let scaled = std::iter::repeat_n(false, one_hot.len()).chain(scaled).collect();
         one_hot.extend(names);
         (layout, one_hot, scaled)
     }
@@ -234,11 +229,7 @@ pub(super) fn load(spec: &KddcupSpec, path: &Path) -> Result<Dataset> {
     let mut table = read(path)?;
     table.layout = layout;
     let anomaly = spec.anomaly == Anomaly::Normal;
-    let labels = table
-        .normal
-        .iter()
-        .map(|&normal| normal == anomaly)
-        .collect();
+    let labels = table.normal.iter().map(|&normal| normal == anomaly).collect();
     Ok(Dataset {
         columns,
         scaled,
@@ -264,11 +255,7 @@ fn read(path: &Path) -> Result<Table> {
     let wanted = FILES[0].raw_sha256;
     match parser.problem {
         None if digest == wanted => {
-            assert_eq!(
-                (rows, normal),
-                (ROWS, NORMAL_ROWS),
-                "the published file's rows"
-            );
+            assert_eq!((rows, normal), (ROWS, NORMAL_ROWS), "the published file's rows");
             Ok(parser.table)
         }
         problem => {
@@ -311,10 +298,7 @@ fn consume(mut input: impl Read) -> std::result::Result<(String, Parser), String
         buffer.copy_within(whole..filled, 0);
         kept = filled - whole;
         if kept == buffer.len() {
-            return Err(format!(
-                "line {}, column 1: the line has no end",
-                parser.line
-            ));
+            return Err(format!("line {}, column 1: the line has no end", parser.line));
         }
     }
     if kept > 0 {
@@ -344,12 +328,7 @@ impl Parser {
             normal: Vec::with_capacity(ROWS),
             layout: Layout::default(),
         };
-        Self {
-            table,
-            line: 1,
-            problem: None,
-            last: [(b"", 0); WORDS],
-        }
+        Self { table, line: 1, problem: None, last: [(b"", 0); WORDS] }
     }
 
     /// Line and column after the last line parsed and `rest`, the start of the next.
@@ -429,12 +408,8 @@ impl Parser {
             *at += last.len();
             return Some(code);
         }
-        let length = rest
-            .iter()
-            .position(|&byte| byte == b',' || byte == b'\n')?;
-        let code = values
-            .binary_search_by(|value| value.as_bytes().cmp(&rest[..length]))
-            .ok()?;
+        let length = rest.iter().position(|&byte| byte == b',' || byte == b'\n')?;
+        let code = values.binary_search_by(|value| value.as_bytes().cmp(&rest[..length])).ok()?;
         self.last[which] = (values[code].as_bytes(), code as u8);
         *at += length;
         Some(code as u8)
@@ -466,10 +441,7 @@ fn share(bytes: &[u8], at: &mut usize) -> Option<u32> {
 /// Why the field of this kind that starts at `start` cannot be read.
 fn complaint(bytes: &[u8], start: usize, kind: Kind) -> String {
     let rest = &bytes[start..];
-    let end = rest
-        .iter()
-        .position(|&byte| byte == b',' || byte == b'\n')
-        .unwrap_or(rest.len());
+    let end = rest.iter().position(|&byte| byte == b',' || byte == b'\n').unwrap_or(rest.len());
     let text = String::from_utf8_lossy(&rest[..end]);
     let wanted = match kind {
         Word(values) => format!("one of the {} known values", values.len()),
@@ -500,29 +472,15 @@ mod tests {
         let data = std::env::var_os("SEEDBED_DATA").map_or(beside.into(), PathBuf::from);
         let path = find(&FILES[0], &[data]);
         if path.is_none() {
-            assert!(
-                std::env::var_os("CI").is_none(),
-                "CI needs {}",
-                FILES[0].name
-            );
-            eprintln!(
-                "skipped: no {}; get it with 'seedbed data fetch kddcup'",
-                FILES[0].name
-            );
+            assert!(std::env::var_os("CI").is_none(), "CI needs {}", FILES[0].name);
+            eprintln!("skipped: no {}; get it with 'seedbed data fetch kddcup'", FILES[0].name);
         }
         path
     }
 
     fn spec(encoding: Encoding, fit: Fit) -> KddcupSpec {
-        let scaling = ScalingSpec {
-            kind: ScalingKind::MinMax,
-            fit,
-        };
-        KddcupSpec {
-            encoding,
-            scaling,
-            anomaly: Anomaly::Normal,
-        }
+        let scaling = ScalingSpec { kind: ScalingKind::MinMax, fit };
+        KddcupSpec { encoding, scaling, anomaly: Anomaly::Normal }
     }
 
     fn every_row() -> Vec<u32> {
@@ -543,11 +501,7 @@ mod tests {
             let scaled = values.iter().zip(&scaling.offset).zip(&scaling.divisor);
             let mut line: Vec<f64> = scaled.map(|((x, offset), by)| (x - offset) / by).collect();
             line.push(f64::from(u8::from(label)));
-            double.update(
-                line.iter()
-                    .flat_map(|x| x.to_le_bytes())
-                    .collect::<Vec<u8>>(),
-            );
+            double.update(line.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
         }
         assert_eq!(
             labelled_digest(&encoded, data.labels()),
@@ -605,19 +559,10 @@ mod tests {
     fn the_real_file_has_the_published_classes_and_stays_finite_under_every_scaling() {
         let Some(path) = real() else { return };
         let mut data = load(&spec(Encoding::ProtocolServiceFlag, Fit::Train), &path).unwrap();
-        assert_eq!(
-            data.labels().iter().filter(|&&label| label).count(),
-            NORMAL_ROWS
-        );
-        let attacks = every_row()
-            .into_iter()
-            .filter(|&row| !data.labels()[row as usize]);
+        assert_eq!(data.labels().iter().filter(|&&label| label).count(), NORMAL_ROWS);
+        let attacks = every_row().into_iter().filter(|&row| !data.labels()[row as usize]);
         let few: Vec<u32> = attacks.take(3).collect();
-        for kind in [
-            ScalingKind::MinMax,
-            ScalingKind::Standard,
-            ScalingKind::None,
-        ] {
+        for kind in [ScalingKind::MinMax, ScalingKind::Standard, ScalingKind::None] {
             data.scaling.kind = kind;
             // over so few rows most columns are constant
             let encoded = data.encode(&every_row(), &data.fit(&few));
@@ -629,18 +574,9 @@ mod tests {
     fn the_anomaly_class_turns_the_labels_but_not_what_attack_rows_are() {
         let Some(path) = real() else { return };
         let normal = spec(Encoding::ProtocolServiceFlag, Fit::Attack);
-        let attack = KddcupSpec {
-            anomaly: Anomaly::Attack,
-            ..normal.clone()
-        };
+        let attack = KddcupSpec { anomaly: Anomaly::Attack, ..normal.clone() };
         let [normal, attack] = [normal, attack].map(|spec| load(&spec, &path).unwrap());
-        assert!(
-            normal
-                .labels()
-                .iter()
-                .zip(attack.labels())
-                .all(|(a, b)| a != b)
-        );
+        assert!(normal.labels().iter().zip(attack.labels()).all(|(a, b)| a != b));
         assert_eq!(normal.fit(&[]), attack.fit(&[]));
     }
 
@@ -655,10 +591,7 @@ mod tests {
         let error = read(&path).unwrap_err();
         assert_eq!(error.exit_code(), 3);
         let text = error.to_string();
-        assert!(
-            text.contains("file.gz") && text.contains("seedbed data fetch kddcup"),
-            "{text}"
-        );
+        assert!(text.contains("file.gz") && text.contains("seedbed data fetch kddcup"), "{text}");
         text
     }
 
@@ -671,56 +604,18 @@ mod tests {
     #[test]
     fn a_bad_value_is_reported_with_line_column_and_name_beside_the_digest() {
         for (from, to, wanted) in [
-            (
-                "tcp",
-                "tpc",
-                "line 3, column 2 (protocol_type): 'tpc' is not one of the 3",
-            ),
-            (
-                "http",
-                "htt",
-                "line 3, column 3 (service): 'htt' is not one of the 66",
-            ),
-            (
-                ",5450",
-                ",54.5",
-                "line 3, column 6 (dst_bytes): '54.5' is not a whole number",
-            ),
-            (
-                ",5450",
-                ",",
-                "line 3, column 6 (dst_bytes): '' is not a whole number",
-            ),
-            (
-                ",5450",
-                ",5450000000",
-                "line 3, column 6 (dst_bytes): '5450000000' is not a whole",
-            ),
-            (
-                ",1,0,",
-                ",2,0,",
-                "line 3, column 12 (logged_in): '2' is not 0 or 1",
-            ),
-            (
-                "0.11",
-                "0.1",
-                "line 3, column 36 (dst_host_same_src_port_rate): '0.1' is not a",
-            ),
-            (
-                "0.11",
-                "9.11",
-                "line 3, column 36 (dst_host_same_src_port_rate): '9.11' is not",
-            ),
-            (
-                "normal.",
-                "normal",
-                "line 3, column 42 (class): 'normal' is no class",
-            ),
+            ("tcp", "tpc", "line 3, column 2 (protocol_type): 'tpc' is not one of the 3"),
+            ("http", "htt", "line 3, column 3 (service): 'htt' is not one of the 66"),
+            (",5450", ",54.5", "line 3, column 6 (dst_bytes): '54.5' is not a whole number"),
+            (",5450", ",", "line 3, column 6 (dst_bytes): '' is not a whole number"),
+            (",5450", ",5450000000", "line 3, column 6 (dst_bytes): '5450000000' is not a whole"),
+            (",1,0,", ",2,0,", "line 3, column 12 (logged_in): '2' is not 0 or 1"),
+            ("0.11", "0.1", "line 3, column 36 (dst_host_same_src_port_rate): '0.1' is not a"),
+            ("0.11", "9.11", "line 3, column 36 (dst_host_same_src_port_rate): '9.11' is not"),
+            ("normal.", "normal", "line 3, column 42 (class): 'normal' is no class"),
             ("normal.", "normal.,1.", "line 3, column 42 (class)"),
         ] {
-            let text = complaint(&pack(
-                &[GOOD, GOOD, &GOOD.replacen(from, to, 1), GOOD].concat(),
-            ));
+            let text = complaint(&pack(&[GOOD, GOOD, &GOOD.replacen(from, to, 1), GOOD].concat()));
             assert!(text.contains(wanted), "{text}");
             assert!(text.contains(FILES[0].raw_sha256), "{text}");
         }
@@ -736,10 +631,7 @@ mod tests {
         let text = complaint(format!("{GOOD}{short}").as_bytes());
         assert!(text.contains(wanted), "{text}");
         let text = complaint(format!("{GOOD}\n{GOOD}").as_bytes());
-        assert!(
-            text.contains("line 2, column 1 (duration): the row ends here with ''"),
-            "{text}"
-        );
+        assert!(text.contains("line 2, column 1 (duration): the row ends here with ''"), "{text}");
         assert!(complaint(&[b'1'; 1 << 19]).contains("line 1, column 1: the line has no end"));
     }
 
@@ -758,21 +650,12 @@ mod tests {
             bytes = pack(std::str::from_utf8(&bytes).unwrap());
         }
         let text = complaint(&bytes[..bytes.len() / 2]);
-        let line = text
-            .split("line ")
-            .nth(1)
-            .and_then(|rest| rest.split(',').next());
+        let line = text.split("line ").nth(1).and_then(|rest| rest.split(',').next());
         let line: usize = line.unwrap().parse().unwrap();
-        assert!(
-            (10_000..ROWS).contains(&line) && text.contains("column"),
-            "{text}"
-        );
+        assert!((10_000..ROWS).contains(&line) && text.contains("column"), "{text}");
         let middle = bytes.len() / 2;
         bytes[middle..middle + 64].fill(0xff);
         let text = complaint(&bytes);
-        assert!(
-            text.contains("line ") && text.contains(", column "),
-            "{text}"
-        );
+        assert!(text.contains("line ") && text.contains(", column "), "{text}");
     }
 }

@@ -120,11 +120,7 @@ pub fn files(name: &str) -> Result<&'static [DataFile]> {
         "synthetic" => Ok(&[]),
         unknown => {
             let distance = |known: &&&str| strsim::levenshtein(known, unknown);
-            let nearest = NAMES
-                .iter()
-                .min_by_key(distance)
-                .copied()
-                .unwrap_or_default();
+            let nearest = NAMES.iter().min_by_key(distance).copied().unwrap_or_default();
             Err(Error::Usage(format!(
                 "unknown data set '{unknown}'; did you mean '{nearest}'? there are {}",
                 NAMES.join(", ")
@@ -154,9 +150,7 @@ pub fn cache() -> Option<PathBuf> {
 /// The first path in `search` that has `file`, packed or unpacked. Looks at names only.
 pub fn find(file: &DataFile, search: &[PathBuf]) -> Option<PathBuf> {
     let names = [file.name, file.name.trim_end_matches(".gz")];
-    let paths = search
-        .iter()
-        .flat_map(|dir| names.map(|name| dir.join(name)));
+    let paths = search.iter().flat_map(|dir| names.map(|name| dir.join(name)));
     paths.into_iter().find(|path| path.is_file())
 }
 
@@ -183,9 +177,7 @@ pub enum FileState {
 
 /// Every data file there is, and where it lies. With `check`, also reads each and compares digests.
 pub fn status(search: &[PathBuf], check: bool) -> Vec<FileStatus> {
-    let known = NAMES
-        .iter()
-        .flat_map(|name| files(name).unwrap_or_default());
+    let known = NAMES.iter().flat_map(|name| files(name).unwrap_or_default());
     known
         .map(|file| {
             let path = find(file, search);
@@ -328,11 +320,7 @@ impl Dataset {
                 *high = if x > *high { x } else { *high };
             }
         });
-        let range = high
-            .iter()
-            .zip(&low)
-            .map(|(high, low)| high - low)
-            .collect();
+        let range = high.iter().zip(&low).map(|(high, low)| high - low).collect();
         (low, range)
     }
 
@@ -351,8 +339,7 @@ impl Dataset {
                 *sum += (x - mean) * (x - mean);
             }
         });
-        std.iter_mut()
-            .for_each(|sum: &mut f64| *sum = (*sum / count).sqrt());
+        std.iter_mut().for_each(|sum: &mut f64| *sum = (*sum / count).sqrt());
         (mean, std)
     }
 
@@ -405,11 +392,7 @@ fn open(path: &Path) -> std::io::Result<Box<dyn Read>> {
 }
 
 fn hex(hasher: Sha256) -> String {
-    hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -424,9 +407,7 @@ mod tests {
             labels: vec![false, false, false, true],
             sha256: String::new(),
             scaling: ScalingSpec { kind, fit },
-            table: Table::Dense(vec![
-                1.0, 7.0, 5.0, 2.0, 7.0, 6.0, 4.0, 7.0, 8.0, 9.0, 9.0, 9.0,
-            ]),
+            table: Table::Dense(vec![1.0, 7.0, 5.0, 2.0, 7.0, 6.0, 4.0, 7.0, 8.0, 9.0, 9.0, 9.0]),
             bayes_auroc: None,
         }
     }
@@ -439,20 +420,7 @@ mod tests {
     #[test]
     fn min_max_is_fitted_on_the_training_rows_alone_and_constant_columns_stay_finite() {
         let third = 1.0 / 3.0;
-        let wanted = [
-            8.0 / 3.0,
-            2.0,
-            9.0,
-            0.0,
-            0.0,
-            5.0,
-            third,
-            0.0,
-            6.0,
-            1.0,
-            0.0,
-            8.0,
-        ];
+        let wanted = [8.0 / 3.0, 2.0, 9.0, 0.0, 0.0, 5.0, third, 0.0, 6.0, 1.0, 0.0, 8.0];
         assert_eq!(encoded(ScalingKind::MinMax, Fit::Train), wanted);
         let of_all = encoded(ScalingKind::MinMax, Fit::All);
         assert_eq!(of_all[..3], [1.0, 1.0, 9.0]);
@@ -464,12 +432,7 @@ mod tests {
         let wanted = |x: f64| ((x - 7.0 / 3.0) / (14.0f64 / 9.0).sqrt()) as f32;
         let got = encoded(ScalingKind::Standard, Fit::Train);
         for (column, x) in [(0, 9.0), (3, 1.0), (6, 2.0), (9, 4.0)] {
-            assert!(
-                (got[column] - wanted(x)).abs() < 1e-6,
-                "{} is not {}",
-                got[column],
-                wanted(x)
-            );
+            assert!((got[column] - wanted(x)).abs() < 1e-6, "{} is not {}", got[column], wanted(x));
         }
         assert_eq!([got[1], got[4], got[2]], [2.0, 0.0, 9.0]);
     }
@@ -487,11 +450,9 @@ mod tests {
     fn a_spec_is_written_with_every_default_and_refuses_unknown_keys() {
         let spec: DatasetSpec = toml::from_str("name = 'kddcup'").unwrap();
         let written = toml::to_string(&spec).unwrap();
-        for line in [
-            "encoding = \"protocol-service-flag\"",
-            "anomaly = \"normal\"",
-            "fit = \"train\"",
-        ] {
+        for line in
+            ["encoding = \"protocol-service-flag\"", "anomaly = \"normal\"", "fit = \"train\""]
+        {
             assert!(written.contains(line), "{written}");
         }
         assert_eq!(toml::from_str::<DatasetSpec>(&written).unwrap(), spec);
@@ -502,10 +463,7 @@ mod tests {
             "name = 'synthetic'\nrow = 5",
             "name = 'nsl-kdd'",
         ] {
-            assert!(
-                toml::from_str::<DatasetSpec>(text).is_err(),
-                "accepted: {text}"
-            );
+            assert!(toml::from_str::<DatasetSpec>(text).is_err(), "accepted: {text}");
         }
     }
 
@@ -523,11 +481,8 @@ mod tests {
         let error = load(&spec, &["nowhere".into(), "elsewhere".into()]).unwrap_err();
         assert_eq!(error.exit_code(), 3);
         let text = error.to_string();
-        for part in [
-            "kddcup.data_10_percent.gz",
-            "nowhere, elsewhere",
-            "seedbed data fetch kddcup",
-        ] {
+        for part in ["kddcup.data_10_percent.gz", "nowhere, elsewhere", "seedbed data fetch kddcup"]
+        {
             assert!(text.contains(part), "{text}");
         }
     }

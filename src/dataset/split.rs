@@ -75,8 +75,7 @@ pub fn split(labels: &[bool], spec: &SplitSpec, contamination: f64, seed: u64) -
     let (normal, anomalies): (Vec<u32>, Vec<u32>) = match spec {
         SplitSpec::HalfOfAll => {
             let half = &order[..labels.len() / 2];
-            half.iter()
-                .for_each(|&row| part[row as usize] = Part::Neither);
+            half.iter().for_each(|&row| part[row as usize] = Part::Neither);
             half.iter().partition(|row| !anomaly(row))
         }
         SplitSpec::HalfOfNormals => {
@@ -98,21 +97,9 @@ pub fn split(labels: &[bool], spec: &SplitSpec, contamination: f64, seed: u64) -
         )));
     }
     let added = pick(&mut numbers, &anomalies, wanted);
-    normal
-        .iter()
-        .chain(&added)
-        .for_each(|&row| part[row as usize] = Part::Train);
-    let rows = |wanted| {
-        order
-            .iter()
-            .copied()
-            .filter(|&row| part[row as usize] == wanted)
-            .collect()
-    };
-    Ok(Split {
-        train: rows(Part::Train),
-        test: rows(Part::Test),
-    })
+    normal.iter().chain(&added).for_each(|&row| part[row as usize] = Part::Train);
+    let rows = |wanted| order.iter().copied().filter(|&row| part[row as usize] == wanted).collect();
+    Ok(Split { train: rows(Part::Train), test: rows(Part::Test) })
 }
 
 /// What becomes of a row.
@@ -154,10 +141,7 @@ mod tests {
         let split = split(&labels(), &SplitSpec::HalfOfAll, 0.0, 1).unwrap();
         let order = Numbers::new(1, Stream::Split, 0).permutation(1001);
         assert_eq!(split.test, order[500..]);
-        let normal = order[..500]
-            .iter()
-            .copied()
-            .filter(|&row| !labels()[row as usize]);
+        let normal = order[..500].iter().copied().filter(|&row| !labels()[row as usize]);
         assert_eq!(split.train, normal.collect::<Vec<u32>>());
     }
 
@@ -176,10 +160,7 @@ mod tests {
             let test = test.unwrap().test;
             let expected = anomalies(&test) as f64 / 2.0;
             let first = anomalies(&test[..test.len() / 2]) as f64;
-            assert!(
-                (first - expected).abs() < 25.0,
-                "{first} anomalies come first"
-            );
+            assert!((first - expected).abs() < 25.0, "{first} anomalies come first");
         }
     }
 
@@ -190,17 +171,10 @@ mod tests {
             let split = split(&labels(), &spec, 0.05, 3).unwrap();
             let added = anomalies(&split.train);
             let normal = split.train.len() - added;
-            assert_eq!(
-                normal,
-                clean.train.len(),
-                "the normal training rows stay the same"
-            );
+            assert_eq!(normal, clean.train.len(), "the normal training rows stay the same");
             assert_eq!(added, (0.05 / 0.95 * normal as f64).round() as usize);
             let rows = sorted(split.train.iter().chain(&split.test).copied());
-            assert!(
-                rows.windows(2).all(|pair| pair[0] != pair[1]),
-                "{spec:?} shares rows"
-            );
+            assert!(rows.windows(2).all(|pair| pair[0] != pair[1]), "{spec:?} shares rows");
             let left = match spec {
                 SplitSpec::HalfOfAll => 0,
                 SplitSpec::HalfOfNormals => added,
@@ -213,12 +187,7 @@ mod tests {
     fn too_much_contamination_is_refused_with_the_numbers() {
         let error = split(&labels(), &SplitSpec::HalfOfAll, 0.5, 1).unwrap_err();
         assert_eq!(error.exit_code(), 2);
-        assert!(
-            error
-                .to_string()
-                .contains("protocol.contamination = 0.5 needs"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("protocol.contamination = 0.5 needs"), "{error}");
         for share in [-0.1, 1.0, f64::NAN] {
             assert!(split(&labels(), &SplitSpec::HalfOfAll, share, 1).is_err());
         }
@@ -226,35 +195,18 @@ mod tests {
 
     #[test]
     fn the_seed_decides_the_split_and_its_digest() {
-        let digest = |seed| {
-            split(&labels(), &SplitSpec::HalfOfAll, 0.0, seed)
-                .unwrap()
-                .sha256()
-        };
+        let digest = |seed| split(&labels(), &SplitSpec::HalfOfAll, 0.0, seed).unwrap().sha256();
         assert_eq!(digest(1), digest(1));
         assert_ne!(digest(1), digest(2));
-        let moved = Split {
-            train: vec![1],
-            test: vec![2, 3],
-        };
-        assert_ne!(
-            moved.sha256(),
-            Split {
-                train: vec![1, 2],
-                test: vec![3]
-            }
-            .sha256()
-        );
+        let moved = Split { train: vec![1], test: vec![2, 3] };
+        assert_ne!(moved.sha256(), Split { train: vec![1, 2], test: vec![3] }.sha256());
     }
 
     #[test]
     fn unknown_kinds_and_keys_are_refused() {
         let parse = toml::from_str::<SplitSpec>;
         assert_eq!(parse("kind = 'half-of-all'").unwrap(), SplitSpec::HalfOfAll);
-        assert_eq!(
-            parse("kind = 'half-of-normals'").unwrap(),
-            SplitSpec::HalfOfNormals
-        );
+        assert_eq!(parse("kind = 'half-of-normals'").unwrap(), SplitSpec::HalfOfNormals);
         let written = toml::to_string(&SplitSpec::HalfOfAll).unwrap();
         assert_eq!(written, "kind = \"half-of-all\"\n");
         assert!(parse("kind = 'half'").is_err());

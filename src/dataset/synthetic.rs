@@ -64,9 +64,7 @@ impl SyntheticSpec {
     /// [`Error::Usage`] names the first key whose value makes no data.
     pub(super) fn check(&self) -> Result<()> {
         let wrong = |key: &str, value: &dyn std::fmt::Display, wanted: &str| {
-            Err(Error::Usage(format!(
-                "dataset.{key} is {value}; it must be {wanted}"
-            )))
+            Err(Error::Usage(format!("dataset.{key} is {value}; it must be {wanted}")))
         };
         let anomalies = self.anomalies();
         let positive = |value: f64| value.is_finite() && value > 0.0;
@@ -88,11 +86,7 @@ impl SyntheticSpec {
             let wanted = "a share of dataset.rows that leaves anomalies and normal rows";
             wrong("anomaly-share", &self.anomaly_share, wanted)
         } else if self.scaling.fit == Fit::Attack {
-            wrong(
-                "scaling.fit",
-                &"attack",
-                "train or all: only kddcup has attack rows",
-            )
+            wrong("scaling.fit", &"attack", "train or all: only kddcup has attack rows")
         } else {
             Ok(())
         }
@@ -123,16 +117,10 @@ pub(super) fn load(spec: &SyntheticSpec) -> Result<Dataset> {
     spec.check()?;
     let (values, labels) = draw(spec);
     let mut hasher = Sha256::new();
-    values
-        .iter()
-        .for_each(|value| hasher.update(value.to_le_bytes()));
-    labels
-        .iter()
-        .for_each(|&label| hasher.update([u8::from(label)]));
+    values.iter().for_each(|value| hasher.update(value.to_le_bytes()));
+    labels.iter().for_each(|&label| hasher.update([u8::from(label)]));
     Ok(Dataset {
-        columns: (1..=spec.features)
-            .map(|column| format!("x{column}"))
-            .collect(),
+        columns: (1..=spec.features).map(|column| format!("x{column}")).collect(),
         scaled: vec![true; spec.features],
         labels,
         sha256: super::hex(hasher),
@@ -155,15 +143,9 @@ fn draw(spec: &SyntheticSpec) -> (Vec<f64>, Vec<bool>) {
         let component = (numbers.uniform() * spec.clusters as f64) as usize;
         let mut inner = spec.centre(component);
         inner.iter_mut().for_each(|u| *u += numbers.normal());
-        let width = if anomaly {
-            spec.excess * spec.noise
-        } else {
-            spec.noise
-        };
+        let width = if anomaly { spec.excess * spec.noise } else { spec.noise };
         inner.extend((spec.subspace..spec.features).map(|_| width * numbers.normal()));
-        let outer = rotation
-            .iter()
-            .map(|line| line.iter().zip(&inner).map(|(a, b)| a * b).sum());
+        let outer = rotation.iter().map(|line| line.iter().zip(&inner).map(|(a, b)| a * b).sum());
         values.extend(outer.collect::<Vec<f64>>());
     }
     (values, labels)
@@ -177,9 +159,7 @@ fn rotation(spec: &SyntheticSpec) -> Vec<Vec<f64>> {
         let mut row: Vec<f64> = (0..spec.features).map(|_| numbers.normal()).collect();
         for earlier in &rows {
             let along: f64 = row.iter().zip(earlier).map(|(a, b)| a * b).sum();
-            row.iter_mut()
-                .zip(earlier)
-                .for_each(|(a, b)| *a -= along * b);
+            row.iter_mut().zip(earlier).for_each(|(a, b)| *a -= along * b);
         }
         let norm = row.iter().map(|a| a * a).sum::<f64>().sqrt();
         row.iter_mut().for_each(|a| *a /= norm);
@@ -197,13 +177,7 @@ mod tests {
     fn log_density(spec: &SyntheticSpec, rotation: &[Vec<f64>], x: &[f64], width: f64) -> f64 {
         // Q is orthonormal: its inverse is its transpose
         let inner: Vec<f64> = (0..spec.features)
-            .map(|column| {
-                rotation
-                    .iter()
-                    .zip(x)
-                    .map(|(line, x)| line[column] * x)
-                    .sum()
-            })
+            .map(|column| rotation.iter().zip(x).map(|(line, x)| line[column] * x).sum())
             .collect();
         let (u, v) = inner.split_at(spec.subspace);
         let near = (0..spec.clusters).map(|component| {
@@ -217,22 +191,15 @@ mod tests {
 
     #[test]
     fn the_ceiling_is_the_auroc_of_the_true_likelihood_ratio() {
-        let spec = SyntheticSpec {
-            rows: 100_000,
-            anomaly_share: 0.5,
-            ..SyntheticSpec::default()
-        };
+        let spec = SyntheticSpec { rows: 100_000, anomaly_share: 0.5, ..SyntheticSpec::default() };
         let (values, labels) = draw(&spec);
         let rotation = rotation(&spec);
         let ratio = |x: &[f64]| {
             log_density(&spec, &rotation, x, spec.excess * spec.noise)
                 - log_density(&spec, &rotation, x, spec.noise)
         };
-        let mut scored: Vec<(f64, bool)> = values
-            .chunks(spec.features)
-            .map(ratio)
-            .zip(labels)
-            .collect();
+        let mut scored: Vec<(f64, bool)> =
+            values.chunks(spec.features).map(ratio).zip(labels).collect();
         scored.sort_by(|a, b| a.0.total_cmp(&b.0));
         let ranks = scored.iter().enumerate().filter(|(_, row)| row.1);
         let sum: f64 = ranks.map(|(below, _)| (below + 1) as f64).sum();
@@ -241,21 +208,14 @@ mod tests {
         // its standard error is at most √(A (1 − A) / 50,000) (Birnbaum and Klose, 1957)
         let ceiling = spec.bayes_auroc();
         let error = (ceiling * (1.0 - ceiling) / half).sqrt();
-        assert!(
-            (auroc - ceiling).abs() < 4.0 * error,
-            "{auroc} is not {ceiling} ± {error}"
-        );
+        assert!((auroc - ceiling).abs() < 4.0 * error, "{auroc} is not {ceiling} ± {error}");
     }
 
     /// scipy 1.17.1: `scipy.stats.f.cdf(excess**2, q, q)`.
     #[test]
     fn the_ceiling_equals_scipys_f_distribution() {
         for (features, excess, wanted) in SCIPY {
-            let spec = SyntheticSpec {
-                features,
-                excess,
-                ..SyntheticSpec::default()
-            };
+            let spec = SyntheticSpec { features, excess, ..SyntheticSpec::default() };
             let got = spec.bayes_auroc();
             assert!((got - wanted).abs() < 1e-12, "{got} is not {wanted}");
         }
@@ -270,37 +230,23 @@ mod tests {
 
     #[test]
     fn rows_have_the_shares_and_widths_that_the_keys_say() {
-        let spec = SyntheticSpec {
-            rows: 20_000,
-            ..SyntheticSpec::default()
-        };
+        let spec = SyntheticSpec { rows: 20_000, ..SyntheticSpec::default() };
         let (values, labels) = draw(&spec);
         assert_eq!(labels.iter().filter(|&&label| label).count(), 4000);
         let rotation = rotation(&spec);
         for (anomaly, width) in [(false, 0.3), (true, 0.75)] {
-            let rows = values
-                .chunks(8)
-                .zip(&labels)
-                .filter(|(_, label)| **label == anomaly);
+            let rows = values.chunks(8).zip(&labels).filter(|(_, label)| **label == anomaly);
             let squares: Vec<f64> = rows
                 .map(|(x, _)| {
                     // the squared distance from the subspace, over its dimensions
                     let along = |column: usize| -> f64 {
-                        rotation
-                            .iter()
-                            .zip(x)
-                            .map(|(line, x)| line[column] * x)
-                            .sum()
+                        rotation.iter().zip(x).map(|(line, x)| line[column] * x).sum()
                     };
                     (2..8).map(along).map(|v| v * v).sum::<f64>() / 6.0
                 })
                 .collect();
             let mean = squares.iter().sum::<f64>() / squares.len() as f64;
-            assert!(
-                (mean.sqrt() / width - 1.0).abs() < 0.02,
-                "{} is not {width}",
-                mean.sqrt()
-            );
+            assert!((mean.sqrt() / width - 1.0).abs() < 0.02, "{} is not {width}", mean.sqrt());
         }
     }
 
@@ -309,20 +255,8 @@ mod tests {
         let digest = |spec: &SyntheticSpec| load(spec).unwrap().sha256().to_string();
         let spec = SyntheticSpec::default();
         assert_eq!(digest(&spec), digest(&spec.clone()));
-        assert_ne!(
-            digest(&spec),
-            digest(&SyntheticSpec {
-                seed: 2,
-                ..spec.clone()
-            })
-        );
-        assert_ne!(
-            digest(&spec),
-            digest(&SyntheticSpec {
-                noise: 0.31,
-                ..spec
-            })
-        );
+        assert_ne!(digest(&spec), digest(&SyntheticSpec { seed: 2, ..spec.clone() }));
+        assert_ne!(digest(&spec), digest(&SyntheticSpec { noise: 0.31, ..spec }));
     }
 
     #[test]
@@ -341,10 +275,7 @@ mod tests {
         ] {
             let error = load(&toml::from_str(text).unwrap()).unwrap_err();
             assert_eq!(error.exit_code(), 2);
-            assert!(
-                error.to_string().starts_with(&format!("{key} is ")),
-                "{text}: {error}"
-            );
+            assert!(error.to_string().starts_with(&format!("{key} is ")), "{text}: {error}");
         }
     }
 }

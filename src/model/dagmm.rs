@@ -8,7 +8,7 @@ use std::f64::consts::TAU;
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::layers::{Linear, Mlp, ParameterSpec, Parameters};
+use super::layers::{Linear, Mlp, ParameterSpec, Parameters, tanh};
 use super::{Batch, DagmmSpec, Determinant, EnergyGuard, Loss, Reconstruction, Scores};
 use crate::random::{Numbers, Stream};
 
@@ -41,8 +41,8 @@ pub struct Mixture {
 
 /// Σ + ε in the form that the density needs.
 struct Factorised {
-    /// Lower Cholesky factor of Σ + εI, [S, K, D, D]
-    lower: Tensor,
+    /// Inverse of the lower Cholesky factor of Σ + εI, [S, K, D, D]
+    inverse: Tensor,
     /// Logarithm of what the density is divided by, [S, K]
     log_norm: Tensor,
     /// Order of the first leading minor that is not positive definite, else 0, [S, K]
@@ -87,12 +87,14 @@ impl Dagmm {
         z: &Tensor,
         dropout: Option<&Tensor>,
     ) -> Tensor {
-        let mut hidden = self.estimation[0].forward(parameters, z).tanh();
+        let mut hidden = tanh(&self.estimation[0].forward(parameters, z));
         if let Some(mask) = dropout {
             hidden = hidden * mask;
         }
         let kind = hidden.kind();
-        self.estimation[1].forward(parameters, &hidden).softmax(-1, kind)
+        let logits = self.estimation[1].forward(parameters, &hidden);
+        // rows last: a softmax over a last axis of K = 4 costs ten times as much
+        logits.transpose(1, 2).softmax(1, kind).transpose(1, 2)
     }
 
     /// φ, μ, Σ (equation 5) of z [S, B, D] and γ [S, B, K]; rows of weight 0 do not count.
@@ -103,25 +105,27 @@ impl Dagmm {
         let divisor = mass.clamp_min(EMPTY);
         let transposed = gamma.transpose(1, 2);
         let mean = transposed.bmm(&z) / divisor.unsqueeze(-1);
-        let centred = z.unsqueeze(1) - mean.unsqueeze(2);
-        let weighted = &centred * transposed.unsqueeze(-1);
+        let centred = centre(&z, &mean);
+        let weighted = &centred * transposed.unsqueeze(2);
         let covariance =
-            weighted.transpose(2, 3).matmul(&centred) / divisor.unsqueeze(-1).unsqueeze(-1);
+            weighted.matmul(&centred.transpose(2, 3)) / divisor.unsqueeze(-1).unsqueeze(-1);
         Mixture { phi: batch.per_row(&mass), mean, covariance }
     }
 
     fn factorise(&self, mixture: &Mixture) -> Factorised {
         let dimensions = mixture.mean.size()[2];
         let options = (Kind::Double, mixture.mean.device());
-        let epsilon = Tensor::eye(dimensions, options) * self.spec.covariance_epsilon;
-        let (lower, info) = (&mixture.covariance + epsilon).linalg_cholesky_ex(false, false);
+        let identity = Tensor::eye(dimensions, options);
+        let covariance = &mixture.covariance + &identity * self.spec.covariance_epsilon;
+        let (lower, info) = covariance.linalg_cholesky_ex(false, false);
+        let inverse = lower.linalg_solve_triangular(&identity, false, true, false);
         let half_log_det = lower.diagonal(0, 2, 3).log().sum_dim_intlist(-1, false, None);
         let log_norm = half_log_det + 0.5 * dimensions as f64 * TAU.ln();
         let log_norm = match self.spec.determinant {
             Determinant::Sqrt => log_norm,
             Determinant::FourthRoot => log_norm * 0.5,
         };
-        Factorised { lower, log_norm, info }
+        Factorised { inverse, log_norm, info }
     }
 
     /// E(z) [S, B] of z [S, B, D] under a mixture (equation 6).
@@ -131,9 +135,7 @@ impl Dagmm {
 
     fn energy_of(&self, z: &Tensor, mixture: &Mixture, factorised: &Factorised) -> Tensor {
         let z = z.to_kind(Kind::Double);
-        // [S, K, D, B]
-        let centred = z.transpose(1, 2).unsqueeze(1) - mixture.mean.unsqueeze(-1);
-        let whitened = factorised.lower.linalg_solve_triangular(&centred, false, true, false);
+        let whitened = factorised.inverse.matmul(&centre(&z, &mixture.mean));
         // −½ (z−μ)ᵀ Σ⁻¹ (z−μ), [S, K, B]
         let distance = whitened.square().sum_dim_intlist(2, false, None) * -0.5;
         let phi = mixture.phi.unsqueeze(-1);
@@ -315,6 +317,11 @@ fn dropout_mask(seeds: &[u64], step: u64, rows: i64, units: usize, p: f64) -> Te
         mask.extend(std::iter::repeat_with(unit).take(count));
     }
     Tensor::from_slice(&mask).view([seeds.len() as i64, rows, units as i64])
+}
+
+/// z − μ of every component, rows last: [S, B, D] and [S, K, D] → [S, K, D, B].
+fn centre(z: &Tensor, mean: &Tensor) -> Tensor {
+    z.transpose(1, 2).unsqueeze(1) - mean.unsqueeze(-1)
 }
 
 /// Sums over the features of a row, [S, B] each: all that features and error need of x and x'.

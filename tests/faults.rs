@@ -1,0 +1,155 @@
+//! What goes wrong from outside: killed workers, interrupts, broken files. Finished runs survive,
+//! nothing broken is believed, and the next run goes on.
+mod sandbox;
+
+use std::process::Child;
+
+use sandbox::{Ended, Sandbox, TINY, children, signal, wait_for};
+
+/// Seeds 1 and 2 of one cell, one after the other in one worker; seed 1 takes a moment and the
+/// whole takes some seconds.
+const SLOW: &str = "run tiny --slots 1 --width 1 --cell reconstruction=sum --runs 2";
+
+fn start(sandbox: &Sandbox, arguments: &str) -> Child {
+    sandbox.command(arguments).spawn().expect("seedbed starts")
+}
+
+fn end(child: Child) -> Ended {
+    Ended::from(child.wait_with_output().expect("seedbed ends"))
+}
+
+/// The worker of `parent` that is neither of `known`.
+fn next_worker(parent: &Child, known: &[u32]) -> u32 {
+    wait_for("worker", || children(parent.id()).into_iter().find(|worker| !known.contains(worker)))
+}
+
+fn slow(epochs: u64) -> String {
+    format!("{SLOW} --set training.epochs={epochs}")
+}
+
+#[test]
+fn a_killed_worker_is_told_and_its_runs_are_tried_again() {
+    let sandbox = Sandbox::new();
+    let run = start(&sandbox, &slow(200));
+    signal("KILL", next_worker(&run, &[]));
+    let ended = end(run).expect(0);
+    ended.says("signal 9 (SIGKILL)").says("trying again").says(".log");
+    let records = sandbox.records("results");
+    assert_eq!(records.len(), 4);
+    assert!(records.values().all(|record| record["state"] == "ok"));
+}
+
+/// One job, that of one run.
+const ONE: &str =
+    "run tiny --slots 1 --cell reconstruction=sum --seeds 1 --set training.epochs=200";
+
+fn without_controls() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let text = TINY.replace("untrained = true", "untrained = false");
+    sandbox.write("experiments/tiny.toml", &text);
+    sandbox
+}
+
+#[test]
+fn a_run_that_dies_twice_is_recorded_as_crashed_and_the_next_run_tries_it_again() {
+    let sandbox = without_controls();
+    let run = start(&sandbox, ONE);
+    let first = next_worker(&run, &[]);
+    signal("KILL", first);
+    signal("KILL", next_worker(&run, &[first]));
+    end(run).expect(1).says("trying again").says("crashed").says("SIGKILL");
+    let record = &sandbox.records("results")[&("reconstruction=sum".to_owned(), 1)];
+    assert_eq!(record["state"], "crashed");
+    assert!(record["failure"].as_str().is_some_and(|why| why.contains("SIGKILL")));
+    assert!(record.get("metrics").is_none());
+    sandbox.seedbed(&ONE.replacen("run", "plan", 1)).expect(0).prints("1 crashed");
+    sandbox.seedbed(ONE).expect(0).says("1 runs in 1 jobs");
+}
+
+#[test]
+fn an_interrupt_keeps_finished_runs_ends_the_workers_and_the_next_run_continues() {
+    let sandbox = Sandbox::new();
+    let run = start(&sandbox, &slow(300));
+    wait_for("record", || (!sandbox.records("results").is_empty()).then_some(()));
+    let worker = next_worker(&run, &[]);
+    signal("INT", run.id());
+    end(run).expect(130).says("interrupted; finished runs are kept").says("continue with");
+    wait_for("end of the worker", || gone(worker));
+    let kept = sandbox.records("results");
+    assert!(!kept.is_empty() && kept.len() < 4, "{}", kept.len());
+    assert!(kept.values().all(|record| record["state"] == "ok"));
+    sandbox.seedbed(&slow(300)).expect(0);
+    let all = sandbox.records("results");
+    assert_eq!(all.len(), 4);
+    assert!(kept.iter().all(|(run, record)| all[run] == *record));
+}
+
+#[test]
+fn workers_do_not_outlive_the_process_that_started_them() {
+    let sandbox = Sandbox::new();
+    let run = start(&sandbox, &slow(100_000));
+    let worker = next_worker(&run, &[]);
+    signal("KILL", run.id());
+    assert_eq!(end(run).code, None);
+    wait_for("end of the worker", || gone(worker));
+}
+
+fn gone(process: u32) -> Option<()> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    (status.is_empty() || status.contains(") Z ")).then_some(())
+}
+
+#[test]
+fn a_silent_worker_is_ended_and_recorded_as_timed_out() {
+    let sandbox = without_controls();
+    let run = start(&sandbox, &format!("{ONE} --timeout 1"));
+    // stopped processes say nothing
+    let first = next_worker(&run, &[]);
+    signal("STOP", first);
+    signal("STOP", next_worker(&run, &[first]));
+    end(run).expect(1).says("silent for 1 seconds").says("timed-out");
+    let record = &sandbox.records("results")[&("reconstruction=sum".to_owned(), 1)];
+    assert_eq!(record["state"], "timed-out");
+}
+
+#[test]
+fn a_broken_record_is_told_kept_and_never_read_as_a_result() {
+    let sandbox = Sandbox::new();
+    sandbox.seedbed("run tiny").expect(0);
+    let whole = sandbox.records("results");
+    let place = "results/tiny/runs/reconstruction=sum/1.json";
+    let text = sandbox.read(place);
+    let edited = text.replace("\"state\": \"ok\"", "\"state\": \"diverged\"");
+    for (broken, why) in [(&text[..text.len() / 2], "is not whole"), (&edited, "was changed since")]
+    {
+        sandbox.write(place, broken);
+        sandbox.seedbed("plan tiny").expect(0).prints("unreadable: ").prints(why);
+        sandbox.seedbed("tables tiny").expect(0).says("left out: ").says(why);
+        assert_eq!(sandbox.read("results/tiny/runs.csv").lines().count(), 12);
+        assert_eq!(sandbox.read(place), broken);
+        sandbox.seedbed("run tiny").expect(0).says("1 runs in 1 jobs").says(".unreadable");
+        let again = sandbox.records("results");
+        for (run, record) in &whole {
+            assert_eq!(again[run]["digests"], record["digests"]);
+        }
+    }
+    assert_eq!(sandbox.read(&format!("{place}.unreadable")), text[..text.len() / 2]);
+    assert_eq!(sandbox.read(&format!("{place}.unreadable2")), edited);
+}
+
+#[test]
+fn broken_data_end_with_3_and_leave_no_record() {
+    let sandbox = Sandbox::new();
+    let text = TINY.replace("name = \"synthetic\"\nrows = 600", "name = \"kddcup\"");
+    sandbox.write("experiments/tiny.toml", &text);
+    sandbox.write("data/kddcup.data_10_percent.gz", "no such data");
+    sandbox.seedbed("run tiny").expect(3).says("kddcup.data_10_percent.gz");
+    assert!(sandbox.records("results").is_empty());
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_an_error_that_names_it() {
+    let sandbox = Sandbox::new();
+    sandbox.write("occupied", "a file");
+    sandbox.seedbed("run tiny --out occupied").expect(1).says("occupied/tiny");
+}
