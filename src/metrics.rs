@@ -66,13 +66,7 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric, in the order of tables.
-    pub const ALL: [Self; 5] = [
-        Self::Precision,
-        Self::Recall,
-        Self::F1,
-        Self::Auroc,
-        Self::Auprc,
-    ];
+    pub const ALL: [Self; 5] = [Self::Precision, Self::Recall, Self::F1, Self::Auroc, Self::Auprc];
 
     /// The name in files and tables.
     pub fn name(self) -> &'static str {
@@ -157,26 +151,11 @@ impl TryFrom<RuleTable> for ThresholdRule {
 
 impl From<ThresholdRule> for RuleTable {
     fn from(rule: ThresholdRule) -> Self {
-        let empty = Self {
-            top: None,
-            of: None,
-            value: None,
-            best_f1: None,
-        };
+        let empty = Self { top: None, of: None, value: None, best_f1: None };
         match rule {
-            ThresholdRule::Top { top, of } => Self {
-                top: Some(top),
-                of: Some(of),
-                ..empty
-            },
-            ThresholdRule::Value(value) => Self {
-                value: Some(value),
-                ..empty
-            },
-            ThresholdRule::BestF1 => Self {
-                best_f1: Some(true),
-                ..empty
-            },
+            ThresholdRule::Top { top, of } => Self { top: Some(top), of: Some(of), ..empty },
+            ThresholdRule::Value(value) => Self { value: Some(value), ..empty },
+            ThresholdRule::BestF1 => Self { best_f1: Some(true), ..empty },
         }
     }
 }
@@ -206,21 +185,13 @@ pub fn flag(rule: &ThresholdRule, test: &[f64], labels: &[bool], train: &[f64]) 
     check_scores("test", test)?;
     check_scores("training", train)?;
     match *rule {
-        ThresholdRule::Top {
-            top,
-            of: Population::Test,
-        } => Ok(flag_top(top, test)),
-        ThresholdRule::Top {
-            top,
-            of: Population::TrainAndTest,
-        } => flag_above(
-            percentile(top, [train, test].concat(), "train-and-test")?,
-            test,
-        ),
-        ThresholdRule::Top {
-            top,
-            of: Population::Train,
-        } => flag_above(percentile(top, train.to_vec(), "train")?, test),
+        ThresholdRule::Top { top, of: Population::Test } => Ok(flag_top(top, test)),
+        ThresholdRule::Top { top, of: Population::TrainAndTest } => {
+            flag_above(percentile(top, [train, test].concat(), "train-and-test")?, test)
+        }
+        ThresholdRule::Top { top, of: Population::Train } => {
+            flag_above(percentile(top, train.to_vec(), "train")?, test)
+        }
         ThresholdRule::Value(value) => flag_above(value, test),
         ThresholdRule::BestF1 => flag_best_f1(test, labels),
     }
@@ -237,17 +208,11 @@ fn flag_top(top: f64, test: &[f64]) -> Flagged {
     let flagged = top_rows(top, test.len());
     let mut flags = vec![false; test.len()];
     if flagged == 0 {
-        return Flagged {
-            threshold: f64::INFINITY,
-            flags,
-        };
+        return Flagged { threshold: f64::INFINITY, flags };
     }
     let mut order: Vec<usize> = (0..test.len()).collect();
-    let descending = |a: &usize, b: &usize| {
-        ordered(test[*b])
-            .total_cmp(&ordered(test[*a]))
-            .then(a.cmp(b))
-    };
+    let descending =
+        |a: &usize, b: &usize| ordered(test[*b]).total_cmp(&ordered(test[*a])).then(a.cmp(b));
     let (_, last, _) = order.select_nth_unstable_by(flagged - 1, descending);
     let threshold = test[*last];
     for &row in &order[..flagged] {
@@ -258,9 +223,7 @@ fn flag_top(top: f64, test: &[f64]) -> Flagged {
 
 fn percentile(top: f64, population: Vec<f64>, name: &str) -> Result<f64> {
     if population.is_empty() {
-        return Err(Error::Failed(format!(
-            "threshold of {name}: there is no row to rank"
-        )));
+        return Err(Error::Failed(format!("threshold of {name}: there is no row to rank")));
     }
     // as numpy.percentile(population, 100 * (1 - top)) computes its share
     let share = 100.0 * (1.0 - top) / 100.0;
@@ -272,10 +235,7 @@ fn percentile(top: f64, population: Vec<f64>, name: &str) -> Result<f64> {
 }
 
 fn flag_above(threshold: f64, test: &[f64]) -> Result<Flagged> {
-    Ok(Flagged {
-        threshold,
-        flags: test.iter().map(|&score| score > threshold).collect(),
-    })
+    Ok(Flagged { threshold, flags: test.iter().map(|&score| score > threshold).collect() })
 }
 
 fn flag_best_f1(test: &[f64], labels: &[bool]) -> Result<Flagged> {
@@ -295,10 +255,7 @@ fn flag_best_f1(test: &[f64], labels: &[bool]) -> Result<Flagged> {
             (best_tp, best_total, threshold) = (tp, flagged + anomalies, tied.score);
         }
     }
-    Ok(Flagged {
-        threshold,
-        flags: test.iter().map(|&score| score >= threshold).collect(),
-    })
+    Ok(Flagged { threshold, flags: test.iter().map(|&score| score >= threshold).collect() })
 }
 
 /// Counts and figures of one run from the scores, labels and flags of its test rows.
@@ -315,16 +272,8 @@ pub fn evaluate(scores: &[f64], labels: &[bool], flags: &[bool]) -> Result<(Coun
     // flags are scores with two values: flagged anomalies beat unflagged normal rows, equal
     // flags count half
     let flag_groups = [
-        Tied {
-            score: 1.0,
-            anomalies: tp,
-            normals: fp,
-        },
-        Tied {
-            score: 0.0,
-            anomalies: fn_,
-            normals: tn,
-        },
+        Tied { score: 1.0, anomalies: tp, normals: fp },
+        Tied { score: 0.0, anomalies: fn_, normals: tn },
     ];
     let metrics = Metrics {
         precision: ratio(tp, tp + fp),
@@ -338,12 +287,7 @@ pub fn evaluate(scores: &[f64], labels: &[bool], flags: &[bool]) -> Result<(Coun
 }
 
 fn count(labels: &[bool], flags: &[bool]) -> Counts {
-    let mut counts = Counts {
-        tp: 0,
-        fp: 0,
-        fn_: 0,
-        tn: 0,
-    };
+    let mut counts = Counts { tp: 0, fp: 0, fn_: 0, tn: 0 };
     for (&label, &flag) in labels.iter().zip(flags) {
         match (label, flag) {
             (true, true) => counts.tp += 1,
@@ -368,20 +312,13 @@ struct Tied {
 
 /// Rows by score, from the highest down.
 fn tied_groups(scores: &[f64], labels: &[bool]) -> Vec<Tied> {
-    let mut rows: Vec<(f64, bool)> = scores
-        .iter()
-        .map(|&score| ordered(score))
-        .zip(labels.iter().copied())
-        .collect();
+    let mut rows: Vec<(f64, bool)> =
+        scores.iter().map(|&score| ordered(score)).zip(labels.iter().copied()).collect();
     rows.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
     rows.chunk_by(|a, b| a.0 == b.0)
         .map(|tied| {
             let anomalies = tied.iter().filter(|(_, label)| *label).count() as u64;
-            Tied {
-                score: tied[0].0,
-                anomalies,
-                normals: tied.len() as u64 - anomalies,
-            }
+            Tied { score: tied[0].0, anomalies, normals: tied.len() as u64 - anomalies }
         })
         .collect()
 }
@@ -422,9 +359,7 @@ fn check_lengths(what: &str, found: usize, rows: usize) -> Result<()> {
     if found == rows {
         return Ok(());
     }
-    Err(Error::Failed(format!(
-        "{found} {what} for {rows} scores: each row needs one of each"
-    )))
+    Err(Error::Failed(format!("{found} {what} for {rows} scores: each row needs one of each")))
 }
 
 fn check_scores(which: &str, scores: &[f64]) -> Result<()> {
@@ -447,35 +382,20 @@ mod tests {
     }
 
     fn flags(rule: ThresholdRule, test: &[f64], train: &[f64]) -> Vec<bool> {
-        flag(&rule, test, &vec![false; test.len()], train)
-            .unwrap()
-            .flags
+        flag(&rule, test, &vec![false; test.len()], train).unwrap().flags
     }
 
     #[test]
     fn top_of_test_flags_exactly_the_rounded_share_and_the_first_of_the_tied() {
         let rule = top(0.5, Population::Test);
-        assert_eq!(
-            flags(rule, &[1.0; 5], &[]),
-            [true, true, true, false, false]
-        );
-        assert_eq!(
-            flags(rule, &[0.0, -0.0, -1.0, 2.0], &[]),
-            [true, false, false, true]
-        );
-        assert_eq!(
-            flags(rule, &[-INF, INF, INF, 0.0], &[]),
-            [false, true, true, false]
-        );
+        assert_eq!(flags(rule, &[1.0; 5], &[]), [true, true, true, false, false]);
+        assert_eq!(flags(rule, &[0.0, -0.0, -1.0, 2.0], &[]), [true, false, false, true]);
+        assert_eq!(flags(rule, &[-INF, INF, INF, 0.0], &[]), [false, true, true, false]);
         for rows in 1..200 {
             let scores: Vec<f64> = (0..rows).map(|row| (row % 7) as f64).collect();
             let flagged = flags(top(0.2, Population::Test), &scores, &[]);
             let expected = (2 * rows + 5) / 10;
-            assert_eq!(
-                flagged.iter().filter(|&&flag| flag).count(),
-                expected,
-                "{rows} rows"
-            );
+            assert_eq!(flagged.iter().filter(|&&flag| flag).count(), expected, "{rows} rows");
         }
     }
 
@@ -490,20 +410,11 @@ mod tests {
     #[test]
     fn top_of_test_reports_its_lowest_flagged_score() {
         let flagged = |top| {
-            let rule = ThresholdRule::Top {
-                top,
-                of: Population::Test,
-            };
+            let rule = ThresholdRule::Top { top, of: Population::Test };
             flag(&rule, &[3.0, 1.0, 2.0], &[false; 3], &[]).unwrap()
         };
         assert_eq!(flagged(0.67).threshold, 2.0);
-        assert_eq!(
-            flagged(0.1),
-            Flagged {
-                threshold: INF,
-                flags: vec![false; 3]
-            }
-        );
+        assert_eq!(flagged(0.1), Flagged { threshold: INF, flags: vec![false; 3] });
     }
 
     #[test]
@@ -511,14 +422,8 @@ mod tests {
         let rule = top(0.5, Population::TrainAndTest);
         assert_eq!(flags(rule, &[1.0, 1.0, 1.0], &[1.0, 1.0]), [false; 3]);
         assert_eq!(flags(rule, &[2.0, 3.0], &[0.0, 1.0, 2.0]), [false, true]);
-        assert_eq!(
-            flags(top(0.5, Population::Train), &[0.4, 0.6], &[0.0, 1.0]),
-            [false, true]
-        );
-        assert_eq!(
-            flags(ThresholdRule::Value(0.3), &[0.3, 0.30001], &[]),
-            [false, true]
-        );
+        assert_eq!(flags(top(0.5, Population::Train), &[0.4, 0.6], &[0.0, 1.0]), [false, true]);
+        assert_eq!(flags(ThresholdRule::Value(0.3), &[0.3, 0.30001], &[]), [false, true]);
     }
 
     #[test]
@@ -538,9 +443,7 @@ mod tests {
     #[test]
     fn undefined_thresholds_are_errors() {
         let refused = |rule, test: &[f64], train: &[f64]| {
-            flag(&rule, test, &vec![false; test.len()], train)
-                .unwrap_err()
-                .to_string()
+            flag(&rule, test, &vec![false; test.len()], train).unwrap_err().to_string()
         };
         assert!(refused(top(0.2, Population::Train), &[1.0], &[]).contains("no row to rank"));
         let split = refused(top(0.5, Population::Train), &[1.0], &[-INF, INF]);
@@ -561,26 +464,14 @@ mod tests {
     #[test]
     fn what_divides_by_zero_is_undefined_and_the_rest_is_not() {
         let (_, normals) = evaluate(&[1.0, 2.0], &[false, false], &[false, false]).unwrap();
-        assert_eq!(
-            (normals.precision, normals.recall, normals.f1),
-            (None, None, None)
-        );
-        assert_eq!(
-            (normals.auroc, normals.auprc, normals.auroc_of_flags),
-            (None, None, None)
-        );
+        assert_eq!((normals.precision, normals.recall, normals.f1), (None, None, None));
+        assert_eq!((normals.auroc, normals.auprc, normals.auroc_of_flags), (None, None, None));
         let (_, missed) = evaluate(&[1.0, 2.0], &[true, false], &[false, false]).unwrap();
-        assert_eq!(
-            (missed.precision, missed.recall, missed.f1),
-            (None, Some(0.0), Some(0.0))
-        );
+        assert_eq!((missed.precision, missed.recall, missed.f1), (None, Some(0.0), Some(0.0)));
         let (_, anomalies) = evaluate(&[1.0, 2.0], &[true, true], &[true, false]).unwrap();
         assert_eq!((anomalies.auroc, anomalies.auprc), (None, Some(1.0)));
         let (counts, empty) = evaluate(&[], &[], &[]).unwrap();
-        assert_eq!(
-            (counts.tp + counts.fp + counts.fn_ + counts.tn, empty.auroc),
-            (0, None)
-        );
+        assert_eq!((counts.tp + counts.fp + counts.fn_ + counts.tn, empty.auroc), (0, None));
     }
 
     #[test]

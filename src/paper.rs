@@ -53,11 +53,7 @@ pub struct Figure {
     #[serde(deserialize_with = "fraction")]
     pub value: f64,
     /// The published standard deviation, where there is one.
-    #[serde(
-        default,
-        deserialize_with = "some_fraction",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "some_fraction", skip_serializing_if = "Option::is_none")]
     pub std: Option<f64>,
     pub status: Status,
     /// Where this figure can be read, if not in the paper's `source`.
@@ -106,10 +102,7 @@ impl Status {
 pub fn load(dir: &Path, name: &str) -> Result<Paper> {
     let path = dir.join(format!("{name}.toml"));
     let text = std::fs::read_to_string(&path).map_err(|error| {
-        Error::Usage(format!(
-            "cannot read published figures from {}: {error}",
-            path.display()
-        ))
+        Error::Usage(format!("cannot read published figures from {}: {error}", path.display()))
     })?;
     parse(&text, name).map_err(|complaint| Error::Usage(format!("{}:{complaint}", path.display())))
 }
@@ -123,27 +116,14 @@ fn parse(text: &str, name: &str) -> std::result::Result<Paper, String> {
         format!("{line}:{column}: {}", error.message())
     })?;
     if paper.name != name {
-        return Err(format!(
-            " name is `{}`, but the file is named `{name}.toml`",
-            paper.name
-        ));
+        return Err(format!(" name is `{}`, but the file is named `{name}.toml`", paper.name));
     }
     for (index, figure) in paper.figures.iter().enumerate() {
         let place = |figure: &Figure| {
-            let Figure {
-                table,
-                metric,
-                experiment,
-                cell,
-                method,
-                ..
-            } = figure.clone();
+            let Figure { table, metric, experiment, cell, method, .. } = figure.clone();
             (table, metric, experiment, cell, method)
         };
-        if paper.figures[..index]
-            .iter()
-            .any(|other| place(other) == place(figure))
-        {
+        if paper.figures[..index].iter().any(|other| place(other) == place(figure)) {
             return Err(format!(
                 " {} of {}, {}, is published twice for experiment {}: remove one",
                 figure.metric.name(),
@@ -161,9 +141,7 @@ fn positive<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<f64, D::
     if value > 0.0 {
         return Ok(value);
     }
-    Err(serde::de::Error::custom(
-        "a margin of 0 can never be met: give a positive one",
-    ))
+    Err(serde::de::Error::custom("a margin of 0 can never be met: give a positive one"))
 }
 
 fn fraction<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<f64, D::Error> {
@@ -171,9 +149,7 @@ fn fraction<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<f64, D::
     if (0.0..=1.0).contains(&value) {
         return Ok(value);
     }
-    Err(serde::de::Error::custom(format!(
-        "{value} is not between 0 and 1 (0.93, not 93 %)"
-    )))
+    Err(serde::de::Error::custom(format!("{value} is not between 0 and 1 (0.93, not 93 %)")))
 }
 
 fn some_fraction<'de, D: Deserializer<'de>>(
@@ -222,11 +198,7 @@ experiment = "made-up"
             let path = entry.unwrap().path();
             let paper = load(&dir, path.file_stem().unwrap().to_str().unwrap()).unwrap();
             for figure in &paper.figures {
-                assert!(
-                    paper.margins.contains_key(&figure.metric),
-                    "{}",
-                    path.display()
-                );
+                assert!(paper.margins.contains_key(&figure.metric), "{}", path.display());
             }
             papers += 1;
         }
@@ -250,17 +222,10 @@ experiment = "made-up"
     #[test]
     fn what_is_wrong_is_refused_with_line_and_column() {
         let paper = parse(TEXT, "made-up").unwrap();
-        assert_eq!(
-            (paper.figures[0].value, paper.figures[0].cell.as_deref()),
-            (0.9, None)
-        );
+        assert_eq!((paper.figures[0].value, paper.figures[0].cell.as_deref()), (0.9, None));
         for (right, wrong, complaint) in [
             ("table = ", "tabel = ", "11:1: unknown field `tabel`"),
-            (
-                "value = 0.9\n",
-                "value = 93.0\n",
-                "16:9: 93 is not between 0 and 1",
-            ),
+            ("value = 0.9\n", "value = 93.0\n", "16:9: 93 is not between 0 and 1"),
             ("value = 0.02", "value = 0.0", "7:9: a margin of 0"),
             ("\"two points\"", "\"\"", "8:10: must not be empty"),
             ("\"f1\"", "\"F1\"", "15:10: unknown variant `F1`"),
@@ -273,14 +238,8 @@ experiment = "made-up"
             assert!(error.starts_with(complaint), "{wrong}: {error}");
         }
         let twice = format!("{TEXT}{}", &TEXT[TEXT.find("[[figures]]").unwrap()..]);
-        assert!(
-            parse(&twice, "made-up")
-                .unwrap_err()
-                .contains("published twice")
-        );
-        let error = load(Path::new("nowhere"), "made-up")
-            .unwrap_err()
-            .to_string();
+        assert!(parse(&twice, "made-up").unwrap_err().contains("published twice"));
+        let error = load(Path::new("nowhere"), "made-up").unwrap_err().to_string();
         assert!(error.contains("nowhere/made-up.toml"), "{error}");
     }
 }

@@ -55,11 +55,7 @@ pub fn quantile(mut values: Vec<f64>, share: f64) -> Option<f64> {
         return Some(below);
     }
     let step = above - below;
-    let value = if weight >= 0.5 {
-        above - step * (1.0 - weight)
-    } else {
-        below + step * weight
-    };
+    let value = if weight >= 0.5 { above - step * (1.0 - weight) } else { below + step * weight };
     // an infinite neighbour decides, whatever its weight
     if below.is_infinite() && above.is_infinite() {
         None
@@ -112,14 +108,8 @@ mod tests {
 
     #[test]
     fn nothing_has_no_estimate_and_one_value_no_spread() {
-        assert_eq!(
-            (mean(&[]), median(&[]), min(&[]), max(&[])),
-            (None, None, None, None)
-        );
-        assert_eq!(
-            (mean(&[0.7]), median(&[0.7]), std(&[0.7])),
-            (Some(0.7), Some(0.7), None)
-        );
+        assert_eq!((mean(&[]), median(&[]), min(&[]), max(&[])), (None, None, None, None));
+        assert_eq!((mean(&[0.7]), median(&[0.7]), std(&[0.7])), (Some(0.7), Some(0.7), None));
         assert_eq!(half_width(1, 0.1, 0.9), None);
     }
 
@@ -142,12 +132,9 @@ mod tests {
 
     #[test]
     fn runs_needed_is_the_first_number_that_decides() {
-        for (difference, std, margin) in [
-            (0.015, 0.03, 0.02),
-            (-0.03, 0.05, 0.02),
-            (0.0, 0.2, 0.02),
-            (0.0199, 0.01, 0.02),
-        ] {
+        for (difference, std, margin) in
+            [(0.015, 0.03, 0.02), (-0.03, 0.05, 0.02), (0.0, 0.2, 0.02), (0.0199, 0.01, 0.02)]
+        {
             let n = runs_needed(difference, std, margin).unwrap();
             let room = (f64::abs(difference) - margin).abs();
             assert!(half_width(n, std, 0.9).unwrap() < room);

@@ -204,28 +204,18 @@ fn cell_order(a: &str, b: &str) -> Ordering {
         .iter()
         .zip(&parts(b_cell))
         .map(|(a, b)| {
-            a.0.cmp(&b.0)
-                .then(a.1.cmp(&b.1))
-                .then(a.2.total_cmp(&b.2))
-                .then(a.3.cmp(&b.3))
+            a.0.cmp(&b.0).then(a.1.cmp(&b.1)).then(a.2.total_cmp(&b.2)).then(a.3.cmp(&b.3))
         })
         .find(|order| order.is_ne())
         .unwrap_or(Ordering::Equal);
-    by_parts
-        .then_with(|| a_cell.cmp(b_cell))
-        .then(a_control.cmp(&b_control))
+    by_parts.then_with(|| a_cell.cmp(b_cell)).then(a_control.cmp(&b_control))
 }
 
 /// What a part `axis=value` of a label is sorted by: axis, numbers before words, number, word.
 fn part_order(part: &str) -> (String, bool, f64, String) {
     let (axis, value) = part.split_once('=').unwrap_or(("", part));
     let number = value.parse::<f64>();
-    (
-        axis.into(),
-        number.is_err(),
-        number.unwrap_or(0.0),
-        value.into(),
-    )
+    (axis.into(), number.is_err(), number.unwrap_or(0.0), value.into())
 }
 
 /// Estimates of every metric in every cell, cells in the order of their first rows. Runs that
@@ -237,10 +227,7 @@ pub fn summarise(rows: &[Row]) -> Result<Vec<Summary>> {
     refuse_mixed_scales(rows)?;
     let mut cells: IndexMap<(&str, &str), Vec<&Row>> = IndexMap::new();
     for row in rows {
-        cells
-            .entry((&row.experiment, &row.cell))
-            .or_default()
-            .push(row);
+        cells.entry((&row.experiment, &row.cell)).or_default().push(row);
     }
     Ok(cells
         .values()
@@ -300,22 +287,14 @@ fn interval(n: usize, centre: Option<f64>, std: Option<f64>, level: f64) -> Opti
 /// cells in the order of the summaries, then metrics, then figures in the order of the paper's
 /// file; last the cells that a figure names and nobody ran.
 pub fn compare(summaries: &[Summary], paper: &Paper, experiment: &str) -> Vec<Comparison> {
-    let figures: Vec<&Figure> = paper
-        .figures
-        .iter()
-        .filter(|figure| figure.experiment == experiment)
-        .collect();
-    let summaries: Vec<&Summary> = summaries
-        .iter()
-        .filter(|summary| summary.experiment == experiment)
-        .collect();
+    let figures: Vec<&Figure> =
+        paper.figures.iter().filter(|figure| figure.experiment == experiment).collect();
+    let summaries: Vec<&Summary> =
+        summaries.iter().filter(|summary| summary.experiment == experiment).collect();
     let mut comparisons = Vec::new();
     for summary in &summaries {
         for figure in &figures {
-            let of_cell = figure
-                .cell
-                .as_ref()
-                .is_none_or(|cell| *cell == summary.cell);
+            let of_cell = figure.cell.as_ref().is_none_or(|cell| *cell == summary.cell);
             if figure.metric == summary.metric && of_cell {
                 comparisons.push(compare_one(summary, figure, paper));
             }
@@ -463,10 +442,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn rows(cell: &str, f1: &[f64]) -> Vec<Row> {
-        (1..)
-            .zip(f1)
-            .map(|(seed, &f1)| row(cell, seed, f1))
-            .collect()
+        (1..).zip(f1).map(|(seed, &f1)| row(cell, seed, f1)).collect()
     }
 
     /// A figure of F1 0.9, and a paper that prints it with a margin of 0.02.
@@ -487,10 +463,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn paper(figures: Vec<Figure>) -> Paper {
-        let margin = Margin {
-            value: 0.02,
-            reason: "two points".into(),
-        };
+        let margin = Margin { value: 0.02, reason: "two points".into() };
         Paper {
             name: "paper".into(),
             title: "A paper".into(),
@@ -516,14 +489,8 @@ pub(crate) mod tests {
         let summary = f1_of(&runs);
         assert_eq!((summary.runs, summary.n, summary.n_failed), (4, 3, 1));
         assert!((summary.mean.unwrap() - 0.9).abs() < 1e-15);
-        assert_eq!(
-            (summary.min, summary.median, summary.max),
-            (Some(0.8), Some(0.9), Some(1.0))
-        );
-        assert_eq!(
-            verdict(&runs).verdict_text(),
-            "inconclusive (1 of 4 runs failed)"
-        );
+        assert_eq!((summary.min, summary.median, summary.max), (Some(0.8), Some(0.9), Some(1.0)));
+        assert_eq!(verdict(&runs).verdict_text(), "inconclusive (1 of 4 runs failed)");
     }
 
     #[test]
@@ -544,14 +511,8 @@ pub(crate) mod tests {
         let mut runs = rows("base", &[0.9]);
         runs[0].state = State::Crashed;
         let none = f1_of(&runs);
-        assert_eq!(
-            (none.n, none.n_failed, none.mean, none.median),
-            (0, 1, None, None)
-        );
-        assert_eq!(
-            verdict(&runs).verdict_text(),
-            "too few runs (1 of 1 runs failed)"
-        );
+        assert_eq!((none.n, none.n_failed, none.mean, none.median), (0, 1, None, None));
+        assert_eq!(verdict(&runs).verdict_text(), "too few runs (1 of 1 runs failed)");
         assert_eq!(verdict(&runs).difference, None);
     }
 
@@ -591,10 +552,7 @@ pub(crate) mod tests {
         let mut unmargined = paper(vec![figure()]);
         unmargined.margins.clear();
         let comparison = &compare(&summarise(&runs).unwrap(), &unmargined, "made-up")[0];
-        assert_eq!(
-            (comparison.verdict, comparison.margin),
-            (Verdict::NoMargin, None)
-        );
+        assert_eq!((comparison.verdict, comparison.margin), (Verdict::NoMargin, None));
         for f1 in [[0.9, 0.9, 0.9], [0.1, 0.1, 0.1], [0.8, 0.9, 1.0]] {
             let mut quick = rows("base", &f1);
             quick.iter_mut().for_each(|row| row.scale = Scale::Quick);
@@ -607,10 +565,7 @@ pub(crate) mod tests {
         let mut runs = rows("base", &[0.9, 0.9, 0.9]);
         runs[1].scale = Scale::Quick;
         let error = summarise(&runs).unwrap_err();
-        assert!(
-            error.to_string().contains("made-up base seed 2 is quick"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("made-up base seed 2 is quick"), "{error}");
     }
 
     #[test]
@@ -622,10 +577,7 @@ pub(crate) mod tests {
             table: table.into(),
             ..figure()
         };
-        let elsewhere = Figure {
-            experiment: "other".into(),
-            ..figure()
-        };
+        let elsewhere = Figure { experiment: "other".into(), ..figure() };
         let paper = paper(vec![
             figure(),
             named("base,control=untrained", "issue 19"),
@@ -662,17 +614,10 @@ pub(crate) mod tests {
             "latent=10,mixtures=2,control=untrained",
             "latent=none,mixtures=2",
         ];
-        let mut runs: Vec<Row> = ordered
-            .iter()
-            .rev()
-            .flat_map(|cell| [row(cell, 10, 0.9), row(cell, 9, 0.9)])
-            .collect();
+        let mut runs: Vec<Row> =
+            ordered.iter().rev().flat_map(|cell| [row(cell, 10, 0.9), row(cell, 9, 0.9)]).collect();
         sort(&mut runs);
-        let sorted: Vec<&str> = runs
-            .iter()
-            .step_by(2)
-            .map(|row| row.cell.as_str())
-            .collect();
+        let sorted: Vec<&str> = runs.iter().step_by(2).map(|row| row.cell.as_str()).collect();
         assert_eq!(sorted, ordered);
         assert_eq!((runs[0].seed, runs[1].seed), (9, 10));
     }

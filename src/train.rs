@@ -125,8 +125,9 @@ pub fn train(
                 let batch = plan.batch(rows, step);
                 let counter = (epoch << 32) | step as u64;
                 let loss = detector.loss(parameters, &batch, seeds, counter);
-                descend(parameters, &mut adam, &loss, spec.gradient_clip, &active);
-                Tensor::stack(&loss.row(), 1)
+                let row = Tensor::stack(&loss.row(), 1);
+                descend(parameters, &mut adam, loss, spec.gradient_clip, &active);
+                row
             })
             .collect();
         if steps > 0 {
@@ -165,26 +166,22 @@ pub fn time_steps(
         let started = Instant::now();
         let batch = plan.batch(rows, number % whole);
         let loss = detector.loss(parameters, &batch, seeds, number as u64);
-        descend(parameters, &mut adam, &loss, spec.gradient_clip, &active);
         let _ = Tensor::stack(&loss.row(), 1);
+        descend(parameters, &mut adam, loss, spec.gradient_clip, &active);
         started.elapsed().as_secs_f64()
     });
     seconds.skip(warm_up).collect()
 }
 
-/// One step of the optimiser. Parameters of different seeds never meet, so the gradient of the
-/// summed loss is each seed's own.
-pub fn descend(
+/// One step of the optimiser.
+fn descend(
     parameters: &mut Parameters,
     adam: &mut Adam,
-    loss: &Loss,
+    loss: Loss,
     clip: Option<f64>,
     active: &[bool],
 ) {
-    let total = loss.total.sum(None);
-    let gradients = Tensor::run_backward(&[total], parameters.leaves(), false, false);
-    let flat: Vec<Tensor> = gradients.iter().map(|gradient| gradient.flatten(1, -1)).collect();
-    let mut gradient = Tensor::cat(&flat, 1);
+    let mut gradient = loss.gradient;
     if let Some(bound) = clip {
         no_grad(|| clip_norm(&mut gradient, bound));
     }

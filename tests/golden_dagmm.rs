@@ -2,10 +2,10 @@
 //! (`tests/golden/dagmm.py`): values and all gradients, in f64 and in f32, alone and beside
 //! another seed.
 
-use seedbed::model::dagmm::{Dagmm, Mixture};
+use seedbed::model::dagmm::{Dagmm, RowSums};
 use seedbed::model::layers::{Adam, ParameterSpec, Parameters};
+use seedbed::model::mixture::{Mixture, Weights};
 use seedbed::model::{Batch, DagmmSpec};
-use seedbed::train::descend;
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
@@ -67,8 +67,10 @@ fn assert_close(what: &str, got: &Tensor, expected: &Value, tolerance: f64) {
     assert!(distance <= tolerance, "{what}: relative distance {distance:e} exceeds {tolerance:e}");
 }
 
-fn gradients(loss: &Tensor, of: &[&Tensor]) -> Vec<Tensor> {
-    Tensor::run_backward(&[loss.sum(None)], of, false, false)
+/// [1, count] → one tensor a parameter, in the order of the network's.
+fn split(specs: &[ParameterSpec], flat: &Tensor) -> Vec<Tensor> {
+    let counts: Vec<i64> = specs.iter().map(|spec| spec.shape.iter().product()).collect();
+    flat.split_with_sizes(counts.as_slice(), 1)
 }
 
 /// Checks one whole-model case in a precision.
@@ -87,11 +89,15 @@ fn check_model(case: &str, kind: Kind, tolerance: f64) {
 
     let (code, output) = dagmm.autoencode(&parameters, &batch.x);
     assert_close("x'", &output, &expected["output"], tolerance);
-    let z = Dagmm::coordinates(&batch.x, &output, &code);
+    let z = RowSums::of(&batch.x, &output).coordinates(&code);
     assert_close("z", &z, &expected["z"], tolerance);
-    let gamma = dagmm.memberships(&parameters, &z, mask.as_ref());
+    // with a mask, γ shows in the loss and its gradients only
+    let gamma = match mask {
+        None => dagmm.memberships(&parameters, &z),
+        Some(_) => tensor(&expected["gamma"]).to_kind(kind).unsqueeze(0),
+    };
     assert_close("γ", &gamma, &expected["gamma"], tolerance);
-    let mixture = Dagmm::mixture(&z, &gamma, &batch);
+    let mixture = Mixture::of(&z, &gamma, &batch);
     assert_close("φ", &mixture.phi, &expected["phi"], tolerance);
     assert_close("μ", &mixture.mean, &expected["mu"], tolerance);
     assert_close("Σ", &mixture.covariance, &expected["covariance"], tolerance);
@@ -103,8 +109,7 @@ fn check_model(case: &str, kind: Kind, tolerance: f64) {
     }
     assert_close("loss", &loss.total, &expected["loss"], tolerance);
     assert_eq!(loss.failed.double_value(&[0]), 0.0);
-    let leaves: Vec<&Tensor> = parameters.leaves().iter().collect();
-    for (spec, gradient) in specs.iter().zip(gradients(&loss.total, &leaves)) {
+    for (spec, gradient) in specs.iter().zip(split(&specs, &loss.gradient)) {
         let expected = &fixture[case]["loss_gradients"][&spec.name];
         assert_close(&format!("gradient of {}", spec.name), &gradient, expected, tolerance);
     }
@@ -138,21 +143,19 @@ fn f32_networks_agree_with_f64_to_single_precision() {
     }
 }
 
+const ENERGY_ALONE: Weights = Weights { energy: 1.0, penalty: 0.0 };
+
 #[test]
 fn the_mean_energys_gradients_by_z_and_gamma_agree_with_pytorch() {
     let fixture = fixture();
     for case in ["paper", "port"] {
         let (dagmm, _) = network(&fixture["shape"], &fixture[case]["choice"]);
-        let leaf = |name: &str| {
-            tensor(&fixture[case]["expected"][name]).unsqueeze(0).set_requires_grad(true)
-        };
+        let leaf = |name: &str| tensor(&fixture[case]["expected"][name]).unsqueeze(0);
         let (z, gamma) = (leaf("z"), leaf("gamma"));
-        let mixture = Dagmm::mixture(&z, &gamma, &Batch::whole(z.shallow_clone()));
-        let mean = dagmm.energy(&z, &mixture).mean(None);
-        let got = gradients(&mean, &[&z, &gamma]);
+        let got = dagmm.rules().loss(&z, &gamma, &Batch::whole(z.shallow_clone()), ENERGY_ALONE);
         let expected = &fixture[case]["mean_energy_gradients"];
-        assert_close("by z", &got[0], &expected["z"], 1e-10);
-        assert_close("by γ", &got[1], &expected["gamma"], 1e-10);
+        assert_close("by z", &got.by_z, &expected["z"], 1e-10);
+        assert_close("by γ", &got.by_gamma, &expected["gamma"], 1e-10);
     }
 }
 
@@ -160,15 +163,17 @@ fn the_mean_energys_gradients_by_z_and_gamma_agree_with_pytorch() {
 fn features_are_defined_and_differentiable_where_a_norm_is_zero() {
     let case = &fixture()["features"];
     let x = tensor(&case["x"]).unsqueeze(0);
-    let output = tensor(&case["output"]).unsqueeze(0).set_requires_grad(true);
+    let output = tensor(&case["output"]).unsqueeze(0);
     let no_code = Tensor::zeros([1, x.size()[1], 0], (Kind::Double, x.device()));
-    let z = Dagmm::coordinates(&x, &output, &no_code);
+    let sums = RowSums::of(&x, &output);
+    let z = sums.coordinates(&no_code);
     assert_close("distance", &z.select(2, 0), &case["expected"]["distance"], 1e-12);
     assert_close("cosine", &z.select(2, 1), &case["expected"]["cosine"], 1e-12);
     let weights = [tensor(&case["distance_weight"]), tensor(&case["cosine_weight"])];
-    let sum = (z * Tensor::stack(&weights, -1)).sum(None);
-    let gradient = gradients(&sum, &[&output]);
-    assert_close("gradient", &gradient[0], &case["expected"]["output_gradient"], 1e-12);
+    let by_z = Tensor::stack(&weights, -1).unsqueeze(0);
+    let no_error = Tensor::zeros([1, 1], (Kind::Double, x.device()));
+    let gradient = sums.by_reconstruction(&x, &output, &by_z, &no_error);
+    assert_close("gradient", &gradient, &case["expected"]["output_gradient"], 1e-12);
 }
 
 #[test]
@@ -176,9 +181,9 @@ fn an_empty_component_and_a_singular_covariance_leave_the_energy_defined() {
     let case = &fixture()["degenerate_mixture"];
     let expected = &case["expected"];
     let shape = json!({"features": 4, "hidden": [2], "latent": 1, "mixtures": 3});
-    let z = tensor(&case["z"]).unsqueeze(0).set_requires_grad(true);
+    let z = tensor(&case["z"]).unsqueeze(0);
     let gamma = tensor(&case["gamma"]).unsqueeze(0);
-    let mixture = Dagmm::mixture(&z, &gamma, &Batch::whole(z.shallow_clone()));
+    let mixture = Mixture::of_rows(&z, &gamma);
     assert_close("φ", &mixture.phi, &expected["phi"], 1e-12);
     assert_close("μ", &mixture.mean, &expected["mu"], 1e-12);
     assert_close("Σ", &mixture.covariance, &expected["covariance"], 1e-12);
@@ -192,8 +197,9 @@ fn an_empty_component_and_a_singular_covariance_leave_the_energy_defined() {
     assert_close("energy far out", &paper.energy(&far, &mixture), &expected["far_energy"], 1e-9);
     let capped = port.energy(&far, &mixture);
     assert_close("port's energy far out", &capped, &expected["far_port_energy"], 1e-9);
-    let gradient = gradients(&energy.mean(None), &[&z]);
-    assert_close("gradient", &gradient[0], &expected["mean_energy_z_gradient"], 1e-9);
+    let got = paper.rules().loss(&z, &gamma, &Batch::whole(z.shallow_clone()), ENERGY_ALONE);
+    assert_close("gradient", &got.by_z, &expected["mean_energy_z_gradient"], 1e-9);
+    assert!(got.by_gamma.isfinite().all().int64_value(&[]) == 1, "a gradient by γ is not finite");
 }
 
 #[test]
@@ -217,8 +223,7 @@ fn a_seed_beside_another_one_has_the_loss_and_gradients_it_has_alone() {
     let alone = |values: &Tensor, rows: i64| {
         let parameters = Parameters::from_flat(specs.clone(), values.copy());
         let loss = dagmm.loss(&parameters, &Batch::whole(x.narrow(0, 0, rows).unsqueeze(0)), None);
-        let leaves: Vec<&Tensor> = parameters.leaves().iter().collect();
-        (loss.total.detach(), gradients(&loss.total, &leaves))
+        (loss.total, loss.gradient)
     };
     let expected = [alone(&first, 16), alone(&second, 11)];
 
@@ -232,12 +237,12 @@ fn a_seed_beside_another_one_has_the_loss_and_gradients_it_has_alone() {
         weight: Some(Tensor::from_slice(&weight).view([2, 16])),
     };
     let loss = dagmm.loss(&parameters, &batch, None);
-    let leaves: Vec<&Tensor> = parameters.leaves().iter().collect();
-    let got = gradients(&loss.total, &leaves);
-    for (seed, (total, gradients)) in expected.iter().enumerate() {
-        assert!(distance(&loss.total.select(0, seed as i64), &total.select(0, 0)) < 1e-12);
-        for ((got, expected), spec) in got.iter().zip(gradients).zip(&specs) {
-            let distance = distance(&got.select(0, seed as i64), &expected.select(0, 0));
+    for (seed, (total, gradient)) in expected.iter().enumerate() {
+        let row = seed as i64;
+        assert!(distance(&loss.total.select(0, row), &total.select(0, 0)) < 1e-12);
+        let got = split(&specs, &loss.gradient.narrow(0, row, 1));
+        for ((got, expected), spec) in got.iter().zip(split(&specs, gradient)).zip(&specs) {
+            let distance = distance(got, &expected);
             assert!(distance < 1e-12, "seed {seed}, {}: {distance:e}", spec.name);
         }
     }
@@ -259,7 +264,7 @@ fn fifty_steps_of_adam_end_where_pytorchs_end() {
         let x = data.index_select(0, &Tensor::from_slice(&rows)).unsqueeze(0);
         let loss = dagmm.loss(&parameters, &Batch::whole(x), None);
         assert_close("loss", &loss.total, expected, 1e-9);
-        descend(&mut parameters, &mut adam, &loss, None, &[true]);
+        adam.step(&mut parameters, &loss.gradient, &[true]);
     }
     assert!(distance(parameters.flat(), &flat(&specs, &case["final"])) < 1e-9);
 }
@@ -322,7 +327,7 @@ fn with_a_single_batch_danieltan07s_mixtures_are_the_whole_training_sets() {
     assert!(distance(&split.train, &split.test) > 1e-6);
 }
 
-/// A mixture that `Dagmm::mixture` never makes: its fields are what the formula says they are.
+/// A mixture that `Mixture::of` never makes: its fields are what the formula says they are.
 #[test]
 fn the_energy_of_one_standard_normal_component_is_its_negative_log_density() {
     let shape = json!({"features": 4, "hidden": [2], "latent": 1, "mixtures": 1});

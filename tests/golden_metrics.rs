@@ -12,36 +12,22 @@ use serde_json::Value;
 const TOLERANCE: f64 = 1e-12;
 
 fn fixture(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     let text = std::fs::read_to_string(&path).expect("the fixture is part of the project");
     serde_json::from_str(&text).expect("the fixture is JSON")
 }
 
 /// Numbers, and infinities written as strings.
 fn number(value: &Value) -> f64 {
-    value
-        .as_f64()
-        .unwrap_or_else(|| value.as_str().expect("a number").parse().unwrap())
+    value.as_f64().unwrap_or_else(|| value.as_str().expect("a number").parse().unwrap())
 }
 
 fn numbers(value: &Value) -> Vec<f64> {
-    value
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(number)
-        .collect()
+    value.as_array().expect("a list").iter().map(number).collect()
 }
 
 fn flags(value: &Value) -> Vec<bool> {
-    value
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|flag| flag == 1)
-        .collect()
+    value.as_array().expect("a list").iter().map(|flag| flag == 1).collect()
 }
 
 fn close(found: f64, expected: f64) -> bool {
@@ -68,19 +54,8 @@ fn metrics_equal_those_of_scikit_learn() {
         let (scores, labels) = (numbers(&case["scores"]), flags(&case["labels"]));
         let (counts, metrics) = evaluate(&scores, &labels, &flags(&case["flags"])).unwrap();
         let expected = &case["expected"];
-        assert_eq!(
-            serde_json::to_value(counts).unwrap(),
-            expected["counts"],
-            "{name}"
-        );
-        let Metrics {
-            precision,
-            recall,
-            f1,
-            auroc,
-            auprc,
-            auroc_of_flags,
-        } = metrics;
+        assert_eq!(serde_json::to_value(counts).unwrap(), expected["counts"], "{name}");
+        let Metrics { precision, recall, f1, auroc, auprc, auroc_of_flags } = metrics;
         for (metric, found) in [
             ("precision", precision),
             ("recall", recall),
@@ -123,36 +98,20 @@ fn statistics_equal_those_of_numpy_and_scipy() {
         assert_equal(stats::min(&values), &sample["min"], "min");
         assert_equal(stats::max(&values), &sample["max"], "max");
         for (share, expected) in sample["quantiles"].as_object().unwrap() {
-            assert_equal(
-                stats::quantile(values.clone(), share.parse().unwrap()),
-                expected,
-                share,
-            );
+            assert_equal(stats::quantile(values.clone(), share.parse().unwrap()), expected, share);
         }
         for (level, interval) in sample["intervals"].as_object().unwrap() {
             let half = stats::half_width(values.len(), std.unwrap(), level.parse().unwrap());
             let what = format!("{level} interval of {} values", values.len());
-            assert_equal(
-                mean.zip(half).map(|(mean, half)| mean - half),
-                &interval[0],
-                &what,
-            );
-            assert_equal(
-                mean.zip(half).map(|(mean, half)| mean + half),
-                &interval[1],
-                &what,
-            );
+            assert_equal(mean.zip(half).map(|(mean, half)| mean - half), &interval[0], &what);
+            assert_equal(mean.zip(half).map(|(mean, half)| mean + half), &interval[1], &what);
         }
     }
     for case in fixture["runs_needed"].as_array().unwrap() {
         let [difference, std, margin] =
             ["difference", "std", "margin"].map(|key| case[key].as_f64().unwrap());
         let runs = stats::runs_needed(difference, std, margin);
-        assert_eq!(
-            runs.map(|runs| runs as u64),
-            case["runs"].as_u64(),
-            "{case}"
-        );
+        assert_eq!(runs.map(|runs| runs as u64), case["runs"].as_u64(), "{case}");
     }
 }
 
@@ -164,10 +123,7 @@ fn a_quarter_million_rows_take_at_most_50_ms() {
     let mut random = Numbers::new(1, Stream::Data, 0);
     let labels: Vec<bool> = (0..250_000).map(|_| random.uniform() < 0.2).collect();
     let mut scores = |labels: &[bool]| -> Vec<f64> {
-        labels
-            .iter()
-            .map(|&label| random.normal() + if label { 2.0 } else { 0.0 })
-            .collect()
+        labels.iter().map(|&label| random.normal() + if label { 2.0 } else { 0.0 }).collect()
     };
     let (test, train) = (scores(&labels), scores(&[false; 200_000]));
     let mut slowest = 0.0;

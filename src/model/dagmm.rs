@@ -1,23 +1,15 @@
 //! DAGMM: Zong et al., "Deep Autoencoding Gaussian Mixture Model for Unsupervised Anomaly
 //! Detection", ICLR 2018. Shapes: S seeds, B rows, F features, D = latent + 2, K mixtures.
-//! Networks run in the parameters' precision; features, mixture and energy from z on in f64, for
-//! covariances in f32 stop being positive definite after some tens of epochs.
+//! The networks run in the parameters' precision, the mixture in f64 (`mixture`). Gradients are
+//! written out: at these sizes half of an automatic one's time goes into its bookkeeping.
 //! Expect about 0.94 F1 on KDD Cup 99 in the paper, under its own protocol.
-
-use std::f64::consts::TAU;
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::layers::{Linear, Mlp, ParameterSpec, Parameters, tanh};
-use super::{Batch, DagmmSpec, Determinant, EnergyGuard, Loss, Reconstruction, Scores};
+use super::layers::{Gradient, Linear, Mlp, ParameterSpec, Parameters, tanh};
+use super::mixture::{EMPTY, Mixture, Rules, Weights};
+use super::{Batch, DagmmSpec, Loss, Mixture as WhichMixture, Reconstruction, Scores};
 use crate::random::{Numbers, Stream};
-
-/// Components that hold less than this total membership keep a mean and covariance of 0
-/// (plus ε) instead of 0/0; small enough to touch no component that has rows.
-const EMPTY: f64 = 1e-12;
-
-/// Keeps exp() of an empty component finite, so that 0·exp() is 0.
-const LARGEST_EXPONENT: f64 = 700.0;
 
 /// The network; its parameters are kept apart, in `Parameters`.
 #[derive(Debug)]
@@ -26,27 +18,6 @@ pub struct Dagmm {
     encoder: Mlp,
     decoder: Mlp,
     estimation: [Linear; 2],
-}
-
-/// φ, μ, Σ of equation 5, in f64; Σ without the ε that every use adds.
-#[derive(Debug)]
-pub struct Mixture {
-    /// [S, K]
-    pub phi: Tensor,
-    /// [S, K, D]
-    pub mean: Tensor,
-    /// [S, K, D, D]
-    pub covariance: Tensor,
-}
-
-/// Σ + ε in the form that the density needs.
-struct Factorised {
-    /// Inverse of the lower Cholesky factor of Σ + εI, [S, K, D, D]
-    inverse: Tensor,
-    /// Logarithm of what the density is divided by, [S, K]
-    log_norm: Tensor,
-    /// Order of the first leading minor that is not positive definite, else 0, [S, K]
-    info: Tensor,
 }
 
 impl Dagmm {
@@ -69,101 +40,33 @@ impl Dagmm {
 
     /// Code [S, B, latent] and reconstruction x' [S, B, F] of x [S, B, F] (equations 1 and 2).
     pub fn autoencode(&self, parameters: &Parameters, x: &Tensor) -> (Tensor, Tensor) {
-        let code = self.encoder.forward(parameters, x);
-        let reconstruction = self.decoder.forward(parameters, &code);
+        let code = last(self.encoder.forward(parameters, x));
+        let reconstruction = last(self.decoder.forward(parameters, &code));
         (code, reconstruction)
     }
 
-    /// z [S, B, D] of x, its reconstruction x' and its code (equation 3).
-    pub fn coordinates(x: &Tensor, reconstruction: &Tensor, code: &Tensor) -> Tensor {
-        RowSums::of(x, reconstruction).coordinates(code)
+    /// γ [S, B, K] of z [S, B, D] (equation 4), without dropout.
+    pub fn memberships(&self, parameters: &Parameters, z: &Tensor) -> Tensor {
+        self.softmax(parameters, &tanh(self.estimation[0].forward(parameters, z)))
     }
 
-    /// γ [S, B, K] of z [S, B, D] (equation 4); `dropout` is 0 or 1/(1−p) for each hidden unit,
-    /// [S, B, hidden].
-    pub fn memberships(
-        &self,
-        parameters: &Parameters,
-        z: &Tensor,
-        dropout: Option<&Tensor>,
-    ) -> Tensor {
-        let mut hidden = tanh(&self.estimation[0].forward(parameters, z));
-        if let Some(mask) = dropout {
-            hidden = hidden * mask;
-        }
-        let kind = hidden.kind();
-        let logits = self.estimation[1].forward(parameters, &hidden);
+    fn softmax(&self, parameters: &Parameters, hidden: &Tensor) -> Tensor {
+        let logits = self.estimation[1].forward(parameters, hidden);
         // rows last: a softmax over a last axis of K = 4 costs ten times as much
-        logits.transpose(1, 2).softmax(1, kind).transpose(1, 2)
-    }
-
-    /// φ, μ, Σ (equation 5) of z [S, B, D] and γ [S, B, K]; rows of weight 0 do not count.
-    pub fn mixture(z: &Tensor, gamma: &Tensor, batch: &Batch) -> Mixture {
-        let z = z.to_kind(Kind::Double);
-        let gamma = batch.weigh(&gamma.to_kind(Kind::Double));
-        let mass = gamma.sum_dim_intlist(1, false, None);
-        let divisor = mass.clamp_min(EMPTY);
-        let transposed = gamma.transpose(1, 2);
-        let mean = transposed.bmm(&z) / divisor.unsqueeze(-1);
-        let centred = centre(&z, &mean);
-        let weighted = &centred * transposed.unsqueeze(2);
-        let covariance =
-            weighted.matmul(&centred.transpose(2, 3)) / divisor.unsqueeze(-1).unsqueeze(-1);
-        Mixture { phi: batch.per_row(&mass), mean, covariance }
-    }
-
-    fn factorise(&self, mixture: &Mixture) -> Factorised {
-        let dimensions = mixture.mean.size()[2];
-        let options = (Kind::Double, mixture.mean.device());
-        let identity = Tensor::eye(dimensions, options);
-        let covariance = &mixture.covariance + &identity * self.spec.covariance_epsilon;
-        let (lower, info) = covariance.linalg_cholesky_ex(false, false);
-        let inverse = lower.linalg_solve_triangular(&identity, false, true, false);
-        let half_log_det = lower.diagonal(0, 2, 3).log().sum_dim_intlist(-1, false, None);
-        let log_norm = half_log_det + 0.5 * dimensions as f64 * TAU.ln();
-        let log_norm = match self.spec.determinant {
-            Determinant::Sqrt => log_norm,
-            Determinant::FourthRoot => log_norm * 0.5,
-        };
-        Factorised { inverse, log_norm, info }
+        logits.transpose(1, 2).softmax(1, logits.kind()).transpose(1, 2)
     }
 
     /// E(z) [S, B] of z [S, B, D] under a mixture (equation 6).
     pub fn energy(&self, z: &Tensor, mixture: &Mixture) -> Tensor {
-        self.energy_of(z, mixture, &self.factorise(mixture))
+        self.rules().energy(z, mixture)
     }
 
-    fn energy_of(&self, z: &Tensor, mixture: &Mixture, factorised: &Factorised) -> Tensor {
-        let z = z.to_kind(Kind::Double);
-        let whitened = factorised.inverse.matmul(&centre(&z, &mixture.mean));
-        // −½ (z−μ)ᵀ Σ⁻¹ (z−μ), [S, K, B]
-        let distance = whitened.square().sum_dim_intlist(2, false, None) * -0.5;
-        let phi = mixture.phi.unsqueeze(-1);
-        let exponent = distance - factorised.log_norm.unsqueeze(-1);
-        match self.spec.energy_guard {
-            EnergyGuard::LogSumExp => {
-                let largest = no_grad(|| (&exponent + phi.log()).amax(1, true));
-                let terms = phi * (exponent - &largest).clamp_max(LARGEST_EXPONENT).exp();
-                -(terms.sum_dim_intlist(1, false, None).log() + largest.squeeze_dim(1))
-            }
-            // The published code subtracts max(0, largest Mahalanobis term), which is always 0.
-            EnergyGuard::Clamped => {
-                -((phi * exponent.exp()).sum_dim_intlist(1, false, None) + 1e-12).log()
-            }
-        }
-    }
-
-    /// Σₖ Σⱼ 1/(Σₖⱼⱼ + ε), [S] (equation 7's last term).
-    fn penalty(&self, mixture: &Mixture) -> Tensor {
-        let diagonal = mixture.covariance.diagonal(0, 2, 3) + self.spec.covariance_epsilon;
-        diagonal.reciprocal().sum_dim_intlist([1i64, 2].as_slice(), false, None)
-    }
-
-    /// A row's squared error as the loss counts it.
-    fn reconstruction_error(&self, squared: &Tensor, features: i64) -> Tensor {
-        match self.spec.reconstruction {
-            Reconstruction::Sum => squared.shallow_clone(),
-            Reconstruction::Mean => squared / features as f64,
+    /// The spec's choices about densities.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            epsilon: self.spec.covariance_epsilon,
+            determinant: self.spec.determinant,
+            guard: self.spec.energy_guard,
         }
     }
 
@@ -177,30 +80,77 @@ impl Dagmm {
     ) -> Loss {
         let rows = batch.x.size()[1];
         let mask = (self.spec.dropout > 0.0).then(|| {
-            let mask =
-                dropout_mask(seeds, step, rows, self.spec.estimation_hidden, self.spec.dropout);
+            let units = self.spec.estimation_hidden;
+            let mask = dropout_mask(seeds, step, rows, units, self.spec.dropout);
             mask.to_device(batch.x.device())
         });
         self.loss(parameters, batch, mask.as_ref())
     }
 
-    /// The objective (equation 7) and its terms for one batch.
+    /// The objective (equation 7), its terms and its gradient for one batch; `dropout` is 0 or
+    /// 1/(1−p) for each hidden unit of the estimation network, [S, B, hidden].
     pub fn loss(&self, parameters: &Parameters, batch: &Batch, dropout: Option<&Tensor>) -> Loss {
-        let (code, reconstruction) = self.autoencode(parameters, &batch.x);
-        let sums = RowSums::of(&batch.x, &reconstruction);
-        let z = sums.coordinates(&code);
-        let gamma = self.memberships(parameters, &z, dropout);
-        let mixture = Self::mixture(&z, &gamma, batch);
-        let factorised = self.factorise(&mixture);
-        let energy = batch.mean(&self.energy_of(&z, &mixture, &factorised));
-        let penalty = self.penalty(&mixture);
-        let error = self.reconstruction_error(&sums.difference, batch.x.size()[2]);
-        let error = batch.mean(&error.to_kind(Kind::Double));
-        let total =
-            &error + &energy * self.spec.lambda_energy + &penalty * self.spec.lambda_covariance;
-        let failed = factorised.info.amax(1, false).to_kind(Kind::Double);
-        Loss { total, terms: vec![error, energy, penalty], failed }
+        no_grad(|| {
+            let encoded = self.encoder.forward(parameters, &batch.x);
+            let code = &encoded[encoded.len() - 1];
+            let decoded = self.decoder.forward(parameters, code);
+            let reconstruction = &decoded[decoded.len() - 1];
+            let sums = RowSums::of(&batch.x, reconstruction);
+            let z = sums.coordinates(code);
+            let hidden = tanh(self.estimation[0].forward(parameters, &z));
+            let dropped = dropout.map_or_else(|| hidden.shallow_clone(), |mask| &hidden * mask);
+            let gamma = self.softmax(parameters, &dropped);
+
+            let weights =
+                Weights { energy: self.spec.lambda_energy, penalty: self.spec.lambda_covariance };
+            let mixed = self.rules().loss(&z, &gamma, batch, weights);
+            let scale = self.error_scale(&batch.x);
+            let error = batch.mean(&sums.squared_error.to_kind(Kind::Double)) * scale;
+            let total = &error + &mixed.energy * weights.energy + &mixed.penalty * weights.penalty;
+
+            let mut gradient = Gradient::new(parameters);
+            let kind = z.kind();
+            let by_logits = softmax_backward(&mixed.by_gamma, &gamma).to_kind(kind);
+            self.estimation[1].gather(&dropped, &by_logits, &mut gradient);
+            let by_dropped = self.estimation[1].by_input(parameters, &by_logits);
+            let by_hidden = dropout.map_or_else(|| by_dropped.shallow_clone(), |m| &by_dropped * m);
+            let by_sum = Tensor::tanh_backward(&by_hidden, &hidden);
+            self.estimation[0].gather(&z, &by_sum, &mut gradient);
+            let by_z = self.estimation[0].by_input(parameters, &by_sum) + mixed.by_z.to_kind(kind);
+
+            let by_error = (batch.shares() * scale).to_kind(kind);
+            let by_output = sums.by_reconstruction(&batch.x, reconstruction, &by_z, &by_error);
+            let by_first = self.decoder.backward(parameters, &decoded, by_output, &mut gradient);
+            let by_code = self.decoder.by_input(parameters, &by_first)
+                + by_z.narrow(2, 0, self.spec.latent as i64);
+            let _ = self.encoder.backward(parameters, &encoded, by_code, &mut gradient);
+            Loss {
+                total,
+                terms: vec![error, mixed.energy, mixed.penalty],
+                failed: mixed.failed,
+                gradient: gradient.flat(),
+            }
+        })
     }
+
+    /// What a row's squared error is multiplied by in the loss.
+    fn error_scale(&self, x: &Tensor) -> f64 {
+        match self.spec.reconstruction {
+            Reconstruction::Sum => 1.0,
+            Reconstruction::Mean => 1.0 / x.size()[2] as f64,
+        }
+    }
+}
+
+fn last(mut activations: Vec<Tensor>) -> Tensor {
+    activations.pop().expect("a network has an output")
+}
+
+/// The gradient by the logits from that by γ = softmax(logits), [S, B, K] each:
+/// γ (g − Σₖ γₖ gₖ).
+fn softmax_backward(by_gamma: &Tensor, gamma: &Tensor) -> Tensor {
+    let weighted = by_gamma * gamma;
+    &weighted - gamma * weighted.sum_dim_intlist(-1, true, None)
 }
 
 /// Rows that scoring passes through the network at a time; bounds its memory.
@@ -226,12 +176,8 @@ impl Dagmm {
         no_grad(|| {
             let seen = self.project(parameters, train);
             let (for_train, for_test) = match self.spec.mixture {
-                super::Mixture::Train => {
-                    let mixture =
-                        Self::mixture(&seen.z, &seen.gamma, &Batch::whole(seen.z.shallow_clone()));
-                    (mixture, None)
-                }
-                super::Mixture::LastBatch => {
+                WhichMixture::Train => (Mixture::of_rows(&seen.z, &seen.gamma), None),
+                WhichMixture::LastBatch => {
                     let (aggregate, last) = Self::batch_mixtures(&seen, seed, batch_size);
                     (aggregate, Some(last))
                 }
@@ -254,8 +200,8 @@ impl Dagmm {
             let (code, reconstruction) = self.autoencode(parameters, &x);
             let sums = RowSums::of(&x, &reconstruction);
             let coordinates = sums.coordinates(&code);
-            gamma.push(self.memberships(parameters, &coordinates, None));
-            error.push(sums.difference.squeeze_dim(0).to_kind(Kind::Double));
+            gamma.push(self.memberships(parameters, &coordinates));
+            error.push(sums.squared_error.squeeze_dim(0).to_kind(Kind::Double));
             z.push(coordinates);
         }
         Projection {
@@ -283,7 +229,7 @@ impl Dagmm {
             .map(|batch| {
                 let z = seen.z.index_select(1, &batch);
                 let gamma = seen.gamma.index_select(1, &batch);
-                let mixture = Self::mixture(&z, &gamma, &Batch::whole(z.shallow_clone()));
+                let mixture = Mixture::of_rows(&z, &gamma);
                 (&mixture.phi * batch.size()[0] as f64, mixture)
             })
             .collect();
@@ -319,47 +265,80 @@ fn dropout_mask(seeds: &[u64], step: u64, rows: i64, units: usize, p: f64) -> Te
     Tensor::from_slice(&mask).view([seeds.len() as i64, rows, units as i64])
 }
 
-/// z − μ of every component, rows last: [S, B, D] and [S, K, D] → [S, K, D, B].
-fn centre(z: &Tensor, mean: &Tensor) -> Tensor {
-    z.transpose(1, 2).unsqueeze(1) - mean.unsqueeze(-1)
-}
-
 /// Sums over the features of a row, [S, B] each: all that features and error need of x and x'.
-struct RowSums {
-    /// ‖x‖²
-    x: Tensor,
-    /// ‖x'‖²
-    reconstruction: Tensor,
+/// Norms of 0 are held as 1, beside a mask that is 0 there.
+pub struct RowSums {
+    /// ‖x−x'‖²
+    pub squared_error: Tensor,
     /// x·x'
     product: Tensor,
-    /// ‖x−x'‖²
-    difference: Tensor,
+    /// ‖x‖
+    x: Norm,
+    /// ‖x'‖
+    reconstruction: Norm,
+    /// ‖x−x'‖
+    error: Norm,
+}
+
+struct Norm {
+    safe: Tensor,
+    positive: Tensor,
+}
+
+impl Norm {
+    fn of(square: &Tensor) -> Self {
+        let positive = square.greater(0.0);
+        let safe = square.where_self(&positive, &square.ones_like()).sqrt();
+        Self { safe, positive: positive.to_kind(square.kind()) }
+    }
 }
 
 impl RowSums {
-    fn of(x: &Tensor, reconstruction: &Tensor) -> Self {
-        let sum = |t: Tensor| t.sum_dim_intlist(-1, false, None);
+    /// Of x and x', [S, B, F] each.
+    pub fn of(x: &Tensor, reconstruction: &Tensor) -> Self {
+        let dot = |a: &Tensor, b: &Tensor| (a * b).sum_dim_intlist(-1, false, None);
+        let difference = reconstruction - x;
+        let squared_error = dot(&difference, &difference);
         Self {
-            x: sum(x.square()),
-            reconstruction: sum(reconstruction.square()),
-            product: sum(x * reconstruction),
-            difference: sum((reconstruction - x).square()),
+            product: dot(x, reconstruction),
+            x: Norm::of(&dot(x, x)),
+            reconstruction: Norm::of(&dot(reconstruction, reconstruction)),
+            error: Norm::of(&squared_error),
+            squared_error,
         }
     }
 
     /// z = [code, ‖x−x'‖/‖x‖, cos(x, x')] [S, B, D] (equation 3). With ‖x‖ = 0 the distance is
-    /// ‖x'‖ and the cosine 0; with ‖x'‖ = 0 the cosine is 0; gradients stay finite.
-    fn coordinates(&self, code: &Tensor) -> Tensor {
-        let root = |square: &Tensor| {
-            let positive = square.greater(0.0);
-            let safe = square.where_self(&positive, &square.ones_like());
-            (safe.sqrt(), positive.to_kind(square.kind()))
-        };
-        let (x, _) = root(&self.x);
-        let (reconstruction, reconstructed) = root(&self.reconstruction);
-        let (difference, differs) = root(&self.difference);
-        let distance = difference * differs / &x;
-        let cosine = &self.product / (x * reconstruction) * reconstructed;
+    /// ‖x'‖ and the cosine 0; with ‖x'‖ = 0 the cosine is 0.
+    pub fn coordinates(&self, code: &Tensor) -> Tensor {
+        let distance = &self.error.safe * &self.error.positive / &self.x.safe;
+        let cosine = &self.product / (&self.x.safe * &self.reconstruction.safe);
         Tensor::cat(&[code, &distance.unsqueeze(-1), &cosine.unsqueeze(-1)], -1)
+    }
+
+    /// The gradient by x', [S, B, F], from those by z, [S, B, D], and by ‖x−x'‖², [S, B] or
+    /// [S, 1]. The gradient of a norm at 0 is 0.
+    pub fn by_reconstruction(
+        &self,
+        x: &Tensor,
+        reconstruction: &Tensor,
+        by_z: &Tensor,
+        by_squared_error: &Tensor,
+    ) -> Tensor {
+        let dimensions = by_z.size()[2];
+        let by_distance = by_z.select(2, dimensions - 2);
+        let by_cosine = by_z.select(2, dimensions - 1);
+        // d‖x−x'‖/d‖x−x'‖² = 1 / (2 ‖x−x'‖)
+        let by_error = by_squared_error
+            + by_distance * &self.error.positive / (&self.x.safe * &self.error.safe) * 0.5;
+        let by_product =
+            by_cosine * &self.reconstruction.positive / (&self.x.safe * &self.reconstruction.safe);
+        // d cos / d‖x'‖² = −cos / (2 ‖x'‖²)
+        let by_square = &by_product * &self.product
+            / (&self.reconstruction.safe * &self.reconstruction.safe)
+            * -0.5;
+        let along_reconstruction = (&by_error + by_square) * 2.0;
+        let along_x = by_product - by_error * 2.0;
+        (reconstruction * along_reconstruction.unsqueeze(-1)).addcmul(x, &along_x.unsqueeze(-1))
     }
 }

@@ -3,9 +3,10 @@
 
 pub mod dagmm;
 pub mod layers;
+pub mod mixture;
 
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use dagmm::Dagmm;
 use layers::{ParameterSpec, Parameters};
@@ -144,11 +145,25 @@ impl Batch {
         }
     }
 
-    /// Sets padding to 0: [seeds, rows, k].
+    /// Sets padding to 0: [seeds, k, rows].
     pub fn weigh(&self, values: &Tensor) -> Tensor {
         match &self.weight {
             None => values.shallow_clone(),
-            Some(weight) => values * weight.unsqueeze(-1),
+            Some(weight) => values * weight.unsqueeze(1),
+        }
+    }
+
+    /// What each row counts for in a mean, f64: [seeds, rows], or [seeds, 1] where all count alike.
+    pub fn shares(&self) -> Tensor {
+        match &self.weight {
+            None => {
+                let (seeds, rows) = (self.x.size()[0], self.x.size()[1]);
+                Tensor::full([seeds, 1], 1.0 / rows as f64, (Kind::Double, self.x.device()))
+            }
+            Some(weight) => {
+                let weight = weight.to_kind(Kind::Double);
+                &weight / weight.sum_dim_intlist(1, true, None).clamp_min(1.0)
+            }
         }
     }
 }
@@ -162,13 +177,15 @@ pub struct Loss {
     pub terms: Vec<Tensor>,
     /// Not 0 where a computation broke down (a covariance without a factor), [seeds], f64.
     pub failed: Tensor,
+    /// Of `total`, each seed's own, by its parameters, [seeds, count].
+    pub gradient: Tensor,
 }
 
 impl Loss {
     /// What is recorded of a step: `failed`, `total`, then the terms, [seeds] each.
     pub fn row(&self) -> Vec<Tensor> {
-        let mut row = vec![self.failed.detach(), self.total.detach()];
-        row.extend(self.terms.iter().map(Tensor::detach));
+        let mut row = vec![self.failed.shallow_clone(), self.total.shallow_clone()];
+        row.extend(self.terms.iter().map(Tensor::shallow_clone));
         row
     }
 }

@@ -37,11 +37,8 @@ const REQUIRED: [&str; 5] = ["experiment", "cell", "seed", "scale", "state"];
 /// # Errors
 /// Whatever the file system refuses.
 pub fn write_runs(path: &Path, rows: &[Row]) -> Result<()> {
-    let axes: IndexSet<&str> = rows
-        .iter()
-        .flat_map(|row| row.axes.keys())
-        .map(String::as_str)
-        .collect();
+    let axes: IndexSet<&str> =
+        rows.iter().flat_map(|row| row.axes.keys()).map(String::as_str).collect();
     let header = RUNS.split(',').chain(axes.iter().copied());
     let lines = rows.iter().map(|row| {
         let values: Vec<Option<&String>> = axes.iter().map(|&axis| row.axes.get(axis)).collect();
@@ -59,13 +56,7 @@ pub fn write_summary(path: &Path, summaries: &[Summary]) -> Result<()> {
         let counts = (one.n, one.n_failed);
         let range = (one.min, one.median, one.max);
         let estimates = (one.mean, one.std, range, one.ci95_low, one.ci95_high);
-        (
-            &one.experiment,
-            &one.cell,
-            one.metric.name(),
-            counts,
-            estimates,
-        )
+        (&one.experiment, &one.cell, one.metric.name(), counts, estimates)
     });
     write(path, SUMMARY.split(','), lines)
 }
@@ -82,14 +73,7 @@ pub fn write_comparison(path: &Path, comparisons: &[Comparison]) -> Result<()> {
         let measured = (one.n, one.n_failed, one.mean, one.std);
         let interval = (one.difference, one.ci90_low, one.ci90_high, one.margin);
         let verdict = (one.verdict_text(), one.runs_needed);
-        (
-            place,
-            published,
-            one.status.name(),
-            measured,
-            interval,
-            verdict,
-        )
+        (place, published, one.status.name(), measured, interval, verdict)
     });
     write(path, COMPARISON.split(','), lines)
 }
@@ -103,12 +87,8 @@ fn write<'a>(
     let failed = |error: &dyn std::fmt::Display| {
         Error::Failed(format!("cannot write {}: {error}", path.display()))
     };
-    let mut writer = WriterBuilder::new()
-        .has_headers(false)
-        .from_writer(Vec::new());
-    writer
-        .write_record(header)
-        .map_err(|error| failed(&error))?;
+    let mut writer = WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    writer.write_record(header).map_err(|error| failed(&error))?;
     for line in lines {
         writer.serialize(line).map_err(|error| failed(&error))?;
     }
@@ -153,13 +133,7 @@ pub fn read_runs(path: &Path) -> Result<Vec<Row>> {
     for record in reader.records() {
         let record = record.map_err(failed)?;
         let number = record.position().map_or(0, csv::Position::line);
-        let row = Line {
-            path,
-            number,
-            columns: &columns,
-            fields: &record,
-        }
-        .row()?;
+        let row = Line { path, number, columns: &columns, fields: &record }.row()?;
         let run = (row.experiment.clone(), row.cell.clone(), row.seed);
         if let Some(first) = seen.insert(run, number) {
             return Err(Error::Data(format!(
@@ -204,10 +178,7 @@ fn columns(path: &Path, header: &StringRecord) -> Result<IndexMap<String, usize>
     }
     let metrics = Metric::ALL.map(Metric::name);
     if !metrics.iter().any(|&metric| columns.contains_key(metric)) {
-        return Err(wrong(format!(
-            "no metric to read: add one of {}",
-            metrics.join(", ")
-        )));
+        return Err(wrong(format!("no metric to read: add one of {}", metrics.join(", "))));
     }
     Ok(columns)
 }
@@ -226,9 +197,7 @@ impl Line<'_> {
         Ok(Row {
             experiment: self.needed("experiment")?.into(),
             cell: self.needed("cell")?.into(),
-            seed: self
-                .whole("seed")?
-                .ok_or_else(|| self.wrong("seed", "is empty"))?,
+            seed: self.whole("seed")?.ok_or_else(|| self.wrong("seed", "is empty"))?,
             scale: self.word("scale")?,
             state: self.word("state")?,
             tp: self.whole("tp")?,
@@ -259,10 +228,7 @@ impl Line<'_> {
 
     /// Empty for a column that the file does not have.
     fn text(&self, column: &str) -> &str {
-        self.columns
-            .get(column)
-            .and_then(|&index| self.fields.get(index))
-            .unwrap_or("")
+        self.columns.get(column).and_then(|&index| self.fields.get(index)).unwrap_or("")
     }
 
     fn needed(&self, column: &str) -> Result<&str> {
@@ -301,10 +267,7 @@ impl Line<'_> {
     fn parse<T: FromStr>(&self, column: &str, complaint: &str) -> Result<Option<T>> {
         match self.text(column) {
             "" => Ok(None),
-            text => text
-                .parse()
-                .map(Some)
-                .map_err(|_| self.wrong(column, complaint)),
+            text => text.parse().map(Some).map_err(|_| self.wrong(column, complaint)),
         }
     }
 
@@ -390,15 +353,10 @@ mod tests {
                     ok,,2,base,full,mine\r\n\
                     out-of-memory,,1,base,full,mine\r\n";
         let runs = read(text).unwrap();
-        let seeds: Vec<(u64, State, Option<f64>)> = runs
-            .iter()
-            .map(|row| (row.seed, row.state, row.f1))
-            .collect();
-        let expected = [
-            (1, State::OutOfMemory, None),
-            (2, State::Ok, None),
-            (10, State::Ok, Some(0.5)),
-        ];
+        let seeds: Vec<(u64, State, Option<f64>)> =
+            runs.iter().map(|row| (row.seed, row.state, row.f1)).collect();
+        let expected =
+            [(1, State::OutOfMemory, None), (2, State::Ok, None), (10, State::Ok, Some(0.5))];
         assert_eq!(seeds, expected);
         assert_eq!(runs[0].scale, Scale::Full);
     }
@@ -407,49 +365,19 @@ mod tests {
     fn what_cannot_be_read_is_refused_with_line_and_column() {
         let header = "experiment,cell,seed,scale,state,f1,model.latent\n";
         for (text, complaint) in [
-            (
-                "experiment,cell,seed,scale,state,F1\n",
-                ":1: unknown column `F1` (nearest: `f1`)",
-            ),
-            (
-                "experiment,cell,seed,scale,f1\n",
-                ":1: column `state` is missing",
-            ),
-            (
-                "experiment,cell,seed,scale,state\n",
-                ":1: no metric to read",
-            ),
-            (
-                "experiment,cell,seed,scale,state,f1,f1\n",
-                ":1: column `f1` is there twice",
-            ),
+            ("experiment,cell,seed,scale,state,F1\n", ":1: unknown column `F1` (nearest: `f1`)"),
+            ("experiment,cell,seed,scale,f1\n", ":1: column `state` is missing"),
+            ("experiment,cell,seed,scale,state\n", ":1: no metric to read"),
+            ("experiment,cell,seed,scale,state,f1,f1\n", ":1: column `f1` is there twice"),
             ("", ":1: column `experiment` is missing"),
-            (
-                "{}a,base,1,full,ok,0.5,1\na,base,2,full,ok,nan,1\n",
-                ":3: column f1: `nan` is not a",
-            ),
-            (
-                "{}a,base,1,full,ok,93.7,1\n",
-                ":2: column f1: `93.7` is not between 0 and 1",
-            ),
-            (
-                "{}a,base,1,full,ok,\"0,9\",1\n",
-                ":2: column f1: `0,9` is not a number",
-            ),
-            (
-                "{}a,base,1.5,full,ok,0.9,1\n",
-                ":2: column seed: `1.5` is not a whole number",
-            ),
+            ("{}a,base,1,full,ok,0.5,1\na,base,2,full,ok,nan,1\n", ":3: column f1: `nan` is not a"),
+            ("{}a,base,1,full,ok,93.7,1\n", ":2: column f1: `93.7` is not between 0 and 1"),
+            ("{}a,base,1,full,ok,\"0,9\",1\n", ":2: column f1: `0,9` is not a number"),
+            ("{}a,base,1.5,full,ok,0.9,1\n", ":2: column seed: `1.5` is not a whole number"),
             ("{}a,base,,full,ok,0.9,1\n", ":2: column seed: `` is empty"),
             ("{}a,,1,full,ok,0.9,1\n", ":2: column cell: `` is empty"),
-            (
-                "{}a,base,1,full,OK,0.9,1\n",
-                ":2: column state: `OK` has an unknown variant",
-            ),
-            (
-                "{}a,base,1,fast,ok,0.9,1\n",
-                ":2: column scale: `fast` has an unknown variant",
-            ),
+            ("{}a,base,1,full,OK,0.9,1\n", ":2: column state: `OK` has an unknown variant"),
+            ("{}a,base,1,fast,ok,0.9,1\n", ":2: column scale: `fast` has an unknown variant"),
             ("{}a,base,1,full,ok,0.9\n", "line: 2"),
             (
                 "{}a,base,1,full,ok,0.9,1\na,base,1,full,ok,0.8,1\n",
@@ -458,10 +386,7 @@ mod tests {
         ] {
             let error = read(&text.replace("{}", header)).unwrap_err();
             assert_eq!(error.exit_code(), 3);
-            assert!(
-                error.to_string().contains(complaint),
-                "{complaint}: {error}"
-            );
+            assert!(error.to_string().contains(complaint), "{complaint}: {error}");
             assert!(error.to_string().contains("runs.csv"), "{error}");
         }
         let error = read_runs(Path::new("nowhere.csv")).unwrap_err();
@@ -477,10 +402,7 @@ mod tests {
         let text = written(|path| write_summary(path, &summaries));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!((lines.len(), lines[0]), (11, SUMMARY));
-        assert_eq!(
-            lines[3],
-            "made-up,base,f1,3,0,0.875,0.0,0.875,0.875,0.875,0.875,0.875"
-        );
+        assert_eq!(lines[3], "made-up,base,f1,3,0,0.875,0.0,0.875,0.875,0.875,0.875,0.875");
         assert_eq!(lines[4], "made-up,base,auroc,0,0,,,,,,,");
         assert_eq!(lines[8], "made-up,\"base,control=untrained\",f1,0,1,,,,,,,");
 

@@ -26,10 +26,7 @@ impl Table {
         let last = self.header.len() - 1;
         let widths: Vec<usize> = (0..last)
             .map(|column| {
-                let fields = self
-                    .lines
-                    .iter()
-                    .map(|(_, fields, _)| fields[column].chars().count());
+                let fields = self.lines.iter().map(|(_, fields, _)| fields[column].chars().count());
                 fields.chain([self.header[column].len()]).max().unwrap_or(0)
             })
             .collect();
@@ -65,15 +62,9 @@ pub fn summary_table(summaries: &[Summary], from: &str, colour: bool) -> String 
     let Some(first) = summaries.first() else {
         return format!("no runs in {from}\n");
     };
-    let known = |metric: Metric| {
-        summaries
-            .iter()
-            .any(|one| one.metric == metric && one.n > 0)
-    };
+    let known = |metric: Metric| summaries.iter().any(|one| one.metric == metric && one.n > 0);
     let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.4}"));
-    let shown = summaries
-        .iter()
-        .filter(|one| known(one.metric) || one.metric == Metric::F1);
+    let shown = summaries.iter().filter(|one| known(one.metric) || one.metric == Metric::F1);
     let lines = shown.map(|one| {
         let fields = vec![
             one.metric.name().into(),
@@ -86,11 +77,7 @@ pub fn summary_table(summaries: &[Summary], from: &str, colour: bool) -> String 
             number(one.max),
             bracket(one.ci95_low, one.ci95_high, |value| format!("{value:.4}")),
         ];
-        (
-            place(&one.experiment, &first.experiment, &one.cell),
-            fields,
-            "",
-        )
+        (place(&one.experiment, &first.experiment, &one.cell), fields, "")
     });
     let header = [
         "metric",
@@ -103,16 +90,8 @@ pub fn summary_table(summaries: &[Summary], from: &str, colour: bool) -> String 
         "max",
         "95 % interval of the mean",
     ];
-    let table = Table {
-        header: header.into(),
-        lines: lines.collect(),
-        words: 1,
-    };
-    format!(
-        "{}{}",
-        title(&first.experiment, first.scale, from, colour),
-        table.render(colour)
-    )
+    let table = Table { header: header.into(), lines: lines.collect(), words: 1 };
+    format!("{}{}", title(&first.experiment, first.scale, from, colour), table.render(colour))
 }
 
 /// The published figures of one experiment beside its cells, and what may be said about each.
@@ -124,17 +103,12 @@ pub fn comparison_table(
     colour: bool,
 ) -> String {
     let Some(first) = comparisons.first() else {
-        return format!(
-            "no figure of {} is compared with runs in {from}\n",
-            paper.name
-        );
+        return format!("no figure of {} is compared with runs in {from}\n", paper.name);
     };
     let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.4}"));
     let signed = |value: f64| format!("{value:+.4}");
     let lines = comparisons.iter().map(|one| {
-        let spread = one
-            .published_std
-            .map_or(String::new(), |std| format!(" ± {std:.4}"));
+        let spread = one.published_std.map_or(String::new(), |std| format!(" ± {std:.4}"));
         let fields = vec![
             one.metric.name().into(),
             format!("{:.4}{spread}", one.published),
@@ -147,11 +121,7 @@ pub fn comparison_table(
             bracket(one.ci90_low, one.ci90_high, signed),
             said(one),
         ];
-        (
-            place(&one.experiment, &first.experiment, &one.cell),
-            fields,
-            verdict_colour(one),
-        )
+        (place(&one.experiment, &first.experiment, &one.cell), fields, verdict_colour(one))
     });
     let header = [
         "metric",
@@ -165,11 +135,7 @@ pub fn comparison_table(
         "90 % interval",
         "verdict",
     ];
-    let table = Table {
-        header: header.into(),
-        lines: lines.collect(),
-        words: 3,
-    };
+    let table = Table { header: header.into(), lines: lines.collect(), words: 3 };
     format!(
         "{}{}{}",
         title(&first.experiment, first.scale, from, colour),
@@ -183,20 +149,12 @@ fn title(experiment: &str, scale: Scale, from: &str, colour: bool) -> String {
         Scale::Full => ("full protocol", BOLD),
         Scale::Quick => ("REDUCED RUN (quick), not the full protocol", YELLOW),
     };
-    format!(
-        "{} · {} · {from}\n",
-        paint(experiment, BOLD, colour),
-        paint(scale, code, colour)
-    )
+    format!("{} · {} · {from}\n", paint(experiment, BOLD, colour), paint(scale, code, colour))
 }
 
 /// The cell, after its experiment where that is not the title's.
 fn place(experiment: &str, title: &str, cell: &str) -> String {
-    if experiment == title {
-        cell.into()
-    } else {
-        format!("{experiment} · {cell}")
-    }
+    if experiment == title { cell.into() } else { format!("{experiment} · {cell}") }
 }
 
 fn bracket(low: Option<f64>, high: Option<f64>, number: impl Fn(f64) -> String) -> String {
@@ -235,18 +193,11 @@ fn verdict_colour(one: &Comparison) -> &'static str {
 }
 
 fn notes(comparisons: &[Comparison], paper: &Paper) -> String {
-    let mut text = format!(
-        "published: {} ({}), {}\n",
-        paper.title, paper.name, paper.source
-    );
+    let mut text = format!("published: {} ({}), {}\n", paper.title, paper.name, paper.source);
     for (metric, margin) in &paper.margins {
         if comparisons.iter().any(|one| one.metric == *metric) {
-            text += &format!(
-                "margin of {}: ±{} ({})\n",
-                metric.name(),
-                margin.value,
-                margin.reason
-            );
+            text +=
+                &format!("margin of {}: ±{} ({})\n", metric.name(), margin.value, margin.reason);
         }
     }
     text + "a figure is reproduced when the 90 % t interval of (mean − published) lies inside its \
@@ -254,11 +205,7 @@ fn notes(comparisons: &[Comparison], paper: &Paper) -> String {
 }
 
 fn paint(text: &str, code: &str, colour: bool) -> String {
-    if colour && !code.is_empty() {
-        format!("\x1b[{code}m{text}\x1b[0m")
-    } else {
-        text.into()
-    }
+    if colour && !code.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
 }
 
 #[cfg(test)]
@@ -317,10 +264,7 @@ base,control=untrained
   f1      3       0  0.8100  0.0000  0.8100  0.8100  0.8100  [0.8100, 0.8100]
 ";
         let summaries = summarise(&runs()).unwrap();
-        assert_eq!(
-            summary_table(&summaries, "results/made-up", false),
-            expected
-        );
+        assert_eq!(summary_table(&summaries, "results/made-up", false), expected);
     }
 
     #[test]
@@ -328,35 +272,20 @@ base,control=untrained
         let mut quick = runs();
         quick.iter_mut().for_each(|row| row.scale = Scale::Quick);
         let text = comparison(&quick, false);
-        assert!(
-            text.lines().next().unwrap().contains("REDUCED RUN"),
-            "{text}"
-        );
-        assert!(
-            !text.contains("  reproduced") && text.contains("  reduced run"),
-            "{text}"
-        );
+        assert!(text.lines().next().unwrap().contains("REDUCED RUN"), "{text}");
+        assert!(!text.contains("  reproduced") && text.contains("  reduced run"), "{text}");
         let summary = summary_table(&summarise(&quick).unwrap(), "results/quick/made-up", false);
-        assert!(
-            summary.lines().next().unwrap().contains("REDUCED RUN"),
-            "{summary}"
-        );
+        assert!(summary.lines().next().unwrap().contains("REDUCED RUN"), "{summary}");
     }
 
     #[test]
     fn one_run_and_no_run_leave_blanks_and_never_nan() {
         let mut one = rows("base", &[0.9]);
         let text = comparison(&one, false);
-        assert!(
-            text.contains("too few runs") && !text.to_lowercase().contains("nan"),
-            "{text}"
-        );
+        assert!(text.contains("too few runs") && !text.to_lowercase().contains("nan"), "{text}");
         one[0].state = State::Crashed;
         let text = comparison(&one, false);
-        assert!(
-            text.contains("(1 of 1 runs failed)") && !text.contains("NaN"),
-            "{text}"
-        );
+        assert!(text.contains("(1 of 1 runs failed)") && !text.contains("NaN"), "{text}");
         assert!(
             summary_table(&summarise(&one).unwrap(), "here", false).contains("f1      0       1")
         );
@@ -368,9 +297,8 @@ base,control=untrained
         let coloured = comparison(&runs(), true);
         assert!(coloured.contains("\x1b[32mreproduced (1 of 4 runs failed)\x1b[0m"));
         let codes = ["1", "2", "31", "32", "33", "0"];
-        let plain = codes.iter().fold(coloured, |text, code| {
-            text.replace(&format!("\x1b[{code}m"), "")
-        });
+        let plain =
+            codes.iter().fold(coloured, |text, code| text.replace(&format!("\x1b[{code}m"), ""));
         assert_eq!(plain, comparison(&runs(), false));
         assert!(!plain.contains('\x1b'));
     }
