@@ -679,14 +679,31 @@ struct Derived<'a> {
     summaries: Vec<Summary>,
     /// Of a made-up data set.
     best_auroc: Option<f64>,
+    /// Whether the rows come from a `runs.csv` that no record stands behind here.
+    published: bool,
 }
 
 impl<'a> Derived<'a> {
     /// Takes every stored run of the grid as it now is, of any device and seed, and tells of the
-    /// others on stderr.
+    /// others on stderr. Where nothing is stored beside a `runs.csv`, its rows are taken: published
+    /// results come without their records.
     fn new(experiment: &'a Experiment, out: &Path) -> Result<Self> {
         let store = Store::open(out, &experiment.name);
         let (records, unreadable) = store.load_all()?;
+        let table = store.dir().join("runs.csv");
+        if records.is_empty() && unreadable.is_empty() && table.exists() {
+            eprintln!("no run of {} is stored here: reading {}", experiment.name, table.display());
+            let rows = csv::read_runs(&table)?;
+            let summaries = summary::summarise(&rows)?;
+            return Ok(Self {
+                experiment,
+                store,
+                rows,
+                summaries,
+                best_auroc: None,
+                published: true,
+            });
+        }
         for why in unreadable {
             eprintln!("left out: {why}");
         }
@@ -733,11 +750,13 @@ impl<'a> Derived<'a> {
         let rows = report::rows_of(&current);
         let summaries = summary::summarise(&rows)?;
         let best_auroc = current.iter().find_map(|r| r.diagnostics.get("bayes_auroc").copied());
-        Ok(Self { experiment, store, rows, summaries, best_auroc })
+        Ok(Self { experiment, store, rows, summaries, best_auroc, published: false })
     }
 
     fn write_tables(&self) -> Result<()> {
-        csv::write_runs(&self.store.dir().join("runs.csv"), &self.rows)?;
+        if !self.published {
+            csv::write_runs(&self.store.dir().join("runs.csv"), &self.rows)?;
+        }
         csv::write_summary(&self.store.dir().join("summary.csv"), &self.summaries)
     }
 
@@ -791,6 +810,21 @@ impl Derived<'_> {
     }
 }
 
+/// The rows of one experiment in a `runs.csv` of any origin.
+fn rows_in(file: &Path, experiment: &str) -> Result<Vec<Row>> {
+    let rows = csv::read_runs(file)?;
+    let mut others: Vec<&str> = rows.iter().map(|row| row.experiment.as_str()).collect();
+    others.dedup();
+    if !others.is_empty() && !others.contains(&experiment) {
+        let others = others.join(", ");
+        return Err(Error::Data(format!(
+            "{} has no run of experiment '{experiment}', only of {others}",
+            file.display()
+        )));
+    }
+    Ok(rows.into_iter().filter(|row| row.experiment == experiment).collect())
+}
+
 fn compare(common: &Common, runs: Option<&Path>, strict: bool) -> Result<u8> {
     let mut code = 0;
     let mut documents = Vec::new();
@@ -801,8 +835,7 @@ fn compare(common: &Common, runs: Option<&Path>, strict: bool) -> Result<u8> {
         };
         let (comparisons, from) = match runs {
             Some(file) => {
-                let mut rows = csv::read_runs(file)?;
-                rows.retain(|row| row.experiment == experiment.name);
+                let rows = rows_in(file, &experiment.name)?;
                 let summaries = summary::summarise(&rows)?;
                 let compared = summary::compare(&summaries, &paper, &experiment.name);
                 (compared, file.display().to_string())

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -153,19 +154,21 @@ impl Store {
     /// # Errors
     /// `Failed` when a directory cannot be read.
     pub fn load_all(&self) -> Result<(Vec<Record>, Vec<String>)> {
-        let mut records = Vec::new();
-        let mut unreadable = Vec::new();
+        let mut paths = Vec::new();
         for folder in entries(&self.dir.join("runs"))? {
-            for path in entries(&folder)? {
-                // `3.json.unreadable`, `.tmpAbC` and the like have been dealt with
-                if path.extension().is_none_or(|extension| extension != "json") {
-                    continue;
-                }
-                match self.read(&path) {
-                    Ok(Some(record)) => records.push(*record),
-                    Ok(None) => {}
-                    Err(why) => unreadable.push(format!("{}: {why}", path.display())),
-                }
+            paths.extend(entries(&folder)?);
+        }
+        // `3.json.unreadable`, `.tmpAbC` and the like have been dealt with
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+        let read = |path: PathBuf| {
+            self.read(&path).map_err(|why| format!("{}: {why}", path.display())).transpose()
+        };
+        let read: Vec<_> = paths.into_par_iter().filter_map(read).collect();
+        let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+        for record in read {
+            match record {
+                Ok(record) => records.push(*record),
+                Err(why) => unreadable.push(why),
             }
         }
         records.sort_by(|a, b| (&a.cell.label, a.seed).cmp(&(&b.cell.label, b.seed)));

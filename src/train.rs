@@ -287,16 +287,101 @@ fn note_epoch(
     }
 }
 
-/// The first thing wrong with a step's `Loss::row`: what broke down, or a term that is not finite.
+/// The first thing wrong with a step's `Loss::row`, in the order of computation: the first term,
+/// what broke down after it, the other terms, their sum.
 fn broken(row: &[f64], terms: &[&'static str]) -> Option<&'static str> {
-    let total_and_terms = &row[1..];
-    if total_and_terms.iter().all(|value| value.is_finite()) {
-        return (row[0] != 0.0).then_some("covariance");
+    let (failed, total, values) = (row[0] != 0.0, row[1], &row[2..]);
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(0) => Some(terms[1]),
+        Some(_) | None if failed => Some("covariance"),
+        Some(number) => Some(terms[number + 1]),
+        None => (!total.is_finite()).then_some(terms[0]),
     }
-    let culprit = total_and_terms[1..].iter().position(|value| !value.is_finite());
-    match culprit {
-        _ if row[0] != 0.0 => Some("covariance"),
-        Some(term) => Some(terms[term + 1]),
-        None => Some(terms[0]),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ModelSpec, build};
+
+    const TERMS: [&str; 4] = ["loss", "reconstruction", "energy", "penalty"];
+
+    #[test]
+    fn the_first_thing_that_broke_is_named() {
+        let nan = f64::NAN;
+        assert_eq!(broken(&[0.0, 1.0, 1.0, 1.0, 1.0], &TERMS), None);
+        assert_eq!(broken(&[2.0, nan, nan, nan, nan], &TERMS), Some("reconstruction"));
+        assert_eq!(broken(&[2.0, nan, 1.0, nan, 1.0], &TERMS), Some("covariance"));
+        assert_eq!(broken(&[2.0, 1.0, 1.0, 1.0, 1.0], &TERMS), Some("covariance"));
+        assert_eq!(broken(&[0.0, nan, 1.0, nan, 1.0], &TERMS), Some("energy"));
+        assert_eq!(broken(&[0.0, f64::INFINITY, 1.0, 1.0, 1.0], &TERMS), Some("loss"));
+    }
+
+    fn spec() -> TrainingSpec {
+        TrainingSpec { epochs: 3, batch_size: 16, learning_rate: 1e-3, gradient_clip: Some(5.0) }
+    }
+
+    fn rows(count: usize, seed: u64) -> Tensor {
+        let mut numbers = Numbers::new(seed, Stream::Data, 0);
+        let values: Vec<f32> = (0..count * 5).map(|_| numbers.uniform_f32()).collect();
+        Tensor::from_slice(&values).view([count as i64, 5])
+    }
+
+    fn detector() -> (Detector, Vec<crate::model::layers::ParameterSpec>) {
+        let spec = r#"{"name": "dagmm", "hidden": [4], "latent": 1, "mixtures": 2}"#;
+        let spec: ModelSpec = serde_json::from_str(spec).expect("a model");
+        build(&spec, 5)
+    }
+
+    /// 40, 50 and 31 rows in batches of 16 make 3, 4 and 2 steps, and last batches of 8, 2 and 15.
+    #[test]
+    fn seeds_with_different_numbers_of_rows_train_as_if_alone() {
+        let (detector, specs) = detector();
+        let seeds = [3, 4, 5];
+        let data = [rows(40, 3), rows(50, 4), rows(31, 5)];
+        let mut together = Parameters::initialise(specs.clone(), &seeds, Device::Cpu);
+        let stacked = TrainingRows::new(&data);
+        let courses = train(&detector, &mut together, &stacked, &seeds, &spec(), &mut |_| {});
+        for (index, &seed) in seeds.iter().enumerate() {
+            let mut alone = Parameters::initialise(specs.clone(), &[seed], Device::Cpu);
+            let own = TrainingRows::new(&data[index..=index]);
+            let course = &train(&detector, &mut alone, &own, &[seed], &spec(), &mut |_| {})[0];
+            let gap = (together.of_seed(index).flat() - alone.flat()).abs().max();
+            assert!(gap.double_value(&[]) < 1e-5, "seed {seed}");
+            for (a, b) in course.curve.iter().flatten().zip(courses[index].curve.iter().flatten()) {
+                assert!((a - b).abs() <= 1e-4 * a.abs().max(1.0), "seed {seed}: {a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_diverged_seed_says_where_and_leaves_the_others_alone() {
+        let (detector, specs) = detector();
+        let seeds = [1, 2];
+        let data = [rows(40, 1), rows(40, 2)];
+        let mut parameters = Parameters::initialise(specs.clone(), &seeds, Device::Cpu);
+        let _ = parameters.of_seed(0).flat().shallow_clone().fill_(f64::NAN);
+        let stacked = TrainingRows::new(&data);
+        let courses = train(&detector, &mut parameters, &stacked, &seeds, &spec(), &mut |_| {});
+        let expected = Divergence { epoch: 1, step: 1, term: "reconstruction" };
+        assert_eq!(courses[0].divergence, Some(expected));
+        assert!(courses[0].curve.is_empty());
+
+        let mut alone = Parameters::initialise(specs, &seeds[1..], Device::Cpu);
+        let own = TrainingRows::new(&data[1..]);
+        let course = &train(&detector, &mut alone, &own, &seeds[1..], &spec(), &mut |_| {})[0];
+        assert_eq!(courses[1].divergence, None);
+        assert_eq!(courses[1].curve.len(), 3);
+        for (a, b) in course.curve.iter().flatten().zip(courses[1].curve.iter().flatten()) {
+            assert!((a - b).abs() <= 1e-4 * a.abs().max(1.0), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_gradient_is_scaled_to_the_bound_seed_by_seed_and_a_short_one_is_left() {
+        let mut gradient = Tensor::from_slice(&[3.0f32, 4.0, 0.3, 0.4]).view([2, 2]);
+        clip_norm(&mut gradient, 1.0);
+        let expected = Tensor::from_slice(&[0.6f32, 0.8, 0.3, 0.4]).view([2, 2]);
+        assert!((gradient - expected).abs().max().double_value(&[]) < 1e-6);
     }
 }

@@ -154,6 +154,24 @@ fn any_runs_csv_can_be_compared() {
 }
 
 #[test]
+fn published_tables_are_read_where_their_records_are_not() {
+    let sandbox = Sandbox::new();
+    sandbox.seedbed("run tiny").expect(0);
+    let tables = ["runs.csv", "summary.csv", "comparison.csv"];
+    let read = || tables.map(|file| sandbox.read(&format!("results/tiny/{file}")));
+    let (before, shown) = (read(), sandbox.seedbed("compare tiny").expect(0).stdout);
+    std::fs::remove_dir_all(sandbox.path("results/tiny/runs")).expect("records");
+
+    let again = sandbox.seedbed("compare tiny").expect(0).says("no run of tiny is stored here");
+    assert_eq!(again.stdout, shown);
+    sandbox.seedbed("tables tiny").expect(0);
+    assert_eq!(read(), before);
+    let foreign = sandbox.read("results/tiny/runs.csv").replace("tiny,", "other,");
+    sandbox.write("foreign.csv", &foreign);
+    sandbox.seedbed("compare tiny --runs foreign.csv").expect(3).says("only of other");
+}
+
+#[test]
 fn json_on_stdout_is_all_of_stdout() {
     let sandbox = Sandbox::new();
     let parsed = |arguments: &str| -> Value {

@@ -2,10 +2,8 @@
 //! the script that made them lie in `tests/golden/`.
 
 use std::path::Path;
-use std::time::Instant;
 
-use seedbed::metrics::{Metrics, Population, ThresholdRule, evaluate, flag};
-use seedbed::random::{Numbers, Stream};
+use seedbed::metrics::{Metrics, ThresholdRule, evaluate, flag};
 use seedbed::stats;
 use serde_json::Value;
 
@@ -113,28 +111,4 @@ fn statistics_equal_those_of_numpy_and_scipy() {
         let runs = stats::runs_needed(difference, std, margin);
         assert_eq!(runs.map(|runs| runs as u64), case["runs"].as_u64(), "{case}");
     }
-}
-
-/// One test half of KDD Cup 99 is 247,011 rows. `cargo test --release -- --ignored --nocapture`
-/// prints the time; the bound of 50 ms holds for the release profile.
-#[test]
-#[ignore = "a measurement: run it with --release"]
-fn a_quarter_million_rows_take_at_most_50_ms() {
-    let mut random = Numbers::new(1, Stream::Data, 0);
-    let labels: Vec<bool> = (0..250_000).map(|_| random.uniform() < 0.2).collect();
-    let mut scores = |labels: &[bool]| -> Vec<f64> {
-        labels.iter().map(|&label| random.normal() + if label { 2.0 } else { 0.0 }).collect()
-    };
-    let (test, train) = (scores(&labels), scores(&[false; 200_000]));
-    let mut slowest = 0.0;
-    for of in [Population::Test, Population::TrainAndTest] {
-        let start = Instant::now();
-        let rule = ThresholdRule::Top { top: 0.2, of };
-        let flagged = flag(&rule, &test, &labels, &train).unwrap();
-        let (_, metrics) = evaluate(&test, &labels, &flagged.flags).unwrap();
-        let seconds = start.elapsed().as_secs_f64();
-        println!("{of:?}: {:.1} ms, f1 {:?}", 1e3 * seconds, metrics.f1);
-        slowest = f64::max(slowest, seconds);
-    }
-    assert!(slowest <= 0.05, "{slowest} s");
 }
