@@ -45,6 +45,16 @@ check: setup ## formatting, clippy and tests
 bench-peer: build ## one training step beside the same step in PyTorch
 	python3 tests/bench_peer.py
 
+.PHONY: bench-load
+bench-load: build ## loading and encoding KDD Cup 99 beside pandas
+	python3 -m venv .libtorch/bench
+	.libtorch/bench/bin/python -m pip install --quiet --disable-pip-version-check numpy pandas
+	.libtorch/bench/bin/python tests/bench_load.py $(or $(SEEDBED_DATA),$(HOME)/.cache/seedbed)
+
+.PHONY: doctor
+doctor: build ## versions, devices, data, and the next step for what is missing
+	@$(seedbed) doctor
+
 .PHONY: clean
 clean: ## remove what was built; keep .libtorch/ and results/
 	cargo clean

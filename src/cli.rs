@@ -16,13 +16,14 @@ use seedbed::dataset::{self, DataFile, FileState};
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Experiment, Selection, parse_seeds};
 use seedbed::paper::{self, Paper};
-use seedbed::report::{self, csv, terminal};
+use seedbed::report::{csv, terminal};
 use seedbed::run::{Digests, Job, PROTOCOL_VERSION, Provenance, Record, State};
 use seedbed::schedule::{self, Death, Event, Slot};
-use seedbed::store::{self, Store, Stored, Wanted};
-use seedbed::summary::{self, Comparison, Row, Summary, Verdict};
+use seedbed::store::{self, Store};
+use seedbed::summary::{self, Comparison, Row, Verdict};
 use seedbed::{device, doctor, libtorch};
 
+use crate::derived::Derived;
 use crate::plan::{Estimate, Plan, Source, duration};
 use crate::progress::Progress;
 use crate::worker::{self, Workers};
@@ -424,7 +425,10 @@ fn run(common: &Common, training: &Training, options: &RunOptions) -> Result<u8>
     }
     let mut kept = Vec::new();
     for (plan, paper) in plans.drain(..).zip(papers) {
-        match plan.check_data(&search) {
+        let checked = plan.check_data(&search);
+        let checked = checked
+            .and_then(|()| if options.available { plan.check_bytes(&search) } else { Ok(()) });
+        match checked {
             Err(error) if options.available => left_out.push((plan.experiment.name, error)),
             Err(error) => return Err(error),
             Ok(()) => kept.push((plan, paper)),
@@ -445,7 +449,7 @@ fn run(common: &Common, training: &Training, options: &RunOptions) -> Result<u8>
         let derived = Derived::new(&plan.experiment, &out)?;
         derived.write_tables()?;
         code = code.max(u8::from(derived.rows.iter().any(|row| row.state != State::Ok)));
-        let mut shown = derived.summary_shown();
+        let mut shown = summary_shown(&derived);
         if let Some(paper) = paper {
             let comparisons = derived.write_comparison(paper)?;
             code = code.max(strict_code(options.strict, &comparisons));
@@ -485,6 +489,17 @@ impl Shown {
         }
         print(&self.text)
     }
+}
+
+/// The summary of an experiment, with the ceiling that a made-up data set has.
+fn summary_shown(derived: &Derived) -> Shown {
+    let table = terminal::summary_table(&derived.summaries, &derived.from(), colour());
+    let ceiling = derived.best_auroc.map_or(String::new(), |best| {
+        format!("no score can have an expected auroc above {best:.4} on these made-up rows\n")
+    });
+    let Experiment { name, title, .. } = derived.experiment;
+    let fields = [("experiment", json!(name)), ("summary", json!(derived.summaries))];
+    Shown::new(format!("{title}\n{table}{ceiling}\n"), fields)
 }
 
 fn print_documents(json: bool, documents: Vec<Value>) -> Result<()> {
@@ -671,143 +686,16 @@ fn paper_of(experiment: &Experiment) -> Result<Option<Paper>> {
     name.map(|name| paper::load(&experiment.papers(), name)).transpose()
 }
 
-/// What follows from the stored records of an experiment.
-struct Derived<'a> {
-    experiment: &'a Experiment,
-    store: Store,
-    rows: Vec<Row>,
-    summaries: Vec<Summary>,
-    /// Of a made-up data set.
-    best_auroc: Option<f64>,
-    /// Whether the rows come from a `runs.csv` that no record stands behind here.
-    published: bool,
-}
-
-impl<'a> Derived<'a> {
-    /// Takes every stored run of the grid as it now is, of any device and seed, and tells of the
-    /// others on stderr. Where nothing is stored beside a `runs.csv`, its rows are taken: published
-    /// results come without their records.
-    fn new(experiment: &'a Experiment, out: &Path) -> Result<Self> {
-        let store = Store::open(out, &experiment.name);
-        let (records, unreadable) = store.load_all()?;
-        let table = store.dir().join("runs.csv");
-        if records.is_empty() && unreadable.is_empty() && table.exists() {
-            eprintln!("no run of {} is stored here: reading {}", experiment.name, table.display());
-            let rows = csv::read_runs(&table)?;
-            let summaries = summary::summarise(&rows)?;
-            return Ok(Self {
-                experiment,
-                store,
-                rows,
-                summaries,
-                best_auroc: None,
-                published: true,
-            });
-        }
-        for why in unreadable {
-            eprintln!("left out: {why}");
-        }
-        let mut digests = Vec::new();
-        for cell in &experiment.cells {
-            digests.push(cell.dataset.sha256()?);
-        }
-        let mut current = Vec::new();
-        let mut others: Vec<(String, usize)> = Vec::new();
-        for record in records {
-            let index = experiment.cells.iter().position(|cell| cell.label == record.cell.label);
-            let why = match index {
-                None => format!("cell {}, which the experiment does not have", record.cell.label),
-                Some(index) => {
-                    let wanted = Wanted {
-                        cell: &experiment.cells[index],
-                        seed: record.seed,
-                        scale: experiment.scale,
-                        data_sha256: &digests[index],
-                        protocol_version: PROTOCOL_VERSION,
-                        device_kind: None,
-                    };
-                    match store.get(&wanted) {
-                        Stored::Same(record) => {
-                            current.push(*record);
-                            continue;
-                        }
-                        Stored::Different(record, parts) => {
-                            format!("cell {}: key differs: {}", record.cell.label, parts.join(", "))
-                        }
-                        Stored::Missing => "gone since".to_owned(),
-                        Stored::Unreadable(why) => why,
-                    }
-                }
-            };
-            match others.iter_mut().find(|(known, _)| *known == why) {
-                Some((_, count)) => *count += 1,
-                None => others.push((why, 1)),
-            }
-        }
-        for (why, count) in others {
-            eprintln!("left out: {count} stored runs of {}: {why}", experiment.name);
-        }
-        let rows = report::rows_of(&current);
-        let summaries = summary::summarise(&rows)?;
-        let best_auroc = current.iter().find_map(|r| r.diagnostics.get("bayes_auroc").copied());
-        Ok(Self { experiment, store, rows, summaries, best_auroc, published: false })
-    }
-
-    fn write_tables(&self) -> Result<()> {
-        if !self.published {
-            csv::write_runs(&self.store.dir().join("runs.csv"), &self.rows)?;
-        }
-        csv::write_summary(&self.store.dir().join("summary.csv"), &self.summaries)
-    }
-
-    fn summary_shown(&self) -> Shown {
-        let table = terminal::summary_table(&self.summaries, &self.from(), colour());
-        let ceiling = self.best_auroc.map_or(String::new(), |best| {
-            format!("no score can have an expected auroc above {best:.4} on these made-up rows\n")
-        });
-        let text = format!("{}\n{table}{ceiling}\n", self.experiment.title);
-        let fields =
-            [("experiment", json!(self.experiment.name)), ("summary", json!(self.summaries))];
-        Shown::new(text, fields)
-    }
-
-    /// Where the rows come from, as tables say it.
-    fn from(&self) -> String {
-        self.store.dir().display().to_string()
-    }
-
-    fn write_comparison(&self, paper: &Paper) -> Result<Vec<Comparison>> {
-        let comparisons = summary::compare(&self.summaries, paper, &self.experiment.name);
-        csv::write_comparison(&self.store.dir().join("comparison.csv"), &comparisons)?;
-        Ok(comparisons)
-    }
-}
-
 fn tables(common: &Common) -> Result<u8> {
     let mut documents = Vec::new();
     for experiment in common.load(None)? {
         let derived = Derived::new(&experiment, &common.out())?;
         derived.require_rows()?;
         derived.write_tables()?;
-        derived.summary_shown().print(common.json, &mut documents)?;
+        summary_shown(&derived).print(common.json, &mut documents)?;
     }
     print_documents(common.json, documents)?;
     Ok(0)
-}
-
-impl Derived<'_> {
-    /// Tables without rows would only hide that nothing was run here.
-    fn require_rows(&self) -> Result<()> {
-        if !self.rows.is_empty() {
-            return Ok(());
-        }
-        Err(Error::Usage(format!(
-            "{} holds no run of this experiment; run 'seedbed run {}' first, or name its directory \
-             with --out",
-            self.store.dir().display(),
-            self.experiment.name,
-        )))
-    }
 }
 
 /// The rows of one experiment in a `runs.csv` of any origin.

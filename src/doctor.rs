@@ -167,13 +167,15 @@ fn check_writable(out: &Path) -> Check {
 fn check_file(status: &FileStatus, search: &[PathBuf]) -> Check {
     let FileStatus { file, path, state } = status;
     let name = format!("data {}", file.dataset);
-    let fetch = format!("seedbed data fetch {}", file.dataset);
+    let fetch = format!("target/release/seedbed data fetch {}", file.dataset);
     match (state, path) {
         (FileState::Right | FileState::Found, Some(path)) => {
             Check::ok(&name, path.display().to_string())
         }
-        (FileState::Wrong(reason), _) => {
-            Check::wrong(&name, CheckState::Missing, reason.clone(), fetch)
+        (FileState::Wrong(reason), path) => {
+            let away =
+                path.as_ref().map_or(String::new(), |path| format!("rm {} && ", path.display()));
+            Check::wrong(&name, CheckState::Missing, reason.clone(), format!("{away}{fetch}"))
         }
         (FileState::Missing | FileState::Right | FileState::Found, _) => {
             let places: Vec<_> = search.iter().map(|place| place.display().to_string()).collect();

@@ -161,7 +161,11 @@ impl Experiment {
             title: head.title,
             paper: head.paper,
             path: path.to_owned(),
-            scale: if selection.quick { Scale::Quick } else { Scale::Full },
+            // a changed protocol is not the one whose figures were published
+            scale: match selection.quick || !selection.set.is_empty() {
+                true => Scale::Quick,
+                false => Scale::Full,
+            },
             seeds: selection.seeds.clone().unwrap_or_else(|| (1..=runs).collect()),
             cells: expand(&source, &spec, &axes, &overrides, &head.controls)?,
         })

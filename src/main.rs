@@ -1,5 +1,6 @@
 //! The `seedbed` program: `cli` says what its subcommands do.
 mod cli;
+mod derived;
 mod plan;
 mod progress;
 mod worker;

@@ -160,6 +160,20 @@ impl Plan {
         Ok(())
     }
 
+    /// Whether the data files of everything that is to run hold the right bytes.
+    pub fn check_bytes(&self, search: &[PathBuf]) -> Result<()> {
+        let to_run = self.cells.iter().filter(|planned| !planned.seeds_to_run().is_empty());
+        let mut checked: Vec<&str> = Vec::new();
+        for file in to_run.flat_map(|planned| planned.cell.dataset.files()) {
+            if let (Some(path), false) = (dataset::find(file, search), checked.contains(&file.name))
+            {
+                dataset::fetch::check(file, &path)?;
+                checked.push(file.name);
+            }
+        }
+        Ok(())
+    }
+
     /// For every cell, what its stored runs or those of another cell let expect.
     pub fn estimates(&self) -> Vec<Estimate> {
         let own: Vec<Option<f64>> = self.cells.iter().map(PlannedCell::median_seconds).collect();

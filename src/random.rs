@@ -18,9 +18,9 @@ pub enum Stream {
     Initialisation = 2,
     /// The order of the training rows; the step is the epoch.
     Shuffle = 3,
-    /// Dropout masks; the step is the optimiser step.
+    /// Dropout masks; the step is the epoch · 2³² + the step within it, from 0.
     Dropout = 4,
-    /// Latent noise of variational models; the step is the optimiser step.
+    /// Kept for the latent noise of variational models; the step is the optimiser step.
     LatentNoise = 5,
     /// Made-up data (`synthetic`).
     Data = 6,

@@ -40,7 +40,9 @@ pub struct Job {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scale {
+    /// As the experiment file says.
     Full,
+    /// Reduced by `--quick`, or changed by `--set`.
     Quick,
 }
 
@@ -316,6 +318,9 @@ impl<'a> Prepared<'a> {
         let labels: Vec<bool> =
             run.split.test.iter().map(|&row| self.dataset.labels()[row as usize]).collect();
         let (test, train) = (values(&scores.test), values(&scores.train));
+        if let Some(why) = scores.broken {
+            return Err((State::Diverged, why.into()));
+        }
         if test.iter().chain(&train).any(|score| score.is_nan()) {
             return Err((State::Diverged, "a score is not a number after training".into()));
         }

@@ -88,10 +88,12 @@ def measure(steps, mixture_kind):
     batches = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
     for batch in batches[:20]:
         step(data[batch])
-    start = time.perf_counter()
+    seconds = []
     for i in range(steps):
+        start = time.perf_counter()
         step(data[batches[i % len(batches)]])
-    return (time.perf_counter() - start) / steps
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)  # as seedbed does
 
 
 # ---- rounds ---------------------------------------------------------------------------------------

@@ -124,7 +124,6 @@ fn toy() -> (Vec<u8>, DataFile) {
         name: "toy.gz",
         dataset: "toy",
         raw_sha256: digest.leak(),
-        raw_bytes: 200_000,
         bytes: 200_000,
         urls: &[],
     };

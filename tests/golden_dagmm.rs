@@ -2,7 +2,7 @@
 //! (`tests/golden/dagmm.py`): values and all gradients, in f64 and in f32, alone and beside
 //! another seed.
 
-use seedbed::model::dagmm::{Dagmm, RowSums};
+use seedbed::model::dagmm::{Dagmm, RowSums, batch_mixtures};
 use seedbed::model::layers::{Adam, ParameterSpec, Parameters};
 use seedbed::model::mixture::{Mixture, Weights};
 use seedbed::model::{Batch, DagmmSpec};
@@ -325,6 +325,34 @@ fn with_a_single_batch_danieltan07s_mixtures_are_the_whole_training_sets() {
     assert!(distance(&split.test, &tensor(expected)) > 1e-6);
     assert!(distance(&split.train, &tensor(expected)) > 1e-6);
     assert!(distance(&split.train, &split.test) > 1e-6);
+}
+
+#[test]
+fn danieltan07s_batch_mixtures_are_averaged_by_membership_and_the_last_is_short() {
+    let case = &fixture()["batches"];
+    let order: Vec<i64> =
+        case["order"].as_array().unwrap().iter().map(|row| row.as_i64().unwrap()).collect();
+    let batch_size = case["batch_size"].as_u64().unwrap() as usize;
+    let (z, gamma) = (tensor(&case["z"]).unsqueeze(0), tensor(&case["gamma"]).unsqueeze(0));
+    let (aggregate, last) = batch_mixtures(&z, &gamma, &order, batch_size);
+    for (name, mixture) in [("aggregate", aggregate), ("last", last)] {
+        assert_close("φ", &mixture.phi, &case[name]["phi"], 1e-12);
+        assert_close("μ", &mixture.mean, &case[name]["mu"], 1e-12);
+        assert_close("Σ", &mixture.covariance, &case[name]["covariance"], 1e-12);
+    }
+}
+
+#[test]
+fn a_mixture_without_a_cholesky_factor_is_not_definite() {
+    let shape = json!({"features": 4, "hidden": [2], "latent": 1, "mixtures": 1});
+    let z = Tensor::ones([1, 8, 3], (Kind::Double, tch::Device::Cpu));
+    let gamma = Tensor::ones([1, 8, 1], (Kind::Double, tch::Device::Cpu));
+    let mixture = Mixture::of_rows(&z, &gamma);
+    let definite = |epsilon: f64| {
+        let (dagmm, _) = network(&shape, &json!({"covariance-epsilon": epsilon}));
+        dagmm.rules().is_definite(&mixture)
+    };
+    assert!(definite(1e-6) && !definite(0.0));
 }
 
 /// A mixture that `Mixture::of` never makes: its fields are what the formula says they are.

@@ -16,7 +16,6 @@ pub(super) static FILES: [DataFile; 1] = [DataFile {
     name: "kddcup.data_10_percent.gz",
     dataset: "kddcup",
     raw_sha256: "f8c8267ebcd9c0ed1fd7d6277fe5bfff8732e9b7db8e61b873542b2a534b6f9a",
-    raw_bytes: 74_889_749,
     bytes: 2_144_903,
     urls: &[
         "http://kdd.ics.uci.edu/databases/kddcup99/kddcup.data_10_percent.gz",
@@ -53,7 +52,7 @@ pub enum Encoding {
     AllButConstant,
 }
 
-/// The class that is labelled true. Zong et al. (2018), §4.1, take the minority, `normal.`.
+/// The class that is labelled true. Zong et al. (2018) take the minority, `normal.`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Anomaly {

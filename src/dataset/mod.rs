@@ -79,8 +79,6 @@ pub struct DataFile {
     pub dataset: &'static str,
     /// SHA-256 of the uncompressed bytes, lowercase hexadecimal.
     pub raw_sha256: &'static str,
-    /// Uncompressed size.
-    pub raw_bytes: u64,
     /// Size as downloaded.
     pub bytes: u64,
     /// Where the public has it, in the order of trying.

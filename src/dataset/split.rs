@@ -11,7 +11,7 @@ use crate::random::{Numbers, Stream};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", from = "SplitTable")]
 pub enum SplitSpec {
-    /// Zong et al. (2018), §4.2: a random half of all rows is for training, and only its normal
+    /// Zong et al. (2018): a random half of all rows is for training, and only its normal
     /// rows train; all rows of the other half are for testing.
     HalfOfAll,
     /// danieltan07: a random half of the normal rows trains; the other half and all anomalies test.

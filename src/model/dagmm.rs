@@ -1,7 +1,7 @@
 //! DAGMM: Zong et al., "Deep Autoencoding Gaussian Mixture Model for Unsupervised Anomaly
 //! Detection", ICLR 2018. Shapes: S seeds, B rows, F features, D = latent + 2, K mixtures.
 //! The networks run in the parameters' precision, the mixture in f64 (`mixture`). Gradients are
-//! written out: at these sizes half of an automatic one's time goes into its bookkeeping.
+//! written out, for at these sizes automatic ones spend much of a step on their bookkeeping.
 //! Expect about 0.94 F1 on KDD Cup 99 in the paper, under its own protocol.
 
 use tch::{Kind, Tensor, no_grad};
@@ -38,7 +38,7 @@ impl Dagmm {
         (Self { spec: spec.clone(), encoder, decoder, estimation }, parameters)
     }
 
-    /// Code [S, B, latent] and reconstruction x' [S, B, F] of x [S, B, F] (equations 1 and 2).
+    /// Code [S, B, latent] and reconstruction x' [S, B, F] of x [S, B, F].
     pub fn autoencode(&self, parameters: &Parameters, x: &Tensor) -> (Tensor, Tensor) {
         let code = last(self.encoder.forward(parameters, x));
         let reconstruction = last(self.decoder.forward(parameters, &code));
@@ -52,7 +52,7 @@ impl Dagmm {
 
     fn softmax(&self, parameters: &Parameters, hidden: &Tensor) -> Tensor {
         let logits = self.estimation[1].forward(parameters, hidden);
-        // rows last: a softmax over a last axis of K = 4 costs ten times as much
+        // rows last: a softmax along so short an axis is slow when it is the last one
         logits.transpose(1, 2).softmax(1, logits.kind()).transpose(1, 2)
     }
 
@@ -178,16 +178,25 @@ impl Dagmm {
             let (for_train, for_test) = match self.spec.mixture {
                 WhichMixture::Train => (Mixture::of_rows(&seen.z, &seen.gamma), None),
                 WhichMixture::LastBatch => {
-                    let (aggregate, last) = Self::batch_mixtures(&seen, seed, batch_size);
+                    let rows = seen.z.size()[1] as usize;
+                    let order = Numbers::new(seed, Stream::Scoring, 0).permutation(rows);
+                    let order: Vec<i64> = order.into_iter().map(i64::from).collect();
+                    let (aggregate, last) =
+                        batch_mixtures(&seen.z, &seen.gamma, &order, batch_size);
                     (aggregate, Some(last))
                 }
             };
+            let for_test = for_test.as_ref().unwrap_or(&for_train);
+            let rules = self.rules();
+            let broken = !(rules.is_definite(&for_train) && rules.is_definite(for_test));
             let unseen = self.project(parameters, test);
             let energy = |z: &Tensor, mixture: &Mixture| self.energy(z, mixture).squeeze_dim(0);
             Scores {
                 train: energy(&seen.z, &for_train),
-                test: energy(&unseen.z, for_test.as_ref().unwrap_or(&for_train)),
+                test: energy(&unseen.z, for_test),
                 test_error: unseen.error,
+                broken: broken
+                    .then_some("a covariance has no Cholesky factor when the rows are scored"),
             }
         })
     }
@@ -210,46 +219,45 @@ impl Dagmm {
             error: Tensor::cat(&error, 0),
         }
     }
+}
 
-    /// The two mixtures of danieltan07's evaluation, which goes through the training rows in
-    /// shuffled batches: the mean of the batches' mixtures weighted by membership (covariances
-    /// without the spread between batches), for the training rows, and that of the last batch,
-    /// for the test rows.
-    fn batch_mixtures(seen: &Projection, seed: u64, batch_size: usize) -> (Mixture, Mixture) {
-        let rows = seen.z.size()[1];
-        let order: Vec<i64> = Numbers::new(seed, Stream::Scoring, 0)
-            .permutation(rows as usize)
-            .into_iter()
-            .map(i64::from)
-            .collect();
-        let order = Tensor::from_slice(&order).to_device(seen.z.device());
-        let mixtures: Vec<(Tensor, Mixture)> = order
-            .split(batch_size as i64, 0)
-            .into_iter()
-            .map(|batch| {
-                let z = seen.z.index_select(1, &batch);
-                let gamma = seen.gamma.index_select(1, &batch);
-                let mixture = Mixture::of_rows(&z, &gamma);
-                (&mixture.phi * batch.size()[0] as f64, mixture)
-            })
-            .collect();
-        // [batches, S, K]
-        let mass = Tensor::stack(&mixtures.iter().map(|(mass, _)| mass).collect::<Vec<_>>(), 0);
-        let total = mass.sum_dim_intlist(0, false, None);
-        let average = |part: fn(&Mixture) -> &Tensor, extra: usize| {
-            let parts =
-                Tensor::stack(&mixtures.iter().map(|(_, m)| part(m)).collect::<Vec<_>>(), 0);
-            let widen = |t: &Tensor| (0..extra).fold(t.shallow_clone(), |t, _| t.unsqueeze(-1));
-            (parts * widen(&mass)).sum_dim_intlist(0, false, None) / widen(&total.clamp_min(EMPTY))
-        };
-        let aggregate = Mixture {
-            phi: &total / rows as f64,
-            mean: average(|m| &m.mean, 1),
-            covariance: average(|m| &m.covariance, 2),
-        };
-        let (_, last) = mixtures.into_iter().last().expect("a split has training rows");
-        (aggregate, last)
-    }
+/// The two mixtures of danieltan07's evaluation, which goes through the training rows once more in
+/// shuffled batches. First the mean of the batches' mixtures weighted by membership (covariances
+/// without the spread between batches), which scores the training rows; then that of the last
+/// batch, which scores the test rows. z [S, N, D], γ [S, N, K]; `order` holds every row once.
+///
+/// # Panics
+/// If `order` is empty.
+pub fn batch_mixtures(
+    z: &Tensor,
+    gamma: &Tensor,
+    order: &[i64],
+    batch_size: usize,
+) -> (Mixture, Mixture) {
+    let mixtures: Vec<(Tensor, Mixture)> = order
+        .chunks(batch_size)
+        .map(|batch| {
+            let rows = Tensor::from_slice(batch).to_device(z.device());
+            let mixture =
+                Mixture::of_rows(&z.index_select(1, &rows), &gamma.index_select(1, &rows));
+            (&mixture.phi * batch.len() as f64, mixture)
+        })
+        .collect();
+    // [batches, S, K]
+    let mass = Tensor::stack(&mixtures.iter().map(|(mass, _)| mass).collect::<Vec<_>>(), 0);
+    let total = mass.sum_dim_intlist(0, false, None);
+    let average = |part: fn(&Mixture) -> &Tensor, extra: usize| {
+        let parts = Tensor::stack(&mixtures.iter().map(|(_, m)| part(m)).collect::<Vec<_>>(), 0);
+        let widen = |t: &Tensor| (0..extra).fold(t.shallow_clone(), |t, _| t.unsqueeze(-1));
+        (parts * widen(&mass)).sum_dim_intlist(0, false, None) / widen(&total.clamp_min(EMPTY))
+    };
+    let aggregate = Mixture {
+        phi: &total / order.len() as f64,
+        mean: average(|m| &m.mean, 1),
+        covariance: average(|m| &m.covariance, 2),
+    };
+    let (_, last) = mixtures.into_iter().last().expect("there is a row");
+    (aggregate, last)
 }
 
 /// 0 with probability p, else 1/(1−p): [seeds, rows, units].

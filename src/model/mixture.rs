@@ -1,7 +1,7 @@
 //! The Gaussian mixture of DAGMM (Zong et al., 2018, equations 5 to 7): φ, μ, Σ from soft
 //! memberships, energies, the penalty on small variances, and the gradients of both by z and γ in
-//! closed form. Shapes: S seeds, B rows, D coordinates, K components. All in f64: covariances in
-//! f32 stop being positive definite after some tens of epochs. It knows nothing of networks.
+//! closed form. Shapes: S seeds, B rows, D coordinates, K components. All in f64: in f32 a covariance
+//! of rows that lie close together can stop being positive definite. It knows nothing of networks.
 
 use std::f64::consts::TAU;
 
@@ -135,6 +135,12 @@ impl Rules {
     pub fn energy(&self, z: &Tensor, mixture: &Mixture) -> Tensor {
         let centred = centre(&rows_last(z), &mixture.mean);
         self.densities(&centred, &mixture.phi, &self.factorise(&mixture.covariance)).energy
+    }
+
+    /// Whether every covariance has a Cholesky factor; without one an energy means nothing.
+    pub fn is_definite(&self, mixture: &Mixture) -> bool {
+        let info = self.factorise(&mixture.covariance).info;
+        info.to_kind(Kind::Double).abs().max().double_value(&[]) == 0.0
     }
 
     fn factorise(&self, covariance: &Tensor) -> Factorised {

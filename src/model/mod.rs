@@ -19,7 +19,7 @@ pub enum ModelSpec {
     Dagmm(DagmmSpec),
 }
 
-/// Switches of DAGMM; each default is the choice of Zong et al. (2018), §4.3, where they state one.
+/// Switches of DAGMM; each default is the choice of Zong et al. (2018) where they state one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DagmmSpec {
@@ -199,6 +199,8 @@ pub struct Scores {
     pub test: Tensor,
     /// ‖x−x'‖² of the test rows, [rows], f64.
     pub test_error: Tensor,
+    /// What makes the scores meaningless, in words.
+    pub broken: Option<&'static str>,
 }
 
 /// A model that can be trained and can score.

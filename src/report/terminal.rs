@@ -147,7 +147,7 @@ pub fn comparison_table(
 fn title(experiment: &str, scale: Scale, from: &str, colour: bool) -> String {
     let (scale, code) = match scale {
         Scale::Full => ("full protocol", BOLD),
-        Scale::Quick => ("REDUCED RUN (quick), not the full protocol", YELLOW),
+        Scale::Quick => ("REDUCED RUN (--quick or --set), not the full protocol", YELLOW),
     };
     format!("{} · {} · {from}\n", paint(experiment, BOLD, colour), paint(scale, code, colour))
 }

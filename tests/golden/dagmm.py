@@ -233,6 +233,27 @@ def degenerate_mixture_case(numbers):
     }
 
 
+def batches_case(numbers):
+    """danieltan07's evaluation: batch mixtures, their average weighted by membership, the last one."""
+    z = grid(numbers, -1, 1, 23, 3)
+    gamma = torch.softmax(grid(numbers, -2, 2, 23, 4), 1)
+    order = numbers.sample(range(23), 23)
+    weight_sum, mu_sum, covariance_sum = 0, 0, 0
+    for start in range(0, 23, 6):
+        batch = order[start : start + 6]
+        phi, mu, covariance = mixture(z[batch], gamma[batch])
+        weight = gamma[batch].sum(0)
+        weight_sum = weight_sum + weight
+        mu_sum = mu_sum + mu * weight[:, None]
+        covariance_sum = covariance_sum + covariance * weight[:, None, None]
+    return {
+        "z": z, "gamma": gamma, "order": order, "batch_size": 6,
+        "aggregate": {"phi": weight_sum / 23, "mu": mu_sum / weight_sum[:, None],
+                      "covariance": covariance_sum / weight_sum[:, None, None]},
+        "last": {"phi": phi, "mu": mu, "covariance": covariance},
+    }
+
+
 def trajectory_case(numbers):
     """50 steps of torch.optim.Adam on given batches, without dropout."""
     shape = dict(features=12, hidden=[6], latent=1, mixtures=2)
@@ -298,6 +319,7 @@ def main():
         "features": features_case(numbers),
         "degenerate_mixture": degenerate_mixture_case(numbers),
         "trajectory": trajectory_case(numbers),
+        "batches": batches_case(numbers),
     })
     check_finite(fixture)
     path = pathlib.Path(__file__).with_name("dagmm.json")
