@@ -63,9 +63,7 @@ fn a_changed_spec_is_named_and_does_not_overwrite_full_records() {
     assert_eq!(sandbox.records("results"), before);
 
     // the other spec's runs are no runs of the experiment as it ships
-    let tables =
-        sandbox.seedbed("tables tiny --out other").expect(0).says("training.epochs 1 -> 3");
-    assert!(!tables.stdout.contains("reconstruction=sum\n"), "{}", tables.stdout);
+    sandbox.seedbed("tables tiny --out other").expect(2).says("training.epochs 1 -> 3");
     sandbox.seedbed(&format!("run tiny {changed} --replace")).expect(0);
     assert_eq!(sandbox.records("results")[&("reconstruction=sum".to_owned(), 1)]["epochs"], 1);
 }
@@ -79,8 +77,8 @@ fn quick_runs_have_a_place_and_a_mark_of_their_own() {
     assert!(records.values().all(|record| record["scale"] == "quick"));
     assert!(sandbox.read("results/quick/tiny/comparison.csv").contains("reduced run"));
     // even where they lie in the way of full ones, they are not taken for them
-    let plan = sandbox.seedbed("plan tiny --out results/quick --set training.epochs=2").expect(0);
-    plan.prints("scale quick -> full");
+    sandbox.write("experiments/tiny.toml", &TINY.replace("epochs = 3", "epochs = 2"));
+    sandbox.seedbed("plan tiny --out results/quick").expect(0).prints("scale quick -> full");
 }
 
 #[test]
@@ -130,6 +128,41 @@ fn available_runs_what_it_can_and_ends_with_what_was_left_out() {
     let last = run.stderr.lines().last().unwrap_or_default();
     assert!(last.starts_with("left out: real: "), "{last}");
     assert!(last.contains("run 'seedbed data fetch kddcup'"), "{last}");
+}
+
+#[test]
+fn available_leaves_out_data_that_are_not_what_they_should_be() {
+    let sandbox = Sandbox::new();
+    with_kddcup(&sandbox);
+    sandbox.write("data/kddcup.data_10_percent.gz", "no such data");
+    let run = sandbox.seedbed("run real tiny --available --quick").expect(0);
+    assert_eq!(sandbox.records("results/quick").len(), 8);
+    let last = run.stderr.lines().last().unwrap_or_default();
+    assert!(last.starts_with("left out: real: ") && last.contains("sha256"), "{last}");
+    sandbox.seedbed("run real").expect(3).says("sha256");
+}
+
+#[test]
+fn a_protocol_changed_by_set_gets_no_verdict() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.seedbed("run tiny --set training.epochs=2 --out changed").expect(0);
+    run.prints("REDUCED RUN (--quick or --set)").prints("reduced run");
+    let comparison = sandbox.read("changed/tiny/comparison.csv");
+    assert!(!comparison.contains("reproduced"), "{comparison}");
+}
+
+#[test]
+fn published_rows_of_another_protocol_are_left_out() {
+    let sandbox = Sandbox::new();
+    sandbox.seedbed("run tiny --cell reconstruction=sum").expect(0);
+    std::fs::remove_dir_all(sandbox.path("results/tiny/runs")).expect("records");
+    sandbox.write("experiments/tiny.toml", &TINY.replace("mixtures = 2", "mixtures = 3"));
+    sandbox.seedbed("compare tiny").expect(2).says("made otherwise").says("holds no run");
+
+    // and a new run keeps them beside its own
+    let published = sandbox.read("results/tiny/runs.csv");
+    sandbox.seedbed("run tiny --cell reconstruction=sum --seeds 1").expect(0).says("before");
+    assert_eq!(sandbox.read("results/tiny/runs.csv.before"), published);
 }
 
 #[test]
