@@ -248,8 +248,15 @@ mod tests {
         let status = FileStatus { file, path: None, state: FileState::Missing };
         let check = check_file(&status, &["here".into(), "there".into()]);
         assert_eq!(check.state, CheckState::Missing);
-        assert_eq!(check.next.as_deref(), Some("seedbed data fetch kddcup"));
+        let fetch = "target/release/seedbed data fetch kddcup";
+        assert_eq!(check.next.as_deref(), Some(fetch));
         assert!(check.detail.ends_with("in here, there"), "{}", check.detail);
+
+        // a wrong file would be found first again
+        let state = FileState::Wrong("other bytes".into());
+        let status = FileStatus { file, path: Some("here/file".into()), state };
+        let next = check_file(&status, &[]).next;
+        assert_eq!(next, Some(format!("rm here/file && {fetch}")));
     }
 
     #[test]
