@@ -1,15 +1,16 @@
 //! What follows from the stored runs of an experiment: its rows and summaries, and the files made of
 //! them. It trains nothing and prints no table; what it leaves out it tells on stderr.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use seedbed::error::{Error, Result};
-use seedbed::experiment::Experiment;
+use seedbed::experiment::{Cell, Experiment};
 use seedbed::paper::Paper;
 use seedbed::report::{self, csv};
 use seedbed::run::{PROTOCOL_VERSION, Record};
-use seedbed::store::{self, Store, Stored, Wanted};
+use seedbed::store::{self, Store, Wanted};
 use seedbed::summary::{self, Comparison, Row, Summary};
 
 /// The rows of an experiment as it now is.
@@ -43,7 +44,7 @@ impl<'a> Derived<'a> {
             eprintln!("no run of {} is stored here: reading {}", experiment.name, table.display());
             published_rows(experiment, &table)?
         } else {
-            let records = current_records(experiment, &store, records)?;
+            let records = current_records(experiment, records)?;
             best_auroc = records.iter().find_map(|r| r.diagnostics.get("bayes_auroc").copied());
             report::rows_of(&records)
         };
@@ -132,17 +133,24 @@ impl LeftOut {
     }
 }
 
+/// Every cell of the experiment by its label, with its data's digest (which takes making the data
+/// where they are made up, so once).
+fn cells(experiment: &Experiment) -> Result<HashMap<&str, (&Cell, String)>> {
+    let mut cells = HashMap::new();
+    for cell in &experiment.cells {
+        cells.insert(cell.label.as_str(), (cell, cell.dataset.sha256()?));
+    }
+    Ok(cells)
+}
+
 /// The records of runs that the experiment, as it now is, has.
-fn current_records(
-    experiment: &Experiment,
-    store: &Store,
-    records: Vec<Record>,
-) -> Result<Vec<Record>> {
+fn current_records(experiment: &Experiment, records: Vec<Record>) -> Result<Vec<Record>> {
+    let cells = cells(experiment)?;
     let mut current = Vec::new();
     let mut left_out = LeftOut::default();
     for record in records {
         let label = &record.cell.label;
-        let Some(cell) = experiment.cells.iter().find(|cell| cell.label == *label) else {
+        let Some((cell, data_sha256)) = cells.get(label.as_str()) else {
             left_out.add(format!("cell {label}, which the experiment does not have"));
             continue;
         };
@@ -150,17 +158,15 @@ fn current_records(
             cell,
             seed: record.seed,
             scale: experiment.scale,
-            data_sha256: &cell.dataset.sha256()?,
+            data_sha256,
             protocol_version: PROTOCOL_VERSION,
             device_kind: None,
         };
-        match store.get(&wanted) {
-            Stored::Same(record) => current.push(*record),
-            Stored::Different(_, parts) => {
-                left_out.add(format!("cell {label}: key differs: {}", parts.join(", ")));
-            }
-            Stored::Missing => left_out.add("gone since".to_owned()),
-            Stored::Unreadable(why) => left_out.add(why),
+        let differences = store::differences(&record, &wanted);
+        if differences.is_empty() {
+            current.push(record);
+        } else {
+            left_out.add(format!("cell {label}: key differs: {}", differences.join(", ")));
         }
     }
     left_out.tell(experiment);
@@ -170,17 +176,17 @@ fn current_records(
 /// The rows of a runs.csv whose keys are those of the experiment as it now is. A row without a key
 /// (a table of another origin) cannot be checked and is taken.
 fn published_rows(experiment: &Experiment, table: &Path) -> Result<Vec<Row>> {
+    let cells = cells(experiment)?;
     let mut current = Vec::new();
     let mut left_out = LeftOut::default();
     for row in csv::read_runs(table)? {
         let label = &row.cell;
-        let Some(cell) = experiment.cells.iter().find(|cell| cell.label == *label) else {
+        let Some((cell, data)) = cells.get(label.as_str()) else {
             left_out.add(format!("cell {label}, which the experiment does not have"));
             continue;
         };
-        let data = cell.dataset.sha256()?;
         let kind = if row.device.starts_with("cuda") { "cuda" } else { "cpu" };
-        let key = store::key(cell, row.seed, &data, PROTOCOL_VERSION, kind);
+        let key = store::key(cell, row.seed, data, PROTOCOL_VERSION, kind);
         if row.scale != experiment.scale || (!row.key.is_empty() && row.key != key) {
             left_out.add(format!("cell {label}: made otherwise (another scale or key)"));
             continue;

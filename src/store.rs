@@ -265,8 +265,8 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// In what a record is not the wanted run: `part stored -> wanted`.
-fn differences(record: &Record, wanted: &Wanted) -> Vec<String> {
+/// In what a record is not the wanted run: `part stored -> wanted`; nothing when it is.
+pub fn differences(record: &Record, wanted: &Wanted) -> Vec<String> {
     let device = wanted.device_kind.unwrap_or(&record.device_kind);
     let data = &record.digests.data;
     let (version, kind) = (record.protocol_version, &record.device_kind);
