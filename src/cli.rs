@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use seedbed::dataset::fetch::{self, Options};
 use seedbed::dataset::{self, DataFile, FileState};
 use seedbed::error::{Error, Result};
-use seedbed::experiment::{Experiment, Selection, parse_seeds};
+use seedbed::experiment::{Cell, Experiment, Selection, parse_seeds};
 use seedbed::paper::{self, Paper};
 use seedbed::report::{csv, terminal};
 use seedbed::run::{Digests, Job, PROTOCOL_VERSION, Provenance, Record, State};
@@ -343,10 +343,7 @@ fn plan(common: &Common, training: &Training) -> Result<u8> {
         match plan.check_data(&search) {
             Ok(()) => plan.calibrate(&mut estimates, devices.width, &search, &|job| {
                 let job = Job { device: devices.slots[0].device.clone(), ..job.clone() };
-                eprintln!(
-                    "timing {CALIBRATION_STEPS} steps of {} {}",
-                    job.experiment, job.cell.label
-                );
+                eprintln!("timing {CALIBRATION_STEPS} steps of {} {}", job.experiment, job.label());
                 worker::calibrate(&job, CALIBRATION_STEPS)
             })?,
             Err(error) => missing.push(error.to_string()),
@@ -406,8 +403,9 @@ fn outlook(plans: &[Plan], expected: &[Vec<Estimate>], devices: &Devices) -> Str
 fn total_seconds(plans: &[Plan], expected: &[Vec<Estimate>], devices: &Devices) -> Option<f64> {
     let mut seconds = Vec::new();
     for (plan, estimates) in plans.iter().zip(expected) {
-        for (cell, job) in plan.jobs(devices.width, &[]) {
-            seconds.push(estimates[cell]?.0 * job.seeds.len() as f64);
+        for (cells, job) in plan.jobs(devices.width, &[]) {
+            let each = cells.iter().map(|&cell| estimates[cell].map(|(seconds, _)| seconds));
+            seconds.push(each.sum::<Option<f64>>()? * job.seeds.len() as f64);
         }
     }
     seconds.sort_by(|a, b| b.total_cmp(a));
@@ -418,20 +416,21 @@ fn run(common: &Common, training: &Training, options: &RunOptions) -> Result<u8>
     let devices = training.devices()?;
     let search = dataset::search_path(training.data.as_deref());
     let mut plans = plans(common, training, devices.kind)?;
-    let papers = plans.iter().map(|plan| paper_of(&plan.experiment)).collect::<Result<Vec<_>>>()?;
+    let papers =
+        plans.iter().map(|plan| papers_of(&plan.experiment)).collect::<Result<Vec<_>>>()?;
     let mut left_out = Vec::new();
     if options.available {
         fetch_missing(&plans, &search);
     }
     let mut kept = Vec::new();
-    for (plan, paper) in plans.drain(..).zip(papers) {
+    for (plan, papers) in plans.drain(..).zip(papers) {
         let checked = plan.check_data(&search);
         let checked = checked
             .and_then(|()| if options.available { plan.check_bytes(&search) } else { Ok(()) });
         match checked {
             Err(error) if options.available => left_out.push((plan.experiment.name, error)),
             Err(error) => return Err(error),
-            Ok(()) => kept.push((plan, paper)),
+            Ok(()) => kept.push((plan, papers)),
         }
     }
     for (plan, _) in kept.iter().filter(|_| !options.replace) {
@@ -445,15 +444,15 @@ fn run(common: &Common, training: &Training, options: &RunOptions) -> Result<u8>
     }
     let mut code = 0;
     let mut documents = Vec::new();
-    for (plan, paper) in &kept {
+    for (plan, papers) in &kept {
         let derived = Derived::new(&plan.experiment, &out)?;
         derived.write_tables()?;
         code = code.max(u8::from(derived.rows.iter().any(|row| row.state != State::Ok)));
         let mut shown = summary_shown(&derived);
-        if let Some(paper) = paper {
-            let comparisons = derived.write_comparison(paper)?;
+        if !papers.is_empty() {
+            let comparisons = derived.write_comparison(papers)?;
             code = code.max(strict_code(options.strict, &comparisons));
-            shown.add(comparison_shown(&comparisons, paper, &derived.from()));
+            shown.add(comparison_shown(&comparisons, papers, &derived.from()));
         }
         shown.print(common.json, &mut documents)?;
     }
@@ -536,7 +535,7 @@ fn train(
         eprintln!("nothing to run: every run is stored");
         return Ok(());
     }
-    let count: usize = jobs.iter().map(|(job, _)| job.seeds.len()).sum();
+    let count: usize = jobs.iter().map(|(job, _)| job.runs()).sum();
     let (slots, kind) = (devices.slots.len(), devices.kind);
     eprintln!("{count} runs in {} jobs on {slots} {kind} worker(s)", jobs.len());
     catch_interrupts()?;
@@ -567,14 +566,16 @@ fn weighted_jobs(plans: &[&Plan], width: usize, data: &[PathBuf]) -> (Vec<(Job, 
     let mut in_seconds = true;
     for plan in plans {
         let estimates = plan.estimates();
-        for (cell, job) in plan.jobs(width, data) {
-            in_seconds &= estimates[cell].is_some();
-            timed.push((estimates[cell], job));
+        for (cells, job) in plan.jobs(width, data) {
+            let each = cells.iter().map(|&cell| estimates[cell].map(|(seconds, _)| seconds));
+            let seconds = each.sum::<Option<f64>>();
+            in_seconds &= seconds.is_some();
+            timed.push((seconds, job));
         }
     }
-    let weight = |(estimate, job): (Estimate, Job)| {
-        let epochs = (job.cell.training.epochs + 1) as f64;
-        let one = estimate.filter(|_| in_seconds).map_or(epochs, |(seconds, _)| seconds);
+    let weight = |(seconds, job): (Option<f64>, Job)| {
+        let epochs = (job.cell().training.epochs + 1) as f64;
+        let one = seconds.filter(|_| in_seconds).unwrap_or(epochs);
         let together = job.seeds.len() as f64;
         (job, one * together)
     };
@@ -586,7 +587,8 @@ fn records_of(event: &Event, plans: &[&Plan], kind: &str) -> Vec<Record> {
     match event {
         Event::Record { slot: _, record } => vec![(**record).clone()],
         Event::Lost { slot: _, job, death } => {
-            job.seeds.iter().map(|seed| lost_record(job, *seed, death, plans, kind)).collect()
+            let runs = job.cells.iter().flat_map(|c| job.seeds.iter().map(move |seed| (c, *seed)));
+            runs.map(|run| lost_record(job, run, death, plans, kind)).collect()
         }
         Event::Started { .. }
         | Event::Progress { .. }
@@ -596,21 +598,27 @@ fn records_of(event: &Event, plans: &[&Plan], kind: &str) -> Vec<Record> {
 }
 
 /// The record of a run whose worker could not write one.
-fn lost_record(job: &Job, seed: u64, death: &Death, plans: &[&Plan], kind: &str) -> Record {
+fn lost_record(
+    job: &Job,
+    (cell, seed): (&Cell, u64),
+    death: &Death,
+    plans: &[&Plan],
+    kind: &str,
+) -> Record {
     let planned = plans
         .iter()
         .filter(|plan| plan.experiment.name == job.experiment)
         .flat_map(|plan| &plan.cells)
-        .find(|planned| planned.cell.label == job.cell.label);
+        .find(|planned| planned.cell.label == cell.label);
     let data = planned.map(|planned| planned.data_sha256.clone()).unwrap_or_default();
     // a device that was found before the first job has a provenance
     let provenance = device::parse(&job.device).map(device::provenance).unwrap_or_default();
     Record {
         experiment: job.experiment.clone(),
-        cell: job.cell.clone(),
+        cell: cell.clone(),
         seed,
         scale: job.scale,
-        key: store::key(&job.cell, seed, &data, PROTOCOL_VERSION, kind),
+        key: store::key(cell, seed, &data, PROTOCOL_VERSION, kind),
         protocol_version: PROTOCOL_VERSION,
         device_kind: kind.to_owned(),
         state: death.state,
@@ -681,9 +689,9 @@ fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
-fn paper_of(experiment: &Experiment) -> Result<Option<Paper>> {
-    let name = experiment.paper.as_deref();
-    name.map(|name| paper::load(&experiment.papers(), name)).transpose()
+fn papers_of(experiment: &Experiment) -> Result<Vec<Paper>> {
+    let folder = experiment.papers_folder();
+    experiment.papers.iter().map(|name| paper::load(&folder, name)).collect()
 }
 
 fn tables(common: &Common) -> Result<u8> {
@@ -717,34 +725,42 @@ fn compare(common: &Common, runs: Option<&Path>, strict: bool) -> Result<u8> {
     let mut code = 0;
     let mut documents = Vec::new();
     for experiment in common.load(None)? {
-        let Some(paper) = paper_of(&experiment)? else {
+        let papers = papers_of(&experiment)?;
+        if papers.is_empty() {
             eprintln!("{} names no paper, so there is nothing to compare it with", experiment.name);
             continue;
-        };
+        }
         let (comparisons, from) = match runs {
             Some(file) => {
                 let rows = rows_in(file, &experiment.name)?;
                 let summaries = summary::summarise(&rows)?;
-                let compared = summary::compare(&summaries, &paper, &experiment.name);
-                (compared, file.display().to_string())
+                let of = |paper| summary::compare(&summaries, paper, &experiment.name);
+                (papers.iter().flat_map(of).collect(), file.display().to_string())
             }
             None => {
                 let derived = Derived::new(&experiment, &common.out())?;
                 derived.require_rows()?;
-                (derived.write_comparison(&paper)?, derived.from())
+                (derived.write_comparison(&papers)?, derived.from())
             }
         };
-        comparison_shown(&comparisons, &paper, &from).print(common.json, &mut documents)?;
+        comparison_shown(&comparisons, &papers, &from).print(common.json, &mut documents)?;
         code = code.max(strict_code(strict, &comparisons));
     }
     print_documents(common.json, documents)?;
     Ok(code)
 }
 
-fn comparison_shown(comparisons: &[Comparison], paper: &Paper, from: &str) -> Shown {
-    let table = terminal::comparison_table(comparisons, paper, from, colour());
-    let fields = [("paper", json!(paper.name)), ("comparison", json!(comparisons))];
-    Shown::new(format!("{table}\n"), fields)
+/// One table a paper.
+fn comparison_shown(comparisons: &[Comparison], papers: &[Paper], from: &str) -> Shown {
+    let table = |paper: &Paper| {
+        let of_paper = comparisons.iter().filter(|one| one.paper == paper.name).cloned();
+        let table =
+            terminal::comparison_table(&of_paper.collect::<Vec<_>>(), paper, from, colour());
+        format!("{table}\n")
+    };
+    let names: Vec<&str> = papers.iter().map(|paper| paper.name.as_str()).collect();
+    let fields = [("papers", json!(names)), ("comparison", json!(comparisons))];
+    Shown::new(papers.iter().map(table).collect(), fields)
 }
 
 fn data(command: &DataCommand) -> Result<u8> {
@@ -834,7 +850,7 @@ fn bench_step(
     let cell = cell.ok_or_else(|| Error::Usage("the experiment has no cell".to_owned()))?;
     let job = Job {
         experiment: experiment.name.clone(),
-        cell,
+        cells: vec![cell],
         seeds: (1..=width.max(1) as u64).collect(),
         scale: experiment.scale,
         device: device.to_owned(),

@@ -103,12 +103,13 @@ impl<'a> Derived<'a> {
         Ok(Some(kept))
     }
 
-    /// Compares with a paper's figures and writes comparison.csv.
+    /// Compares with papers' figures, in the order of the papers, and writes comparison.csv.
     ///
     /// # Errors
     /// `Failed` when the file system refuses.
-    pub fn write_comparison(&self, paper: &Paper) -> Result<Vec<Comparison>> {
-        let comparisons = summary::compare(&self.summaries, paper, &self.experiment.name);
+    pub fn write_comparison(&self, papers: &[Paper]) -> Result<Vec<Comparison>> {
+        let of = |paper| summary::compare(&self.summaries, paper, &self.experiment.name);
+        let comparisons: Vec<Comparison> = papers.iter().flat_map(of).collect();
         csv::write_comparison(&self.store.dir().join("comparison.csv"), &comparisons)?;
         Ok(comparisons)
     }

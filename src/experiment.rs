@@ -11,8 +11,8 @@ use toml::{Spanned, Table, Value};
 
 use crate::dataset::{DatasetSpec, SplitSpec};
 use crate::error::{Error, Result};
-use crate::metrics::ThresholdRule;
-use crate::model::ModelSpec;
+use crate::metrics::{Population, ThresholdRule};
+use crate::model::{Average, ModelSpec, Score, Scoring};
 use crate::run::Scale;
 use crate::train::TrainingSpec;
 
@@ -49,6 +49,45 @@ pub struct ProtocolSpec {
     /// Share of anomalies among the training rows, in [0, 1).
     #[serde(default)]
     pub contamination: f64,
+    /// What a variational model's score is; absent for a model that has one alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<Score>,
+    /// Draws of the latent variables a row when it is scored; 0 takes their mean alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<u32>,
+    /// How the reconstruction probability averages its draws.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<Average>,
+}
+
+impl ProtocolSpec {
+    /// How rows are scored, where the model has a choice.
+    pub fn scoring(&self) -> Option<Scoring> {
+        let (score, samples, average) = (self.score?, self.samples?, self.average?);
+        Some(Scoring { score, samples, average })
+    }
+
+    /// Whether the training rows are to be scored too: some thresholds rank them, and their mean
+    /// reconstruction error is a figure that sources print.
+    pub fn scores_training_rows(&self) -> bool {
+        let ranked = match self.threshold {
+            ThresholdRule::Top { of: Population::Train | Population::TrainAndTest, .. } => true,
+            ThresholdRule::Top { of: Population::Test, .. }
+            | ThresholdRule::Value(_)
+            | ThresholdRule::BestF1 => false,
+        };
+        ranked || self.score == Some(Score::ReconstructionError)
+    }
+}
+
+impl Cell {
+    /// Names what is trained: cells of one identity differ in how scores are made and flagged.
+    pub fn training_identity(&self) -> String {
+        let ProtocolSpec { split, contamination, .. } = &self.protocol;
+        let parts =
+            (&self.dataset, split, contamination, &self.model, &self.training, self.control);
+        serde_json::to_string(&parts).expect("a cell serialises")
+    }
 }
 
 /// An experiment file with a selection applied to it.
@@ -56,8 +95,8 @@ pub struct ProtocolSpec {
 pub struct Experiment {
     pub name: String,
     pub title: String,
-    /// The paper whose figures it is compared with: `papers/<paper>.toml` beside the file.
-    pub paper: Option<String>,
+    /// The papers whose figures it is compared with: `papers/<paper>.toml` beside the file.
+    pub papers: Vec<String>,
     pub path: PathBuf,
     pub scale: Scale,
     /// In the order they are to run; the file's `runs = n` means 1..=n.
@@ -85,10 +124,34 @@ pub struct Selection {
 struct Head {
     name: String,
     title: String,
-    paper: Option<String>,
+    #[serde(default)]
+    paper: Papers,
     runs: u64,
     #[serde(default)]
     controls: Controls,
+}
+
+/// `paper = "a"` or `paper = ["a", "b"]`.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a paper's name or a list of names")]
+enum Papers {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Default for Papers {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
+}
+
+impl From<Papers> for Vec<String> {
+    fn from(papers: Papers) -> Self {
+        match papers {
+            Papers::One(name) => vec![name],
+            Papers::Several(names) => names,
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -159,7 +222,7 @@ impl Experiment {
         Ok(Self {
             name: head.name,
             title: head.title,
-            paper: head.paper,
+            papers: head.paper.into(),
             path: path.to_owned(),
             // a changed protocol is not the one whose figures were published
             scale: match selection.quick || !selection.set.is_empty() {
@@ -172,7 +235,7 @@ impl Experiment {
     }
 
     /// The directory with the figures of papers: `papers` beside the experiment file.
-    pub fn papers(&self) -> PathBuf {
+    pub fn papers_folder(&self) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join("papers")
     }
 
@@ -638,7 +701,7 @@ fn cell_of(
         let what = format!("the label '{label}' is too long for a directory name (200 bytes)");
         return Err(source.fault("axes", &what));
     }
-    let cell = Cell {
+    let mut cell = Cell {
         label,
         axes,
         control: None,
@@ -649,6 +712,7 @@ fn cell_of(
     };
     cell.dataset.check().map_err(|error| source.fault("dataset", &error.to_string()))?;
     check_values(source, &cell, &changes)?;
+    complete_scoring(source, &mut cell, &changes)?;
     Ok(cell)
 }
 
@@ -671,10 +735,37 @@ fn check_values(source: &Source, cell: &Cell, changes: &[Override]) -> Result<()
         ("training.gradient-clip", gradient_clip.is_none_or(positive), "must be a number above 0"),
         ("protocol.contamination", (0.0..1.0).contains(&share), "must lie in [0, 1)"),
     ];
-    match checks.into_iter().find(|(_, good, _)| !good) {
-        Some((key, _, what)) => Err(source.explain(split_key(key), what, changes)),
+    let own = checks.into_iter().find(|(_, good, _)| !good);
+    let of_model = cell.model.fault().map(|(key, what)| (format!("model.{key}"), what));
+    match own.map(|(key, _, what)| (key.to_owned(), what)).or(of_model) {
+        Some((key, what)) => Err(source.explain(split_key(&key), what, changes)),
         None => Ok(()),
     }
+}
+
+/// Gives a variational model's scoring its defaults, so that they are part of what is stored, and
+/// refuses to choose a score.
+fn complete_scoring(source: &Source, cell: &mut Cell, changes: &[Override]) -> Result<()> {
+    let protocol = &mut cell.protocol;
+    let wrong = |key: &str, what: &str| Err(source.explain(split_key(key), what, changes));
+    let given = [
+        ("protocol.score", protocol.score.is_some()),
+        ("protocol.samples", protocol.samples.is_some()),
+        ("protocol.average", protocol.average.is_some()),
+    ];
+    if !cell.model.has_scores() {
+        return match given.into_iter().find(|(_, given)| *given) {
+            Some((key, _)) => wrong(key, "is no key beside this model, which has one score"),
+            None => Ok(()),
+        };
+    }
+    if protocol.score.is_none() {
+        let scores = "reconstruction-probability, reconstruction-error or negative-elbo";
+        return wrong("protocol", &format!("this model needs a 'score': {scores}"));
+    }
+    protocol.samples.get_or_insert(10);
+    protocol.average.get_or_insert(Average::LogLikelihood);
+    Ok(())
 }
 
 /// A value as it stands in a label: lists and tables join what they hold with `-`.
@@ -807,7 +898,7 @@ runs = 2
         assert_eq!(experiment.cells[0].training.epochs, 200);
         assert_eq!(experiment.cells[1].training.epochs, 0);
         assert_eq!(experiment.cells[1].control, Some(Control::Untrained));
-        let ModelSpec::Dagmm(model) = &experiment.cells[6].model;
+        let ModelSpec::Dagmm(model) = &experiment.cells[6].model else { panic!("not DAGMM") };
         assert_eq!(model.latent, 2);
         assert_eq!(experiment.cells[6].axes["model.reconstruction"], "mean");
         assert_eq!((experiment.seeds, experiment.scale), (vec![1, 2, 3], Scale::Full));
@@ -841,7 +932,7 @@ runs = 2
         let set = set.into_iter().chain(["protocol.split={ kind = \"half-of-normals\" }"]);
         let set = set.map(str::to_owned).collect();
         let cell = parse(TEXT, &Selection { set, ..Selection::default() }).unwrap().cells.remove(0);
-        let ModelSpec::Dagmm(model) = &cell.model;
+        let ModelSpec::Dagmm(model) = &cell.model else { panic!("not DAGMM") };
         assert_eq!(model.hidden, [8, 4]);
         assert_eq!(cell.protocol.split, SplitSpec::HalfOfNormals);
     }

@@ -49,6 +49,7 @@ impl Metrics {
             Metric::F1 => self.f1,
             Metric::Auroc => self.auroc,
             Metric::Auprc => self.auprc,
+            Metric::AurocOfFlags => self.auroc_of_flags,
         }
     }
 }
@@ -62,11 +63,15 @@ pub enum Metric {
     F1,
     Auroc,
     Auprc,
+    /// Some sources print this as "AUROC".
+    #[serde(rename = "auroc_of_flags")]
+    AurocOfFlags,
 }
 
 impl Metric {
     /// Every metric, in the order of tables.
-    pub const ALL: [Self; 5] = [Self::Precision, Self::Recall, Self::F1, Self::Auroc, Self::Auprc];
+    pub const ALL: [Self; 6] =
+        [Self::Precision, Self::Recall, Self::F1, Self::Auroc, Self::Auprc, Self::AurocOfFlags];
 
     /// The name in files and tables.
     pub fn name(self) -> &'static str {
@@ -76,6 +81,7 @@ impl Metric {
             Self::F1 => "f1",
             Self::Auroc => "auroc",
             Self::Auprc => "auprc",
+            Self::AurocOfFlags => "auroc_of_flags",
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -89,20 +90,42 @@ impl Plan {
         Ok(Self { experiment, store, cells: planned })
     }
 
-    /// The jobs that train what is not stored, with the index of their cell.
-    pub fn jobs(&self, width: usize, data: &[PathBuf]) -> Vec<(usize, Job)> {
-        let jobs_of = |(index, planned): (usize, &PlannedCell)| {
-            let jobs = schedule::chunks(&self.job(planned, data), &planned.seeds_to_run(), width);
-            jobs.into_iter().map(move |job| (index, job))
-        };
-        self.cells.iter().enumerate().flat_map(jobs_of).collect()
+    /// The jobs that train what is not stored, with the indices of their cells. Cells that share
+    /// their training share a job.
+    pub fn jobs(&self, width: usize, data: &[PathBuf]) -> Vec<(Vec<usize>, Job)> {
+        let mut jobs = Vec::new();
+        for group in self.trained_together() {
+            // seeds by the cells that lack them
+            let mut lacking: IndexMap<Vec<usize>, Vec<u64>> = IndexMap::new();
+            for &seed in &self.experiment.seeds {
+                let lack = |&&cell: &&usize| self.cells[cell].is_to_run(seed);
+                let cells: Vec<usize> = group.iter().filter(lack).copied().collect();
+                if !cells.is_empty() {
+                    lacking.entry(cells).or_default().push(seed);
+                }
+            }
+            for (cells, seeds) in lacking {
+                let pieces = schedule::chunks(&self.job(&cells, data), &seeds, width);
+                jobs.extend(pieces.into_iter().map(|job| (cells.clone(), job)));
+            }
+        }
+        jobs
     }
 
-    /// A job of a cell without seeds or device.
-    fn job(&self, planned: &PlannedCell, data: &[PathBuf]) -> Job {
+    /// Indices of cells, grouped by what is trained.
+    fn trained_together(&self) -> Vec<Vec<usize>> {
+        let mut groups: IndexMap<String, Vec<usize>> = IndexMap::new();
+        for (index, planned) in self.cells.iter().enumerate() {
+            groups.entry(planned.cell.training_identity()).or_default().push(index);
+        }
+        groups.into_values().collect()
+    }
+
+    /// A job of cells without seeds or device.
+    fn job(&self, cells: &[usize], data: &[PathBuf]) -> Job {
         Job {
             experiment: self.experiment.name.clone(),
-            cell: planned.cell.clone(),
+            cells: cells.iter().map(|&cell| self.cells[cell].cell.clone()).collect(),
             seeds: Vec::new(),
             scale: self.experiment.scale,
             device: String::new(),
@@ -209,14 +232,18 @@ impl Plan {
             .collect();
         let trained = |i: &&usize| self.cells[**i].cell.training.epochs > 0;
         let Some(&sample) = open.iter().find(trained).or(open.first()) else { return Ok(()) };
-        let planned = &self.cells[sample];
-        let seeds: Vec<u64> = planned.seeds_to_run().into_iter().take(width.max(1)).collect();
+        let seeds = self.cells[sample].seeds_to_run();
+        let seeds: Vec<u64> = seeds.into_iter().take(width.max(1)).collect();
         let together = seeds.len() as f64;
-        let timed = calibrate(&Job { seeds, ..self.job(planned, data) })?;
+        let timed = calibrate(&Job { seeds, ..self.job(&[sample], data) })?;
+        let groups = self.trained_together();
         for index in open {
             let steps = (timed.steps_per_epoch * self.cells[index].cell.training.epochs) as f64;
             let seconds = timed.load_seconds + steps * timed.seconds_per_step;
-            estimates[index] = Some((seconds / together, Source::Calibration));
+            // a record's time is its share of the training
+            let sharing = groups.iter().find(|group| group.contains(&index)).map_or(1, Vec::len);
+            let seconds = seconds / (together * sharing as f64);
+            estimates[index] = Some((seconds, Source::Calibration));
         }
         Ok(())
     }
@@ -263,6 +290,11 @@ impl PlannedCell {
     pub fn seeds_to_run(&self) -> Vec<u64> {
         let open = self.runs.iter().filter(|(_, status)| !matches!(status, Status::Stored(_)));
         open.map(|(seed, _)| *seed).collect()
+    }
+
+    fn is_to_run(&self, seed: u64) -> bool {
+        let of_seed = self.runs.iter().find(|(known, _)| *known == seed);
+        of_seed.is_some_and(|(_, status)| !matches!(status, Status::Stored(_)))
     }
 
     fn median_seconds(&self) -> Option<f64> {

@@ -52,7 +52,7 @@ struct Work {
 impl Progress {
     /// For `jobs` with their weights: expected seconds if `in_seconds`, else only relative.
     pub fn new(slots: usize, jobs: &[(Job, f64)], in_seconds: bool) -> Self {
-        let total = jobs.iter().map(|(job, _)| job.seeds.len()).sum();
+        let total = jobs.iter().map(|(job, _)| job.runs()).sum();
         let bars = std::io::stderr().is_terminal().then(|| Bars::new(slots, total));
         let waiting = jobs.iter().map(|(job, weight)| (place(job), first(job), *weight)).collect();
         Self {
@@ -88,8 +88,8 @@ impl Progress {
                 self.work.waiting.push((place(job), first(job), self.weight_of(*slot, job)));
             }
             Event::Lost { slot: _, job, death } => {
-                self.done += job.seeds.len();
-                self.failed += job.seeds.len();
+                self.done += job.runs();
+                self.failed += job.runs();
                 self.say(&format!("{}: {} ({})", title(job), name(death.state), death.why));
                 self.tail(&death.log_tail);
             }
@@ -253,7 +253,7 @@ impl Bars {
 }
 
 fn place(job: &Job) -> String {
-    format!("{} {}", job.experiment, job.cell.label)
+    format!("{} {}", job.experiment, job.label())
 }
 
 fn first(job: &Job) -> u64 {

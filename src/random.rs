@@ -20,12 +20,14 @@ pub enum Stream {
     Shuffle = 3,
     /// Dropout masks; the step is the epoch · 2³² + the step within it, from 0.
     Dropout = 4,
-    /// Kept for the latent noise of variational models; the step is the optimiser step.
+    /// Latent noise of variational models in training; the step is as for dropout masks.
     LatentNoise = 5,
     /// Made-up data (`synthetic`).
     Data = 6,
     /// The order in which the training rows are visited when scores are computed.
     Scoring = 7,
+    /// Latent noise when rows are scored; the step is the draw, + 2³² for training rows.
+    ScoringNoise = 8,
 }
 
 /// The numbers of one (seed, stream, step), from index 0 on.
@@ -59,6 +61,18 @@ impl Numbers {
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+
+    /// `count` standard normal numbers (Box and Muller, both branches, in f64), rounded to f32.
+    pub fn normals(&mut self, count: usize) -> Vec<f32> {
+        let mut normals = Vec::with_capacity(count + 1);
+        while normals.len() < count {
+            let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
+            let (sine, cosine) = (std::f64::consts::TAU * self.uniform()).sin_cos();
+            normals.extend([(radius * cosine) as f32, (radius * sine) as f32]);
+        }
+        normals.truncate(count);
+        normals
     }
 
     /// A uniformly random order of `0..length` (Fisher and Yates).

@@ -16,24 +16,49 @@ use crate::error::{Error, Result};
 use crate::experiment::Cell;
 use crate::metrics::{self, Counts, Metrics};
 use crate::model::layers::Parameters;
-use crate::model::{self, Detector};
+use crate::model::{self, Detector, Scores, Scoring, ToScore};
 use crate::train::{self, Course, TrainingRows};
 use crate::{device, store};
 
 /// Raised whenever a change of the code changes the bits of a result; part of every key.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// A cell and the seeds that one worker process trains together; what `seedbed worker` reads.
+/// What one worker process trains; what `seedbed worker` reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     pub experiment: String,
-    pub cell: Cell,
+    /// One cell or more that share their training: they differ in how scores are made and flagged.
+    pub cells: Vec<Cell>,
+    /// The seeds that are trained together.
     pub seeds: Vec<u64>,
     pub scale: Scale,
     /// `cpu` or `cuda:0` …
     pub device: String,
     /// Where data files are searched, in order.
     pub data: Vec<PathBuf>,
+}
+
+impl Job {
+    /// The cell that stands for all in what they share: everything up to the trained network.
+    ///
+    /// # Panics
+    /// Without a cell; jobs are made of cells.
+    pub fn cell(&self) -> &Cell {
+        &self.cells[0]
+    }
+
+    /// Number of runs: one a cell and seed.
+    pub fn runs(&self) -> usize {
+        self.cells.len() * self.seeds.len()
+    }
+
+    /// The cells, for people.
+    pub fn label(&self) -> String {
+        match self.cells.len() {
+            1 => self.cell().label.clone(),
+            count => format!("{} and {} more", self.cell().label, count - 1),
+        }
+    }
 }
 
 /// Whether a run follows the experiment's full protocol or its `[quick]` reduction.
@@ -158,6 +183,7 @@ pub struct Calibration {
 pub fn execute(job: &Job, emit: &mut dyn FnMut(Message)) -> Result<()> {
     let started = Instant::now();
     let prepared = Prepared::new(job)?;
+    // records come seed by seed, and a seed's cell by cell
     let mut ended = 0;
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
         prepared.run(started, &mut |message| {
@@ -167,11 +193,13 @@ pub fn execute(job: &Job, emit: &mut dyn FnMut(Message)) -> Result<()> {
     }));
     if let Err(cause) = outcome {
         let text = panic_text(cause.as_ref());
-        for run in &prepared.runs[ended..] {
+        let runs =
+            prepared.runs.iter().flat_map(|run| job.cells.iter().map(move |cell| (run, cell)));
+        for (run, cell) in runs.skip(ended) {
             let failure = Some((failed_state(&text), text.clone()));
-            let wall = started.elapsed().as_secs_f64() / job.seeds.len() as f64;
+            let wall = started.elapsed().as_secs_f64() / (job.seeds.len() * job.cells.len()) as f64;
             let ending = Ending { failure, wall, ..Ending::default() };
-            emit(Message::Record(Box::new(prepared.record(run, ending))));
+            emit(Message::Record(Box::new(prepared.record(run, cell, ending))));
         }
     }
     Ok(())
@@ -182,7 +210,7 @@ pub fn calibrate(job: &Job, steps: usize) -> Result<Calibration> {
     const WARM_UP: usize = 5;
     let started = Instant::now();
     let mut prepared = Prepared::new(job)?;
-    let spec = &job.cell.training;
+    let spec = &job.cell().training;
     let load_seconds = started.elapsed().as_secs_f64();
     let seconds = train::time_steps(
         &prepared.detector,
@@ -243,8 +271,9 @@ impl<'a> Prepared<'a> {
         // One thread a worker: sums split over threads would depend on their number.
         tch::set_num_threads(1);
         let device = device::parse(&job.device)?;
-        let dataset = dataset::load(&job.cell.dataset, &job.data)?;
-        let protocol = &job.cell.protocol;
+        let cell = job.cell();
+        let dataset = dataset::load(&cell.dataset, &job.data)?;
+        let protocol = &cell.protocol;
         let mut runs = Vec::new();
         let mut rows = Vec::new();
         for (index, &seed) in job.seeds.iter().enumerate() {
@@ -256,7 +285,10 @@ impl<'a> Prepared<'a> {
             let digests = Digests { data, split: split.sha256(), ..Digests::default() };
             runs.push(Run { index, seed, split, scaling, digests });
         }
-        let (detector, specs) = model::build(&job.cell.model, dataset.features());
+        let (detector, specs) = model::build(&cell.model, dataset.features())?;
+        if detector.needs_unit_interval() {
+            check_unit_interval(&dataset, &runs)?;
+        }
         let parameters = Parameters::initialise(specs, &job.seeds, device);
         for run in &mut runs {
             run.digests.init = digest(&parameters.of_seed(run.index).flat().to_kind(Kind::Double));
@@ -266,7 +298,7 @@ impl<'a> Prepared<'a> {
     }
 
     fn run(&self, started: Instant, emit: &mut dyn FnMut(Message)) {
-        let spec = &self.job.cell.training;
+        let spec = &self.job.cell().training;
         let epochs = spec.epochs;
         emit(Message::Progress { epoch: 0, epochs, loss: None, rows_per_second: 0.0 });
         let mut parameters = self.parameters.copy();
@@ -289,35 +321,53 @@ impl<'a> Prepared<'a> {
         let share = started.elapsed().as_secs_f64() / self.runs.len() as f64;
         for (run, course) in self.runs.iter().zip(courses) {
             let scoring = Instant::now();
-            let mut ending = Ending { course, ..Ending::default() };
-            match &ending.course.divergence {
+            let outcomes = match &course.divergence {
                 Some(divergence) => {
-                    ending.failure = Some((State::Diverged, divergence.to_string()))
+                    let failure = (State::Diverged, divergence.to_string());
+                    self.job.cells.iter().map(|_| Err(failure.clone())).collect()
                 }
-                None => match self.measure(run, &parameters.of_seed(run.index)) {
-                    Ok(measured) => ending.measured = Some(measured),
-                    Err(failure) => ending.failure = Some(failure),
-                },
+                None => self.measure(run, &parameters.of_seed(run.index)),
+            };
+            let wall = share + scoring.elapsed().as_secs_f64();
+            for (cell, outcome) in self.job.cells.iter().zip(outcomes) {
+                let wall = wall / self.job.cells.len() as f64;
+                let (measured, failure) = match outcome {
+                    Ok(measured) => (Some(measured), None),
+                    Err(failure) => (None, Some(failure)),
+                };
+                let ending = Ending { course: course.clone(), measured, failure, wall };
+                emit(Message::Record(Box::new(self.record(run, cell, ending))));
             }
-            ending.wall = share + scoring.elapsed().as_secs_f64();
-            emit(Message::Record(Box::new(self.record(run, ending))));
         }
     }
 
-    /// Scores the run's rows, flags them by the protocol's rule and measures the outcome.
-    fn measure(
-        &self,
-        run: &Run,
-        parameters: &Parameters,
-    ) -> std::result::Result<Measured, (State, String)> {
+    /// Scores the run's rows once for all cells; then for each flags them by its rule and measures
+    /// the outcome.
+    fn measure(&self, run: &Run, parameters: &Parameters) -> Vec<Outcome> {
         let test = encode(&self.dataset, &run.split.test, &run.scaling).to_device(self.device);
         let train = self.rows.of_seed(run.index);
-        let batch_size = self.job.cell.training.batch_size;
-        let scores =
-            no_grad(|| self.detector.scores(parameters, &train, &test, run.seed, batch_size));
+        let cells = &self.job.cells;
+        let rows = ToScore {
+            train: &train,
+            test: &test,
+            seed: run.seed,
+            batch_size: self.job.cell().training.batch_size,
+            score_train: cells.iter().any(|cell| cell.protocol.scores_training_rows()),
+        };
+        let scorings: Vec<Scoring> =
+            cells.iter().filter_map(|cell| cell.protocol.scoring()).collect();
+        let scores = no_grad(|| self.detector.scores(parameters, rows, &scorings));
         let labels: Vec<bool> =
             run.split.test.iter().map(|&row| self.dataset.labels()[row as usize]).collect();
-        let (test, train) = (values(&scores.test), values(&scores.train));
+        // a model without a choice of scores has one for every cell
+        let of_cells = scores.iter().cycle().take(cells.len());
+        let measured = cells.iter().zip(of_cells);
+        measured.map(|(cell, scores)| self.measure_cell(cell, scores, &labels)).collect()
+    }
+
+    fn measure_cell(&self, cell: &Cell, scores: &Scores, labels: &[bool]) -> Outcome {
+        let test = values(&scores.test);
+        let train = scores.train.as_ref().map(values).unwrap_or_default();
         if let Some(why) = scores.broken {
             return Err((State::Diverged, why.into()));
         }
@@ -325,12 +375,16 @@ impl<'a> Prepared<'a> {
             return Err((State::Diverged, "a score is not a number after training".into()));
         }
         let invalid = |error: Error| (State::InvalidData, error.to_string());
-        let rule = &self.job.cell.protocol.threshold;
-        let flagged = metrics::flag(rule, &test, &labels, &train).map_err(invalid)?;
+        let rule = &cell.protocol.threshold;
+        let flagged = metrics::flag(rule, &test, labels, &train).map_err(invalid)?;
         let (counts, metrics) =
-            metrics::evaluate(&test, &labels, &flagged.flags).map_err(invalid)?;
-        let diagnostics =
-            diagnostics(&values(&scores.test_error), &labels, self.dataset.bayes_auroc());
+            metrics::evaluate(&test, labels, &flagged.flags).map_err(invalid)?;
+        let mut diagnostics =
+            diagnostics(&values(&scores.test_error), labels, self.dataset.bayes_auroc());
+        let mean = train.iter().sum::<f64>() / train.len() as f64;
+        if mean.is_finite() {
+            diagnostics.insert("score_train".to_owned(), mean);
+        }
         Ok(Measured {
             counts,
             metrics,
@@ -340,7 +394,7 @@ impl<'a> Prepared<'a> {
         })
     }
 
-    fn record(&self, run: &Run, ending: Ending) -> Record {
+    fn record(&self, run: &Run, cell: &Cell, ending: Ending) -> Record {
         let job = self.job;
         let device_kind = device::kind(self.device);
         let mut digests = run.digests.clone();
@@ -354,10 +408,10 @@ impl<'a> Prepared<'a> {
         }
         Record {
             experiment: job.experiment.clone(),
-            cell: job.cell.clone(),
+            cell: cell.clone(),
             seed: run.seed,
             scale: job.scale,
-            key: store::key(&job.cell, run.seed, &digests.data, PROTOCOL_VERSION, device_kind),
+            key: store::key(cell, run.seed, &digests.data, PROTOCOL_VERSION, device_kind),
             protocol_version: PROTOCOL_VERSION,
             device_kind: device_kind.to_owned(),
             state,
@@ -375,6 +429,28 @@ impl<'a> Prepared<'a> {
             wall_seconds: ending.wall,
         }
     }
+}
+
+/// What became of one cell of a run.
+type Outcome = std::result::Result<Measured, (State, String)>;
+
+/// Refuses values for which a Bernoulli decoder is no likelihood.
+fn check_unit_interval(dataset: &Dataset, runs: &[Run]) -> Result<()> {
+    for run in runs {
+        for rows in [&run.split.train, &run.split.test] {
+            let values = dataset.encode(rows, &run.scaling);
+            let outside = values.iter().position(|value| !(0.0..=1.0).contains(value));
+            let Some(place) = outside else { continue };
+            let column = &dataset.columns()[place % dataset.features()];
+            return Err(Error::Usage(format!(
+                "column '{column}' holds {} after scaling (seed {}), and a Bernoulli decoder takes \
+                 values from 0 to 1; set dataset.scaling = {{ kind = \"min-max\", fit = \"train\", \
+                 clip = true }}, for images range = [0.0, 1.0], or choose another decoder",
+                values[place], run.seed
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Scaled rows as a tensor, [rows, features], on the CPU.

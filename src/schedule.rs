@@ -77,7 +77,7 @@ pub enum Event {
     },
 }
 
-/// The jobs of a cell: its seeds in the given order, `width` at a time. The number of slots has no
+/// A job in pieces: its seeds in the given order, `width` at a time. The number of slots has no
 /// part in it, so that it has none in a result.
 pub fn chunks(job: &Job, seeds: &[u64], width: usize) -> Vec<Job> {
     let of = |seeds: &[u64]| Job { seeds: seeds.to_vec(), ..job.clone() };
@@ -224,9 +224,11 @@ where
     }
 }
 
-/// Seeds of an attempt without a final record.
+/// Seeds of an attempt without a final record of every cell.
 struct Open {
     seeds: Vec<u64>,
+    /// Records of seeds that lack those of other cells.
+    partial: Vec<Box<Record>>,
     /// Of a record that came but is not final.
     death: Option<Death>,
 }
@@ -241,7 +243,7 @@ fn attempt_job<E>(
 where
     E: Fn(&Slot, &Job, &dyn Fn(Message)) -> Outcome,
 {
-    let open = Mutex::new(Open { seeds: job.seeds.clone(), death: None });
+    let open = Mutex::new(Open { seeds: job.seeds.clone(), partial: Vec::new(), death: None });
     let emit = |message: Message| match message {
         Message::Progress { epoch, epochs, loss, rows_per_second } => {
             let slot = slot.index;
@@ -253,17 +255,33 @@ where
             let Some(place) = open.seeds.iter().position(|seed| *seed == record.seed) else {
                 return;
             };
-            if attempt == 0 && !record.state.is_final() {
-                let why = record.failure.clone().unwrap_or_default();
-                open.death = Some(Death { state: record.state, why, log_tail: String::new() });
+            let seed = record.seed;
+            open.partial.push(record);
+            if open.partial.iter().filter(|record| record.seed == seed).count() < job.cells.len() {
+                return;
+            }
+            let of_seed = open.partial.extract_if(.., |record| record.seed == seed).collect();
+            if attempt == 0
+                && let Some(death) = death_in(&of_seed)
+            {
+                open.death = Some(death);
                 return;
             }
             open.seeds.remove(place);
-            send(Ok(Event::Record { slot: slot.index, record }));
+            for record in of_seed {
+                send(Ok(Event::Record { slot: slot.index, record }));
+            }
         }
     };
     let outcome = execute(slot, job, &emit);
     (outcome, open.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Of records that came, the first that is not final.
+fn death_in(records: &Vec<Box<Record>>) -> Option<Death> {
+    let record = records.iter().find(|record| !record.state.is_final())?;
+    let why = record.failure.clone().unwrap_or_default();
+    Some(Death { state: record.state, why, log_tail: String::new() })
 }
 
 /// The seeds that an attempt left open, and why; reports a refusal.
@@ -316,7 +334,7 @@ mod tests {
         let experiment = Experiment::load(&path.to_string_lossy(), &selection).unwrap();
         Job {
             experiment: experiment.name,
-            cell: experiment.cells[0].clone(),
+            cells: vec![experiment.cells[0].clone()],
             seeds: seeds.to_vec(),
             scale: experiment.scale,
             device: String::new(),
@@ -327,7 +345,7 @@ mod tests {
     fn record(job: &Job, seed: u64, state: State) -> Message {
         Message::Record(Box::new(Record {
             experiment: job.experiment.clone(),
-            cell: job.cell.clone(),
+            cell: job.cell().clone(),
             seed,
             scale: job.scale,
             key: String::new(),

@@ -32,6 +32,8 @@ pub struct Row {
     pub f1: Option<f64>,
     pub auroc: Option<f64>,
     pub auprc: Option<f64>,
+    /// AUROC of the 0/1 flags.
+    pub auroc_of_flags: Option<f64>,
     pub threshold: Option<f64>,
     /// Epochs trained.
     pub epochs: Option<u64>,
@@ -58,6 +60,7 @@ impl Row {
             Metric::F1 => self.f1,
             Metric::Auroc => self.auroc,
             Metric::Auprc => self.auprc,
+            Metric::AurocOfFlags => self.auroc_of_flags,
         }
     }
 }
@@ -294,7 +297,11 @@ pub fn compare(summaries: &[Summary], paper: &Paper, experiment: &str) -> Vec<Co
     let mut comparisons = Vec::new();
     for summary in &summaries {
         for figure in &figures {
-            let of_cell = figure.cell.as_ref().is_none_or(|cell| *cell == summary.cell);
+            // a figure is set beside the control of its cell too
+            let of_cell = figure.cell.as_ref().is_none_or(|cell| {
+                let (trained, control) = split_control(&summary.cell);
+                *cell == summary.cell || (control.is_some() && *cell == trained)
+            });
             if figure.metric == summary.metric && of_cell {
                 comparisons.push(compare_one(summary, figure, paper));
             }
@@ -364,7 +371,8 @@ fn compare_one(summary: &Summary, figure: &Figure, paper: &Paper) -> Comparison 
         margin,
         verdict,
         runs_needed,
-        null_model: figure.cell.is_none() && split_control(&summary.cell).1.is_some(),
+        null_model: split_control(&summary.cell).1.is_some()
+            && figure.cell.as_ref() != Some(&summary.cell),
     }
 }
 
@@ -427,6 +435,7 @@ pub(crate) mod tests {
             f1: Some(f1),
             auroc: None,
             auprc: None,
+            auroc_of_flags: None,
             threshold: None,
             epochs: None,
             batch_width: None,

@@ -255,7 +255,7 @@ impl Log {
     fn open(out: &Path, job: &Job) -> Result<Self> {
         let folder = out.join(&job.experiment).join("logs");
         let first = job.seeds.first().copied().unwrap_or(0);
-        let path = folder.join(format!("{}-{first}.log", job.cell.label));
+        let path = folder.join(format!("{}-{first}.log", job.cell().label));
         let mut log = Self { path, start: 0 };
         fs::create_dir_all(&folder).map_err(|error| log.failed(&error))?;
         let mut file = log.file()?;

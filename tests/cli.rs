@@ -218,7 +218,7 @@ fn json_on_stdout_is_all_of_stdout() {
     sandbox.seedbed("run tiny").expect(0);
     assert_eq!(parsed("plan tiny --json")["seconds"], 0.0);
     assert_eq!(parsed("tables tiny --json")[0]["experiment"], "tiny");
-    assert_eq!(parsed("run tiny --json")[0]["paper"], "made-up");
+    assert_eq!(parsed("run tiny --json")[0]["papers"][0], "made-up");
     assert!(parsed("data list --json").is_array());
     let timed = parsed("bench-step tiny --width 2 --steps 3");
     assert!(timed["seconds_per_step"].as_f64().is_some_and(|seconds| seconds > 0.0));

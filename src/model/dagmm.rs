@@ -6,9 +6,9 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::layers::{Gradient, Linear, Mlp, ParameterSpec, Parameters, tanh};
+use super::layers::{Activation, Gradient, Linear, Mlp, ParameterSpec, Parameters, tanh};
 use super::mixture::{EMPTY, Mixture, Rules, Weights};
-use super::{Batch, DagmmSpec, Loss, Mixture as WhichMixture, Reconstruction, Scores};
+use super::{Batch, DagmmSpec, Loss, Mixture as WhichMixture, Reconstruction, Scores, ToScore};
 use crate::random::{Numbers, Stream};
 
 /// The network; its parameters are kept apart, in `Parameters`.
@@ -27,9 +27,9 @@ impl Dagmm {
         widths.extend(spec.hidden.iter().map(|&width| width as i64));
         widths.push(spec.latent as i64);
         let mut parameters = Vec::new();
-        let encoder = Mlp::new("encoder", &widths, &mut parameters);
+        let encoder = Mlp::new("encoder", &widths, Activation::Tanh, &mut parameters);
         widths.reverse();
-        let decoder = Mlp::new("decoder", &widths, &mut parameters);
+        let decoder = Mlp::new("decoder", &widths, Activation::Tanh, &mut parameters);
         let (coordinates, hidden) = (spec.latent as i64 + 2, spec.estimation_hidden as i64);
         let estimation = [
             Linear::new("estimation.0", coordinates, hidden, &mut parameters),
@@ -165,14 +165,8 @@ struct Projection {
 
 impl Dagmm {
     /// Energies of one seed's rows, [N, F] each, under the mixture that the spec asks for.
-    pub fn scores(
-        &self,
-        parameters: &Parameters,
-        train: &Tensor,
-        test: &Tensor,
-        seed: u64,
-        batch_size: usize,
-    ) -> Scores {
+    pub fn scores(&self, parameters: &Parameters, rows: ToScore) -> Scores {
+        let ToScore { train, test, seed, batch_size, score_train } = rows;
         no_grad(|| {
             let seen = self.project(parameters, train);
             let (for_train, for_test) = match self.spec.mixture {
@@ -192,7 +186,7 @@ impl Dagmm {
             let unseen = self.project(parameters, test);
             let energy = |z: &Tensor, mixture: &Mixture| self.energy(z, mixture).squeeze_dim(0);
             Scores {
-                train: energy(&seen.z, &for_train),
+                train: score_train.then(|| energy(&seen.z, &for_train)),
                 test: energy(&unseen.z, for_test),
                 test_error: unseen.error,
                 broken: broken

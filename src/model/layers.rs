@@ -2,17 +2,25 @@
 //! All parameters of a model lie in one flat [seeds, count] tensor, so the optimiser, gradient
 //! clipping and digests each are a few operations on it; the layers see views of it.
 
+use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor, no_grad};
 
 use crate::random::{Numbers, Stream};
 
-/// Name, shape (without the seed axis) and initial range of one parameter.
+/// Name, shape (without the seed axis) and initial values of one parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParameterSpec {
     pub name: String,
     pub shape: Vec<i64>,
-    /// Initial values are uniform in [−bound, bound).
-    pub bound: f64,
+    pub initial: Initial,
+}
+
+/// What a parameter is before training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Initial {
+    /// Uniform in [−bound, bound).
+    Uniform(f64),
+    Constant(f64),
 }
 
 impl ParameterSpec {
@@ -38,10 +46,10 @@ impl Parameters {
         for &seed in seeds {
             for (number, spec) in specs.iter().enumerate() {
                 let mut numbers = Numbers::new(seed, Stream::Initialisation, number as u64);
-                values.extend(
-                    (0..spec.count())
-                        .map(|_| ((2.0 * numbers.uniform() - 1.0) * spec.bound) as f32),
-                );
+                values.extend((0..spec.count()).map(|_| match spec.initial {
+                    Initial::Uniform(bound) => ((2.0 * numbers.uniform() - 1.0) * bound) as f32,
+                    Initial::Constant(value) => value as f32,
+                }));
             }
         }
         let flat = Tensor::from_slice(&values).view([seeds.len() as i64, -1]).to_device(device);
@@ -96,6 +104,11 @@ impl Gradient {
         Self(parameters.specs.iter().map(|_| None).collect())
     }
 
+    /// Files the gradient by one parameter, [seeds, shape…].
+    pub fn put(&mut self, index: usize, gradient: Tensor) {
+        self.0[index] = Some(gradient);
+    }
+
     /// [seeds, count], in the order of the parameters.
     ///
     /// # Panics
@@ -118,7 +131,8 @@ impl Linear {
     pub fn new(name: &str, inputs: i64, outputs: i64, specs: &mut Vec<ParameterSpec>) -> Self {
         let bound = 1.0 / (inputs as f64).sqrt();
         let mut add = |suffix: &str, shape: Vec<i64>| {
-            specs.push(ParameterSpec { name: format!("{name}.{suffix}"), shape, bound });
+            let (name, initial) = (format!("{name}.{suffix}"), Initial::Uniform(bound));
+            specs.push(ParameterSpec { name, shape, initial });
             specs.len() - 1
         };
         Self { weight: add("weight", vec![inputs, outputs]), bias: add("bias", vec![outputs]) }
@@ -131,8 +145,8 @@ impl Linear {
 
     /// Gathers the layer's gradient from that of its outputs, [seeds, rows, outputs].
     pub fn gather(&self, x: &Tensor, by_output: &Tensor, gradient: &mut Gradient) {
-        gradient.0[self.weight] = Some(x.transpose(1, 2).bmm(by_output));
-        gradient.0[self.bias] = Some(by_output.sum_dim_intlist(1, false, None));
+        gradient.put(self.weight, x.transpose(1, 2).bmm(by_output));
+        gradient.put(self.bias, by_output.sum_dim_intlist(1, false, None));
     }
 
     /// The gradient by the layer's inputs, [seeds, rows, inputs].
@@ -148,36 +162,75 @@ pub fn tanh(mut x: Tensor) -> Tensor {
     x
 }
 
-/// Linear layers with tanh between them and a linear last layer.
+/// What stands between the layers of a network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    #[default]
+    Tanh,
+    Relu,
+    Sigmoid,
+}
+
+impl Activation {
+    /// In place.
+    fn forward(self, mut x: Tensor) -> Tensor {
+        match self {
+            Self::Tanh => tanh(x),
+            Self::Relu => x.relu_(),
+            Self::Sigmoid => x.sigmoid_(),
+        }
+    }
+
+    /// The gradient by the input from that by the output and the output itself.
+    fn backward(self, by_output: &Tensor, output: &Tensor) -> Tensor {
+        match self {
+            Self::Tanh => Tensor::tanh_backward(by_output, output),
+            Self::Relu => by_output.threshold_backward(output, 0.0),
+            Self::Sigmoid => Tensor::sigmoid_backward(by_output, output),
+        }
+    }
+}
+
+/// Linear layers with an activation between them and a linear last layer.
 #[derive(Debug, Clone)]
-pub struct Mlp(Vec<Linear>);
+pub struct Mlp {
+    layers: Vec<Linear>,
+    activation: Activation,
+}
 
 impl Mlp {
     /// Layers from `widths[0]` inputs to `widths[last]` outputs.
     ///
     /// # Panics
     /// If there are fewer than two widths.
-    pub fn new(name: &str, widths: &[i64], specs: &mut Vec<ParameterSpec>) -> Self {
+    pub fn new(
+        name: &str,
+        widths: &[i64],
+        activation: Activation,
+        specs: &mut Vec<ParameterSpec>,
+    ) -> Self {
         assert!(widths.len() > 1, "a network has at least one layer");
         let layer = |(number, pair): (usize, &[i64])| {
             Linear::new(&format!("{name}.{number}"), pair[0], pair[1], specs)
         };
-        Self(widths.windows(2).enumerate().map(layer).collect())
+        Self { layers: widths.windows(2).enumerate().map(layer).collect(), activation }
     }
 
     /// The input, [seeds, rows, widths[0]], and the output of every layer; the network's own is the
     /// last.
     pub fn forward(&self, parameters: &Parameters, x: &Tensor) -> Vec<Tensor> {
         let mut activations = vec![x.shallow_clone()];
-        for (number, layer) in self.0.iter().enumerate() {
+        for (number, layer) in self.layers.iter().enumerate() {
             let sum = layer.forward(parameters, &activations[number]);
-            activations.push(if number + 1 < self.0.len() { tanh(sum) } else { sum });
+            let hidden = number + 1 < self.layers.len();
+            activations.push(if hidden { self.activation.forward(sum) } else { sum });
         }
         activations
     }
 
     /// Gathers every layer's gradient from that of the network's outputs; `activations` are what
-    /// `forward` returned. Returns the gradient by the first layer's outputs before tanh, from
+    /// `forward` returned. Returns the gradient by the first layer's outputs before its activation, from
     /// which `by_input` goes on where it is needed.
     pub fn backward(
         &self,
@@ -187,11 +240,11 @@ impl Mlp {
         gradient: &mut Gradient,
     ) -> Tensor {
         let mut by_sum = by_output;
-        for (number, layer) in self.0.iter().enumerate().rev() {
+        for (number, layer) in self.layers.iter().enumerate().rev() {
             layer.gather(&activations[number], &by_sum, gradient);
             if number > 0 {
                 let by_activation = layer.by_input(parameters, &by_sum);
-                by_sum = Tensor::tanh_backward(&by_activation, &activations[number]);
+                by_sum = self.activation.backward(&by_activation, &activations[number]);
             }
         }
         by_sum
@@ -199,7 +252,7 @@ impl Mlp {
 
     /// The gradient by the network's input from what `backward` returned.
     pub fn by_input(&self, parameters: &Parameters, by_first: &Tensor) -> Tensor {
-        self.0[0].by_input(parameters, by_first)
+        self.layers[0].by_input(parameters, by_first)
     }
 }
 

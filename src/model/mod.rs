@@ -4,111 +4,19 @@
 pub mod dagmm;
 pub mod layers;
 pub mod mixture;
+mod spec;
+pub mod vae;
+pub mod variational;
 
-use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
+
+use crate::error::Result;
 
 use dagmm::Dagmm;
 use layers::{ParameterSpec, Parameters};
+use vae::Vae;
 
-/// The `[model]` table of an experiment file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "kebab-case")]
-pub enum ModelSpec {
-    /// Deep autoencoding Gaussian mixture model.
-    Dagmm(DagmmSpec),
-}
-
-/// Switches of DAGMM; each default is the choice of Zong et al. (2018) where they state one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct DagmmSpec {
-    /// Widths of the encoder's hidden layers; the decoder mirrors them.
-    pub hidden: Vec<usize>,
-    /// Width of the code.
-    pub latent: usize,
-    /// Number of mixture components, K.
-    pub mixtures: usize,
-    /// Width of the estimation network's hidden layer.
-    #[serde(default = "ten")]
-    pub estimation_hidden: usize,
-    /// Probability of dropping a unit of the estimation network's hidden layer, in [0, 1).
-    #[serde(default = "half")]
-    pub dropout: f64,
-    /// How a row's squared differences become its reconstruction error.
-    #[serde(default)]
-    pub reconstruction: Reconstruction,
-    /// λ₁, the weight of the energy.
-    #[serde(default = "lambda_energy")]
-    pub lambda_energy: f64,
-    /// λ₂, the weight of the penalty on small covariance diagonals.
-    #[serde(default = "lambda_covariance")]
-    pub lambda_covariance: f64,
-    /// Added to every diagonal entry of every covariance.
-    #[serde(default = "covariance_epsilon")]
-    pub covariance_epsilon: f64,
-    /// Which mixture scores the test rows.
-    #[serde(default)]
-    pub mixture: Mixture,
-    /// Which power of |2πΣ| the density is divided by.
-    #[serde(default)]
-    pub determinant: Determinant,
-    /// How the sum of exponentials in the energy is kept finite.
-    #[serde(default)]
-    pub energy_guard: EnergyGuard,
-}
-
-/// `sum`: ‖x−x'‖² as in the paper; `mean`: divided by the number of features, as in the ports.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reconstruction {
-    #[default]
-    Sum,
-    Mean,
-}
-
-/// `train`: φ, μ, Σ of the whole training set; `last-batch`: danieltan07's, see `docs/protocols.md`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mixture {
-    #[default]
-    Train,
-    LastBatch,
-}
-
-/// `sqrt`: √|2πΣ|, the Gaussian density; `fourth-root`: |2πΣ|^¼, danieltan07's.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Determinant {
-    #[default]
-    Sqrt,
-    FourthRoot,
-}
-
-/// `log-sum-exp`: exact; `clamped`: danieltan07's, which caps the energy near 27.63.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EnergyGuard {
-    #[default]
-    LogSumExp,
-    Clamped,
-}
-
-fn ten() -> usize {
-    10
-}
-fn half() -> f64 {
-    0.5
-}
-fn lambda_energy() -> f64 {
-    0.1
-}
-fn lambda_covariance() -> f64 {
-    0.005
-}
-fn covariance_epsilon() -> f64 {
-    1e-6
-}
+pub use spec::*;
 
 /// Rows that one optimiser step sees.
 #[derive(Debug)]
@@ -142,6 +50,14 @@ impl Batch {
         match &self.weight {
             None => sums / self.x.size()[1] as f64,
             Some(weight) => sums / weight.sum_dim_intlist(1, true, None).clamp_min(1.0),
+        }
+    }
+
+    /// What each row counts for in a sum: [seeds, rows], or [seeds, 1] where all count alike; f64.
+    pub fn ones(&self) -> Tensor {
+        match &self.weight {
+            None => Tensor::ones([self.x.size()[0], 1], (Kind::Double, self.x.device())),
+            Some(weight) => weight.to_kind(Kind::Double),
         }
     }
 
@@ -190,11 +106,11 @@ impl Loss {
     }
 }
 
-/// What scoring returns for one seed; higher means more anomalous.
+/// What scoring returns for one seed and one way of scoring; higher means more anomalous.
 #[derive(Debug)]
 pub struct Scores {
-    /// Of the training rows, [rows], f64.
-    pub train: Tensor,
+    /// Of the training rows, [rows], f64; where they were asked for.
+    pub train: Option<Tensor>,
     /// Of the test rows, [rows], f64.
     pub test: Tensor,
     /// ‖x−x'‖² of the test rows, [rows], f64.
@@ -203,20 +119,42 @@ pub struct Scores {
     pub broken: Option<&'static str>,
 }
 
+/// What is to be scored, of one seed.
+#[derive(Debug, Clone, Copy)]
+pub struct ToScore<'a> {
+    /// [rows, features]
+    pub train: &'a Tensor,
+    /// [rows, features]
+    pub test: &'a Tensor,
+    pub seed: u64,
+    /// Rows of a training step.
+    pub batch_size: usize,
+    /// Whether the training rows are to be scored too.
+    pub score_train: bool,
+}
+
 /// A model that can be trained and can score.
 #[derive(Debug)]
 pub enum Detector {
     Dagmm(Dagmm),
+    Vae(Vae),
 }
 
 /// The detector that a spec describes, for rows of `features` values, and its parameters.
-pub fn build(spec: &ModelSpec, features: usize) -> (Detector, Vec<ParameterSpec>) {
-    match spec {
+///
+/// # Errors
+/// `Usage` for rows that the model cannot take.
+pub fn build(spec: &ModelSpec, features: usize) -> Result<(Detector, Vec<ParameterSpec>)> {
+    Ok(match spec {
         ModelSpec::Dagmm(spec) => {
             let (dagmm, parameters) = Dagmm::new(spec, features);
             (Detector::Dagmm(dagmm), parameters)
         }
-    }
+        ModelSpec::Vae(spec) => {
+            let (vae, parameters) = Vae::new(spec, features);
+            (Detector::Vae(vae), parameters)
+        }
+    })
 }
 
 impl Detector {
@@ -224,27 +162,38 @@ impl Detector {
     pub fn terms(&self) -> &'static [&'static str] {
         match self {
             Self::Dagmm(_) => &["loss", "reconstruction", "energy", "penalty"],
+            Self::Vae(_) => &["loss", "reconstruction", "divergence"],
         }
     }
 
-    /// The objective of one training batch; `step` numbers the random draws of this batch.
+    /// Whether the model means something only for values in [0, 1].
+    pub fn needs_unit_interval(&self) -> bool {
+        match self {
+            Self::Dagmm(_) => false,
+            Self::Vae(vae) => vae.likelihood().needs_unit_interval(),
+        }
+    }
+
+    /// The objective of one training batch; `step` numbers the random draws of this batch. A model
+    /// with running statistics moves them in place.
     pub fn loss(&self, parameters: &Parameters, batch: &Batch, seeds: &[u64], step: u64) -> Loss {
         match self {
             Self::Dagmm(dagmm) => dagmm.training_loss(parameters, batch, seeds, step),
+            Self::Vae(vae) => vae.training_loss(parameters, batch, seeds, step),
         }
     }
 
-    /// Scores of one seed's rows, [rows, features] each, by parameters of that seed alone.
+    /// Scores of one seed's rows by parameters of that seed alone, for each way of scoring; DAGMM
+    /// has one, whatever is asked.
     pub fn scores(
         &self,
         parameters: &Parameters,
-        train: &Tensor,
-        test: &Tensor,
-        seed: u64,
-        batch_size: usize,
-    ) -> Scores {
+        rows: ToScore,
+        scorings: &[Scoring],
+    ) -> Vec<Scores> {
         match self {
-            Self::Dagmm(dagmm) => dagmm.scores(parameters, train, test, seed, batch_size),
+            Self::Dagmm(dagmm) => vec![dagmm.scores(parameters, rows)],
+            Self::Vae(vae) => vae.scores(parameters, rows, scorings),
         }
     }
 }

@@ -18,8 +18,8 @@ use crate::summary::{Comparison, Row, Summary};
 
 /// The columns of `runs.csv`; one column an axis follows, named by the axis's dotted key.
 pub const RUNS: &str = "experiment,cell,seed,scale,state,tp,fp,fn,tn,precision,recall,f1,\
-    auroc,auprc,threshold,epochs,batch_width,device,wall_seconds,data_sha256,split_sha256,\
-    init_sha256,scores_sha256,key";
+    auroc,auprc,auroc_of_flags,threshold,epochs,batch_width,device,wall_seconds,data_sha256,\
+    split_sha256,init_sha256,scores_sha256,key";
 
 /// The columns of `summary.csv`.
 pub const SUMMARY: &str = "experiment,cell,metric,n,n_failed,mean,std,min,median,max,\
@@ -209,6 +209,7 @@ impl Line<'_> {
             f1: self.fraction("f1")?,
             auroc: self.fraction("auroc")?,
             auprc: self.fraction("auprc")?,
+            auroc_of_flags: self.fraction("auroc_of_flags")?,
             threshold: self.number("threshold")?,
             epochs: self.whole("epochs")?,
             batch_width: self.whole("batch_width")?,

@@ -33,6 +33,7 @@ fn row_of(record: &Record) -> Row {
         f1: value(Metric::F1),
         auroc: value(Metric::Auroc),
         auprc: value(Metric::Auprc),
+        auroc_of_flags: value(Metric::AurocOfFlags),
         threshold: record.threshold,
         epochs: Some(record.epochs),
         batch_width: Some(record.batch_width),

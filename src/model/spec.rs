@@ -1,0 +1,311 @@
+//! The `[model]` table of an experiment file, and how a trained model scores: names, defaults and the
+//! values that make sense. Knows no tensors; what the switches do is in the models' own files.
+
+use serde::{Deserialize, Serialize};
+
+use super::layers::Activation;
+
+/// The `[model]` table of an experiment file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case")]
+pub enum ModelSpec {
+    /// Deep autoencoding Gaussian mixture model.
+    Dagmm(DagmmSpec),
+    /// Fully connected variational autoencoder.
+    Vae(VaeSpec),
+}
+
+impl ModelSpec {
+    /// The first key whose value the types allow and the model does not, and what it must be.
+    pub fn fault(&self) -> Option<(&'static str, &'static str)> {
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        let weight = |value: f64| value.is_finite() && value >= 0.0;
+        let layers = |widths: &[usize]| widths.iter().all(|&width| width > 0);
+        let checks = match self {
+            Self::Dagmm(spec) => vec![
+                ("hidden", layers(&spec.hidden), WIDTHS),
+                ("latent", spec.latent > 0, AT_LEAST_ONE),
+                ("mixtures", spec.mixtures > 0, AT_LEAST_ONE),
+                ("estimation-hidden", spec.estimation_hidden > 0, AT_LEAST_ONE),
+                ("dropout", (0.0..1.0).contains(&spec.dropout), "must lie in [0, 1)"),
+            ],
+            Self::Vae(spec) => {
+                let [low, high] = spec.log_variance_bounds;
+                let gaussian = spec.decoder == Decoder::Gaussian;
+                vec![
+                    ("hidden", layers(&spec.hidden), WIDTHS),
+                    ("latent", spec.latent > 0, AT_LEAST_ONE),
+                    ("sigma", spec.sigma.is_none_or(positive), ABOVE_ZERO),
+                    (
+                        "sigma",
+                        spec.sigma.is_none() || gaussian,
+                        "belongs to decoder = \"gaussian\" alone",
+                    ),
+                    (
+                        "log-variance-bounds",
+                        low.is_finite() && high.is_finite() && low < high,
+                        "must be two numbers, the lower one first",
+                    ),
+                    ("beta", weight(spec.beta), NOT_NEGATIVE),
+                ]
+            }
+        };
+        checks.into_iter().find(|(_, good, _)| !good).map(|(key, _, what)| (key, what))
+    }
+
+    /// Whether a `score` must be chosen; DAGMM has one alone, its energy.
+    pub fn has_scores(&self) -> bool {
+        match self {
+            Self::Dagmm(_) => false,
+            Self::Vae(_) => true,
+        }
+    }
+}
+
+const WIDTHS: &str = "must hold widths of at least 1";
+const AT_LEAST_ONE: &str = "must be at least 1";
+const ABOVE_ZERO: &str = "must be a number above 0";
+const NOT_NEGATIVE: &str = "must be a number from 0 on";
+
+/// Switches of DAGMM; each default is the choice of Zong et al. (2018) where they state one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DagmmSpec {
+    /// Widths of the encoder's hidden layers; the decoder mirrors them.
+    pub hidden: Vec<usize>,
+    /// Width of the code.
+    pub latent: usize,
+    /// Number of mixture components, K.
+    pub mixtures: usize,
+    /// Width of the estimation network's hidden layer.
+    #[serde(default = "ten")]
+    pub estimation_hidden: usize,
+    /// Probability of dropping a unit of the estimation network's hidden layer, in [0, 1).
+    #[serde(default = "half")]
+    pub dropout: f64,
+    /// How a row's squared differences become its reconstruction error.
+    #[serde(default)]
+    pub reconstruction: Reconstruction,
+    /// λ₁, the weight of the energy.
+    #[serde(default = "lambda_energy")]
+    pub lambda_energy: f64,
+    /// λ₂, the weight of the penalty on small covariance diagonals.
+    #[serde(default = "lambda_covariance")]
+    pub lambda_covariance: f64,
+    /// Added to every diagonal entry of every covariance.
+    #[serde(default = "covariance_epsilon")]
+    pub covariance_epsilon: f64,
+    /// Which mixture scores the test rows.
+    #[serde(default)]
+    pub mixture: Mixture,
+    /// Which power of |2πΣ| the density is divided by.
+    #[serde(default)]
+    pub determinant: Determinant,
+    /// How the sum of exponentials in the energy is kept finite.
+    #[serde(default)]
+    pub energy_guard: EnergyGuard,
+}
+
+/// `sum`: ‖x−x'‖² as in the paper; `mean`: divided by the number of features, as in the ports.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reconstruction {
+    #[default]
+    Sum,
+    Mean,
+}
+
+/// `train`: φ, μ, Σ of the whole training set; `last-batch`: danieltan07's, see `docs/protocols.md`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mixture {
+    #[default]
+    Train,
+    LastBatch,
+}
+
+/// `sqrt`: √|2πΣ|, the Gaussian density; `fourth-root`: |2πΣ|^¼, danieltan07's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Determinant {
+    #[default]
+    Sqrt,
+    FourthRoot,
+}
+
+/// `log-sum-exp`: exact; `clamped`: danieltan07's, which caps the energy near 27.63.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EnergyGuard {
+    #[default]
+    LogSumExp,
+    Clamped,
+}
+
+fn ten() -> usize {
+    10
+}
+fn half() -> f64 {
+    0.5
+}
+fn lambda_energy() -> f64 {
+    0.1
+}
+fn lambda_covariance() -> f64 {
+    0.005
+}
+fn covariance_epsilon() -> f64 {
+    1e-6
+}
+
+/// Switches of the fully connected VAE (Kingma and Welling, 2014). The decoder's hidden layers
+/// mirror the encoder's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct VaeSpec {
+    /// Widths of the encoder's hidden layers.
+    pub hidden: Vec<usize>,
+    /// Number of latent variables.
+    pub latent: usize,
+    /// Between the layers of the encoder.
+    #[serde(default)]
+    pub activation: Activation,
+    /// Between the layers of the decoder; as the encoder's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder_activation: Option<Activation>,
+    /// What p(x|z) is.
+    pub decoder: Decoder,
+    /// A Gaussian decoder's standard deviation where it is not learnt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sigma: Option<f64>,
+    /// Whether the decoder's learnt log-variances have bounds.
+    #[serde(default)]
+    pub log_variance: LogVariance,
+    /// The bounds: log σ² between these.
+    #[serde(default = "log_variance_bounds")]
+    pub log_variance_bounds: [f64; 2],
+    /// Weight of the Kullback-Leibler divergence (Higgins et al., 2017); 1 in the ELBO.
+    #[serde(default = "one")]
+    pub beta: f64,
+    /// How a batch's rows become one loss.
+    #[serde(default)]
+    pub reduction: Reduction,
+}
+
+/// p(x|z), or what stands in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decoder {
+    /// Independent normal features; mean and, without `sigma`, log-variance are learnt.
+    Gaussian,
+    /// Independent features in [0, 1], by cross-entropy with logits.
+    Bernoulli,
+    /// A VAE blog's √(2πσ²)·(x−μ)²/(2σ²) a feature, which is no likelihood.
+    Blog,
+}
+
+/// `bounded`: kept between `log-variance-bounds`, smoothly; `unbounded`: as the network gives it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogVariance {
+    #[default]
+    Bounded,
+    Unbounded,
+}
+
+/// `mean`: over the rows of a batch; `sum`: over them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reduction {
+    #[default]
+    Mean,
+    Sum,
+}
+
+/// Switches of the convolutional VAE; the defaults are a public notebook's widths.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ConvVaeSpec {
+    /// Number of latent variables.
+    #[serde(default = "hundred")]
+    pub latent: usize,
+    /// Channels after the first and after the second convolution.
+    #[serde(default = "channels")]
+    pub channels: [usize; 2],
+    /// What p(x|z) is.
+    #[serde(default)]
+    pub decoder: ConvDecoder,
+    /// A Gaussian decoder's standard deviation, in units of the scaled pixels.
+    #[serde(default = "one")]
+    pub sigma: f64,
+    #[serde(default)]
+    pub loss: ConvLoss,
+    /// Weight of the Kullback-Leibler divergence.
+    #[serde(default = "one")]
+    pub beta: f64,
+}
+
+/// p(x|z) of the convolutional VAE.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConvDecoder {
+    /// Independent normal pixels with the standard deviation `sigma`.
+    #[default]
+    Gaussian,
+    /// Independent pixels in [0, 1], by cross-entropy with logits.
+    Bernoulli,
+}
+
+/// `elbo`: the negative ELBO, mean over the rows; `notebook`: squared error, mean over all pixels of
+/// the batch, plus the divergence *summed* over the batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConvLoss {
+    #[default]
+    Elbo,
+    Notebook,
+}
+
+/// What a variational model's score of a row is; higher is more anomalous for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Score {
+    /// The negative of An and Cho's (2015) reconstruction probability; see [`Average`].
+    ReconstructionProbability,
+    /// Squared error, mean over the features.
+    ReconstructionError,
+    /// −E[log p(x|z)] + KL(q(z|x) ‖ p(z)).
+    NegativeElbo,
+}
+
+/// Which of its two definitions the reconstruction probability has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Average {
+    /// E[log p(x|z)], as An and Cho's text defines it.
+    LogLikelihood,
+    /// log E[p(x|z)], as their algorithm averages probabilities.
+    Likelihood,
+}
+
+/// How rows are scored by a variational model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scoring {
+    pub score: Score,
+    /// Draws of z a row; 0 takes the mean of q(z|x) alone.
+    pub samples: u32,
+    pub average: Average,
+}
+
+fn log_variance_bounds() -> [f64; 2] {
+    [-6.0, 6.0]
+}
+fn one() -> f64 {
+    1.0
+}
+fn hundred() -> usize {
+    100
+}
+fn channels() -> [usize; 2] {
+    [16, 32]
+}
