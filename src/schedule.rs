@@ -228,7 +228,7 @@ where
 struct Open {
     seeds: Vec<u64>,
     /// Records of seeds that lack those of other cells.
-    partial: Vec<Box<Record>>,
+    partial: Vec<Record>,
     /// Of a record that came but is not final.
     death: Option<Death>,
 }
@@ -256,11 +256,12 @@ where
                 return;
             };
             let seed = record.seed;
-            open.partial.push(record);
+            open.partial.push(*record);
             if open.partial.iter().filter(|record| record.seed == seed).count() < job.cells.len() {
                 return;
             }
-            let of_seed = open.partial.extract_if(.., |record| record.seed == seed).collect();
+            let of_seed: Vec<Record> =
+                open.partial.extract_if(.., |record| record.seed == seed).collect();
             if attempt == 0
                 && let Some(death) = death_in(&of_seed)
             {
@@ -269,7 +270,7 @@ where
             }
             open.seeds.remove(place);
             for record in of_seed {
-                send(Ok(Event::Record { slot: slot.index, record }));
+                send(Ok(Event::Record { slot: slot.index, record: Box::new(record) }));
             }
         }
     };
@@ -278,7 +279,7 @@ where
 }
 
 /// Of records that came, the first that is not final.
-fn death_in(records: &Vec<Box<Record>>) -> Option<Death> {
+fn death_in(records: &[Record]) -> Option<Death> {
     let record = records.iter().find(|record| !record.state.is_final())?;
     let why = record.failure.clone().unwrap_or_default();
     Some(Death { state: record.state, why, log_tail: String::new() })
