@@ -255,31 +255,41 @@ def one_dimension_case(numbers, change):
     shape = dict(features=1, hidden=[4], latent=1)
     parameters = {name: 2 * value for name, value in network(numbers, choice, **shape).items()}
     x = torch.tensor([[0.0], [0.125], [0.5], [0.875], [1.0]])
-    expected = {"reconstruction-probability": [], "reconstruction-probability-of-likelihood": [],
-                "reconstruction-error": [], "negative-elbo": []}
+    expected = {name: [] for name in
+                ["reconstruction-probability", "reconstruction-probability-of-likelihood", "reconstruction-error", "negative-elbo"]}
+    deviations = {name: [] for name in expected}
     for row in x:
         mean, log_variance = (float(v) for v in encode(row, parameters, choice))
         deviation = math.exp(log_variance / 2)
-        def at(z):
-            output = decode(torch.tensor([z]), parameters, choice)
-            error = float(per_feature(row, output, choice).sum())
-            return error, float((row - reconstruction(output, choice)) ** 2)
+        def error(z):
+            return float(per_feature(row, decode(torch.tensor([z]), parameters, choice), choice).sum())
+        def square(z):
+            return float((row - reconstruction(decode(torch.tensor([z]), parameters, choice), choice)) ** 2)
+        def likelihood(z):
+            return math.exp(-error(z))
         def density(z):
             return math.exp(-0.5 * ((z - mean) / deviation) ** 2) / (deviation * math.sqrt(2 * math.pi))
         def expectation(value):
             low, high = mean - 12 * deviation, mean + 12 * deviation
-            result, error = quad(lambda z: density(z) * value(z), low, high, epsabs=1e-12, epsrel=1e-12, limit=200)
-            assert error < 1e-10, error
+            result, uncertainty = quad(lambda z: density(z) * value(z), low, high, epsabs=1e-12, epsrel=1e-12, limit=200)
+            assert uncertainty < 1e-10, uncertainty
             return result
+        def spread(value):
+            return math.sqrt(expectation(lambda z: value(z) ** 2) - expectation(value) ** 2)
         assert abs(expectation(lambda z: 1.0) - 1) < 1e-12
-        error = expectation(lambda z: at(z)[0])
-        expected["reconstruction-probability"].append(error)
-        expected["reconstruction-probability-of-likelihood"].append(-math.log(expectation(lambda z: math.exp(-at(z)[0]))))
-        expected["reconstruction-error"].append(expectation(lambda z: at(z)[1]))
         divergence = expectation(lambda z: math.log(density(z)) + 0.5 * z * z + 0.5 * math.log(2 * math.pi))
-        expected["negative-elbo"].append(error + divergence)
+        probability = expectation(likelihood)
+        for name, value, by_draw in [
+            ("reconstruction-probability", expectation(error), spread(error)),
+            ("reconstruction-probability-of-likelihood", -math.log(probability), spread(likelihood) / probability),
+            ("reconstruction-error", expectation(square), spread(square)),
+            ("negative-elbo", expectation(error) + divergence, spread(error)),
+        ]:
+            expected[name].append(value)
+            deviations[name].append(by_draw)
     return {"shape": shape, "choice": choice, "parameters": parameters, "x": x,
-            "expected": {name: torch.tensor(values) for name, values in expected.items()}}
+            "expected": {name: torch.tensor(values) for name, values in expected.items()},
+            "deviation_of_one_draw": {name: torch.tensor(values) for name, values in deviations.items()}}
 
 
 def trajectory_case(numbers, change):
