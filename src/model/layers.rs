@@ -186,7 +186,7 @@ impl Activation {
     fn backward(self, by_output: &Tensor, output: &Tensor) -> Tensor {
         match self {
             Self::Tanh => Tensor::tanh_backward(by_output, output),
-            Self::Relu => by_output.threshold_backward(output, 0.0),
+            Self::Relu => output.threshold_backward(by_output, 0.0),
             Self::Sigmoid => Tensor::sigmoid_backward(by_output, output),
         }
     }
