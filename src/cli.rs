@@ -190,7 +190,7 @@ enum DataCommand {
     List(DataOptions),
     /// Download a data set's files, into the user's cache directory unless --data names another
     Fetch {
-        /// The data set, such as kddcup
+        /// The data set: kddcup or mnist
         name: String,
         #[command(flatten)]
         options: DataOptions,
@@ -653,19 +653,20 @@ fn catch_interrupts() -> Result<()> {
 /// Tries to download what the plans need and no place has. A failure is told and not an error: the
 /// experiment is then left out.
 fn fetch_missing(plans: &[Plan], search: &[PathBuf]) {
-    let mut tried: Vec<&str> = Vec::new();
+    let mut failed: Vec<&str> = Vec::new();
     for plan in plans.iter().filter(|plan| plan.check_data(search).is_err()) {
         for file in plan.cells.iter().flat_map(|planned| planned.cell.dataset.files()) {
-            if tried.contains(&file.name) || dataset::find(file, search).is_some() {
+            let nowhere = file.urls.is_empty() || failed.contains(&file.dataset);
+            if nowhere || dataset::find(&file, search).is_some() {
                 continue;
             }
-            tried.push(file.name);
             let fetched = Options::from_env().and_then(|options| {
                 let timeout = options.timeout.min(AVAILABLE_TIMEOUT);
-                fetch_file(file, None, &Options { timeout, ..options })
+                fetch_file(&file, None, &Options { timeout, ..options })
             });
             if let Err(error) = fetched {
                 eprintln!("{error}");
+                failed.push(file.dataset);
             }
         }
     }
@@ -775,7 +776,7 @@ fn data(command: &DataCommand) -> Result<u8> {
             let fetching = Options::from_env()?;
             let mut paths = Vec::new();
             for file in files {
-                paths.push(fetch_file(file, options.data.as_deref(), &fetching)?);
+                paths.push(fetch_file(&file, options.data.as_deref(), &fetching)?);
             }
             if options.json {
                 print_json(&json!({"files": paths}))?;

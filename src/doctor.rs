@@ -244,8 +244,8 @@ mod tests {
 
     #[test]
     fn missing_data_name_the_command_and_the_places_and_stop_nothing() {
-        let file = &dataset::files("kddcup").expect("a known data set")[0];
-        let status = FileStatus { file, path: None, state: FileState::Missing };
+        let file = dataset::files("kddcup").expect("a known data set").remove(0);
+        let status = FileStatus { file: file.clone(), path: None, state: FileState::Missing };
         let check = check_file(&status, &["here".into(), "there".into()]);
         assert_eq!(check.state, CheckState::Missing);
         let fetch = "target/release/seedbed data fetch kddcup";

