@@ -561,6 +561,11 @@ fn overrides(
         for change in &quick {
             assign(&mut spec, change)?;
         }
+        // a key that only the grid gives is not missing
+        for Axis { path, values, origin, .. } in axes {
+            let (path, value, origin) = (path.clone(), values[0].1.clone(), origin.clone());
+            assign(&mut spec, &Override { path, value, origin })?;
+        }
         for section in quick.iter().map(|change| change.path[0].as_str()) {
             check_section(source, section, &spec, &quick)?;
         }
