@@ -136,7 +136,10 @@ fn from_npm(
 /// What npm says it failed of, in one line.
 fn npm_reason(stderr: &str) -> String {
     let lines = stderr.lines().filter_map(|line| line.strip_prefix("npm error "));
-    let said: Vec<&str> = lines.filter(|line| !line.contains("complete log")).take(3).collect();
+    // its first lines are the parts of a system error, which a later one puts in words
+    let noise = ["syscall ", "errno ", "A complete log"];
+    let telling = |line: &&str| !noise.iter().any(|start| line.starts_with(start));
+    let said: Vec<&str> = lines.filter(telling).take(2).collect();
     if said.is_empty() { "npm failed and gave no reason".into() } else { said.join("; ") }
 }
 
