@@ -24,6 +24,7 @@ pub mod libtorch;
 pub mod metrics;
 pub mod model;
 pub mod paper;
+pub mod picture;
 pub mod random;
 pub mod report;
 pub mod run;
