@@ -3,7 +3,7 @@
 //! or knows tensors. How to read each picture: `docs/pictures.md`.
 //!
 //! Normal rows are light blue and plain, anomalies dark red and hatched or crossed, so that they
-//! stay apart in grey and for the colour-blind (colours: Okabe and Ito, 2008).
+//! stay apart in grey and for the colour-blind (after Okabe and Ito, 2008, vermilion darkened).
 
 mod axis;
 mod canvas;
