@@ -8,7 +8,8 @@ endif
 endif
 
 seedbed := target/release/seedbed
-experiments := synthetic dagmm-kddcup danieltan07-kddcup
+experiments := synthetic dagmm-kddcup danieltan07-kddcup vae-kddcup vae-blog-kddcup vae-families-kddcup \
+	vae-mnist conv-vae-mnist conv-vae-notebook-mnist
 
 .PHONY: help
 help: ## list the targets

@@ -17,7 +17,7 @@ use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment, Selection, parse_seeds};
 use seedbed::paper::{self, Paper};
 use seedbed::report::{csv, terminal};
-use seedbed::run::{Digests, Job, PROTOCOL_VERSION, Provenance, Record, State};
+use seedbed::run::{Digests, Job, PROTOCOL_VERSION, Pictures, Provenance, Record, State};
 use seedbed::schedule::{self, Death, Event, Slot};
 use seedbed::store::{self, Store};
 use seedbed::summary::{self, Comparison, Row, Verdict};
@@ -179,6 +179,11 @@ struct RunOptions {
     /// Exit with 1 when a figure did not reproduce
     #[arg(long)]
     strict: bool,
+    /// Write pictures of the first seed, with reconstructions of images after these epochs and the
+    /// last; a stored run is trained once more for them
+    #[arg(long, value_name = "EPOCHS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "1,5,20", value_delimiter = ',')]
+    pictures: Option<Vec<u64>>,
     /// End a worker that is silent for longer, and record its runs as timed-out
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
@@ -437,6 +442,10 @@ fn run(common: &Common, training: &Training, options: &RunOptions) -> Result<u8>
         plan.check_replaced()?;
     }
     let out = common.out();
+    for (plan, _) in &mut kept {
+        let folder = plan.store.dir().to_owned();
+        plan.pictures = options.pictures.clone().map(|epochs| Pictures { folder, epochs });
+    }
     let plans: Vec<&Plan> = kept.iter().map(|(plan, _)| plan).collect();
     train(&plans, &devices, &search, &out, options.timeout.map(Duration::from_secs))?;
     if INTERRUPTED.load(Ordering::SeqCst) {
@@ -548,6 +557,13 @@ fn train(
         |_, job, emit| workers.execute(job, emit),
         &mut |event| {
             for record in records_of(&event, plans, devices.kind) {
+                if let Some(stored) = stored(plans, &record) {
+                    // it was trained once more for its pictures alone
+                    if stored.digests != record.digests {
+                        progress.say(&otherwise(&record));
+                    }
+                    continue;
+                }
                 if let Some(aside) = Store::open(out, &record.experiment).put(&record)? {
                     progress.say(&format!("kept what was no record as {}", aside.display()));
                 }
@@ -558,6 +574,20 @@ fn train(
     );
     progress.close();
     result
+}
+
+/// The record in whose place this one would come.
+fn stored<'a>(plans: &[&'a Plan], record: &Record) -> Option<&'a Record> {
+    let plan = plans.iter().find(|plan| plan.experiment.name == record.experiment)?;
+    plan.stored(&record.cell.label, record.seed)
+}
+
+fn otherwise(record: &Record) -> String {
+    format!(
+        "{} {} seed {} came out otherwise than its record, which stays: the pictures are not of it \
+         (another libtorch, processor or batch width)",
+        record.experiment, record.cell.label, record.seed
+    )
 }
 
 /// Jobs with their weights: expected seconds if all are known, else epochs.
@@ -592,6 +622,7 @@ fn records_of(event: &Event, plans: &[&Plan], kind: &str) -> Vec<Record> {
         }
         Event::Started { .. }
         | Event::Progress { .. }
+        | Event::Warning { .. }
         | Event::Retry { .. }
         | Event::Finished { .. } => Vec::new(),
     }
@@ -856,6 +887,7 @@ fn bench_step(
         scale: experiment.scale,
         device: device.to_owned(),
         data: dataset::search_path(data),
+        pictures: None,
     };
     print_json(&worker::calibrate(&job, steps)?)?;
     Ok(0)

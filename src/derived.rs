@@ -21,6 +21,8 @@ pub struct Derived<'a> {
     /// The best possible AUROC, of a made-up data set.
     pub best_auroc: Option<f64>,
     store: Store,
+    /// Of the rows; none where the rows come from a `runs.csv`.
+    records: Vec<Record>,
     /// Whether the rows come from a `runs.csv` that no record stands behind here.
     published: bool,
 }
@@ -39,17 +41,17 @@ impl<'a> Derived<'a> {
         for why in unreadable {
             eprintln!("left out: {why}");
         }
-        let mut best_auroc = None;
+        let mut current = Vec::new();
         let rows = if published {
             eprintln!("no run of {} is stored here: reading {}", experiment.name, table.display());
             published_rows(experiment, &table)?
         } else {
-            let records = current_records(experiment, records)?;
-            best_auroc = records.iter().find_map(|r| r.diagnostics.get("bayes_auroc").copied());
-            report::rows_of(&records)
+            current = current_records(experiment, records)?;
+            report::rows_of(&current)
         };
+        let best_auroc = current.iter().find_map(|r| r.diagnostics.get("bayes_auroc").copied());
         let summaries = summary::summarise(&rows)?;
-        Ok(Self { experiment, rows, summaries, best_auroc, store, published })
+        Ok(Self { experiment, rows, summaries, best_auroc, store, records: current, published })
     }
 
     /// Tables without rows would only hide that nothing was run here.
@@ -73,7 +75,7 @@ impl<'a> Derived<'a> {
         self.store.dir().display().to_string()
     }
 
-    /// Writes runs.csv and summary.csv. A runs.csv with runs that have no record here (published
+    /// Writes runs.csv, diagnostics.csv and summary.csv. A runs.csv with runs that have no record here (published
     /// ones) is kept as `runs.csv.before`.
     ///
     /// # Errors
@@ -86,6 +88,7 @@ impl<'a> Derived<'a> {
                 eprintln!("runs without a record here are kept in {}", kept.display());
             }
             csv::write_runs(&table, &self.rows)?;
+            csv::write_diagnostics(&dir.join("diagnostics.csv"), &self.records)?;
         }
         csv::write_summary(&dir.join("summary.csv"), &self.summaries)
     }

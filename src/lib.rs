@@ -15,6 +15,7 @@
 //! What stands right of a record is a pure function of `runs.csv`: nothing there trains. The
 //! program (`main`, `cli`, `worker`, `plan`, `progress`) is a user of this library.
 
+pub mod album;
 pub mod dataset;
 pub mod device;
 pub mod doctor;

@@ -8,10 +8,11 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use seedbed::album;
 use seedbed::dataset::{self, DataFile, DatasetSpec};
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
-use seedbed::run::{Calibration, Job, PROTOCOL_VERSION, Record, Scale, State};
+use seedbed::run::{Calibration, Job, PROTOCOL_VERSION, Pictures, Record, Scale, State};
 use seedbed::schedule;
 use seedbed::store::{Store, Stored, Wanted};
 
@@ -20,6 +21,8 @@ pub struct Plan {
     pub experiment: Experiment,
     pub store: Store,
     pub cells: Vec<PlannedCell>,
+    /// To be made of the first seed.
+    pub pictures: Option<Pictures>,
 }
 
 /// One cell's runs, one a seed.
@@ -87,18 +90,23 @@ impl Plan {
             let runs = experiment.seeds.iter().map(status).collect();
             planned.push(PlannedCell { cell, data_sha256, runs });
         }
-        Ok(Self { experiment, store, cells: planned })
+        Ok(Self { experiment, store, cells: planned, pictures: None })
     }
 
     /// The jobs that train what is not stored, with the indices of their cells. Cells that share
     /// their training share a job.
     pub fn jobs(&self, width: usize, data: &[PathBuf]) -> Vec<(Vec<usize>, Job)> {
+        let first = self.experiment.seeds.first().copied();
         let mut jobs = Vec::new();
         for group in self.trained_together() {
             // seeds by the cells that lack them
             let mut lacking: IndexMap<Vec<usize>, Vec<u64>> = IndexMap::new();
             for &seed in &self.experiment.seeds {
-                let lack = |&&cell: &&usize| self.cells[cell].is_to_run(seed);
+                let pictured = Some(seed) == first;
+                let lack = |&&cell: &&usize| {
+                    let planned = &self.cells[cell];
+                    planned.is_to_run(seed) || (pictured && self.lacks_pictures(planned, seed))
+                };
                 let cells: Vec<usize> = group.iter().filter(lack).copied().collect();
                 if !cells.is_empty() {
                     lacking.entry(cells).or_default().push(seed);
@@ -106,10 +114,23 @@ impl Plan {
             }
             for (cells, seeds) in lacking {
                 let pieces = schedule::chunks(&self.job(&cells, data), &seeds, width);
-                jobs.extend(pieces.into_iter().map(|job| (cells.clone(), job)));
+                jobs.extend(pieces.into_iter().map(|mut job| {
+                    // pictures are of the experiment's first seed, which leads its job
+                    job.pictures =
+                        self.pictures.clone().filter(|_| job.seeds.first().copied() == first);
+                    (cells.clone(), job)
+                }));
             }
         }
         jobs
+    }
+
+    /// Whether a stored run is to be trained once more for its pictures.
+    fn lacks_pictures(&self, planned: &PlannedCell, seed: u64) -> bool {
+        self.pictures.as_ref().is_some_and(|pictures| {
+            let folder = album::folder(&pictures.folder, &planned.cell.label, seed);
+            !folder.join(album::LAST).exists()
+        })
     }
 
     /// Indices of cells, grouped by what is trained.
@@ -130,7 +151,19 @@ impl Plan {
             scale: self.experiment.scale,
             device: String::new(),
             data: data.to_vec(),
+            pictures: None,
         }
+    }
+
+    /// The stored record of this run, where it is the run that is asked for.
+    pub fn stored(&self, cell: &str, seed: u64) -> Option<&Record> {
+        let planned = self.cells.iter().find(|planned| planned.cell.label == cell)?;
+        planned.runs.iter().find(|(known, _)| *known == seed).and_then(|(_, status)| match status {
+            Status::Stored(record) => Some(&**record),
+            Status::Missing | Status::Failed(_) | Status::Changed(..) | Status::Unreadable(_) => {
+                None
+            }
+        })
     }
 
     pub fn to_run(&self) -> usize {

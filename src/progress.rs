@@ -82,6 +82,7 @@ impl Progress {
                 self.advanced(*slot, share, &speed);
             }
             Event::Record { slot: _, record } => self.recorded(record),
+            Event::Warning { text } => self.say(text),
             Event::Retry { slot, job, death } => {
                 self.say(&format!("{}: {}; trying again", title(job), death.why));
                 self.tail(&death.log_tail);

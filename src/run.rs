@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::album::{Album, Scored};
 use crate::dataset::{self, Dataset, Split};
 use crate::error::{Error, Result};
 use crate::experiment::Cell;
@@ -36,6 +37,18 @@ pub struct Job {
     pub device: String,
     /// Where data files are searched, in order.
     pub data: Vec<PathBuf>,
+    /// Of the first seed; none where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pictures: Option<Pictures>,
+}
+
+/// Which pictures are made, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pictures {
+    /// The experiment's folder of results.
+    pub folder: PathBuf,
+    /// After which epochs reconstructions are shown, beside the last.
+    pub epochs: Vec<u64>,
 }
 
 impl Job {
@@ -98,6 +111,8 @@ pub enum Message {
     },
     /// One run ended.
     Record(Box<Record>),
+    /// Something that people should know and that changes no record.
+    Warning { text: String },
 }
 
 /// What a run leaves: enough to check it, and to make every table without training again.
@@ -300,6 +315,7 @@ impl<'a> Prepared<'a> {
         let spec = &self.job.cell().training;
         let epochs = spec.epochs;
         emit(Message::Progress { epoch: 0, epochs, loss: None, rows_per_second: 0.0 });
+        let mut album = self.album();
         let mut parameters = self.parameters.copy();
         let courses = train::train(
             &self.detector,
@@ -307,25 +323,32 @@ impl<'a> Prepared<'a> {
             &self.rows,
             &self.job.seeds,
             spec,
-            &mut |epoch| {
+            &mut |epoch, parameters| {
                 emit(Message::Progress {
                     epoch: epoch.number,
                     epochs,
                     loss: epoch.loss,
                     rows_per_second: epoch.rows_per_second,
                 });
+                if let Some(album) = &mut album {
+                    album.epoch(epoch.number, parameters);
+                }
             },
         );
         // A run's share of what the job did together, then its own scoring.
         let share = started.elapsed().as_secs_f64() / self.runs.len() as f64;
         for (run, course) in self.runs.iter().zip(courses) {
+            let mut album = album.as_mut().filter(|_| run.index == 0);
+            if let Some(album) = &mut album {
+                album.trained(&course, &parameters);
+            }
             let scoring = Instant::now();
             let outcomes = match &course.divergence {
                 Some(divergence) => {
                     let failure = (State::Diverged, divergence.to_string());
                     self.job.cells.iter().map(|_| Err(failure.clone())).collect()
                 }
-                None => self.measure(run, &parameters.of_seed(run.index)),
+                None => self.measure(run, &parameters.of_seed(run.index), album),
             };
             let wall = share + scoring.elapsed().as_secs_f64();
             for (cell, outcome) in self.job.cells.iter().zip(outcomes) {
@@ -338,11 +361,31 @@ impl<'a> Prepared<'a> {
                 emit(Message::Record(Box::new(self.record(run, cell, ending))));
             }
         }
+        for text in album.map(Album::problems).unwrap_or_default() {
+            emit(Message::Warning { text });
+        }
+    }
+
+    fn album(&self) -> Option<Album<'_>> {
+        let run = &self.runs[0];
+        self.job.pictures.as_ref()?;
+        let test = encode(&self.dataset, &run.split.test, &run.scaling).to_device(self.device);
+        Album::new(self.job, &self.detector, &self.dataset, test, self.labels(run))
+    }
+
+    /// Of the test rows.
+    fn labels(&self, run: &Run) -> Vec<bool> {
+        run.split.test.iter().map(|&row| self.dataset.labels()[row as usize]).collect()
     }
 
     /// Scores the run's rows once for all cells; then for each flags them by its rule and measures
     /// the outcome.
-    fn measure(&self, run: &Run, parameters: &Parameters) -> Vec<Outcome> {
+    fn measure(
+        &self,
+        run: &Run,
+        parameters: &Parameters,
+        mut album: Option<&mut Album>,
+    ) -> Vec<Outcome> {
         let test = encode(&self.dataset, &run.split.test, &run.scaling).to_device(self.device);
         let train = self.rows.of_seed(run.index);
         let cells = &self.job.cells;
@@ -356,12 +399,21 @@ impl<'a> Prepared<'a> {
         let scorings: Vec<Scoring> =
             cells.iter().filter_map(|cell| cell.protocol.scoring()).collect();
         let scores = no_grad(|| self.detector.scores(parameters, rows, &scorings));
-        let labels: Vec<bool> =
-            run.split.test.iter().map(|&row| self.dataset.labels()[row as usize]).collect();
+        let labels = self.labels(run);
         // a model without a choice of scores has one for every cell
         let of_cells = scores.iter().cycle().take(cells.len());
-        let measured = cells.iter().zip(of_cells);
-        measured.map(|(cell, scores)| self.measure_cell(cell, scores, &labels)).collect()
+        let mut outcomes = Vec::new();
+        for (cell, scores) in cells.iter().zip(of_cells) {
+            let outcome = self.measure_cell(cell, scores, &labels);
+            if let (Some(album), Ok(measured)) = (&mut album, &outcome) {
+                let Measured { threshold, counts, metrics, .. } = measured;
+                let (threshold, counts) = (*threshold, *counts);
+                let scores = &values(&scores.test);
+                album.scored(cell, &Scored { scores, threshold, counts, metrics });
+            }
+            outcomes.push(outcome);
+        }
+        outcomes
     }
 
     fn measure_cell(&self, cell: &Cell, scores: &Scores, labels: &[bool]) -> Outcome {

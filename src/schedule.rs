@@ -55,6 +55,10 @@ pub enum Event {
         loss: Option<f64>,
         rows_per_second: f64,
     },
+    /// Something that people should know.
+    Warning {
+        text: String,
+    },
     /// A run ended.
     Record {
         slot: usize,
@@ -249,6 +253,7 @@ where
             let slot = slot.index;
             send(Ok(Event::Progress { slot, epoch, epochs, loss, rows_per_second }));
         }
+        Message::Warning { text } => send(Ok(Event::Warning { text })),
         Message::Record(record) => {
             let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
             // the first word on a seed counts
@@ -340,6 +345,7 @@ mod tests {
             scale: experiment.scale,
             device: String::new(),
             data: Vec::new(),
+            pictures: None,
         }
     }
 
@@ -398,7 +404,7 @@ mod tests {
             .filter_map(|event| match event {
                 Event::Record { slot: _, record } => Some(record.seed),
                 Event::Started { .. } | Event::Progress { .. } | Event::Retry { .. } => None,
-                Event::Lost { .. } | Event::Finished { .. } => None,
+                Event::Lost { .. } | Event::Finished { .. } | Event::Warning { .. } => None,
             })
             .collect();
         seeds.sort_unstable();

@@ -109,7 +109,7 @@ pub fn train(
     rows: &TrainingRows,
     seeds: &[u64],
     spec: &TrainingSpec,
-    told: &mut dyn FnMut(Epoch),
+    told: &mut dyn FnMut(Epoch, &Parameters),
 ) -> Vec<Course> {
     let mut courses = vec![Course::default(); seeds.len()];
     let mut adam = Adam::new(parameters, spec.learning_rate);
@@ -134,12 +134,13 @@ pub fn train(
             note_epoch(&plan, detector.terms(), &Tensor::stack(&measured, 0), epoch, &mut courses);
         }
         let going = courses.iter().find(|course| course.divergence.is_none());
-        told(Epoch {
+        let told_epoch = Epoch {
             number: epoch,
             loss: going.and_then(|course| course.curve.last()).map(|means| means[0]),
             rows_per_second: rows.counts.iter().sum::<usize>() as f64
                 / started.elapsed().as_secs_f64(),
-        });
+        };
+        told(told_epoch, parameters);
         if going.is_none() {
             break;
         }
@@ -341,11 +342,11 @@ mod tests {
         let data = [rows(40, 3), rows(50, 4), rows(31, 5)];
         let mut together = Parameters::initialise(specs.clone(), &seeds, Device::Cpu);
         let stacked = TrainingRows::new(&data);
-        let courses = train(&detector, &mut together, &stacked, &seeds, &spec(), &mut |_| {});
+        let courses = train(&detector, &mut together, &stacked, &seeds, &spec(), &mut |_, _| {});
         for (index, &seed) in seeds.iter().enumerate() {
             let mut alone = Parameters::initialise(specs.clone(), &[seed], Device::Cpu);
             let own = TrainingRows::new(&data[index..=index]);
-            let course = &train(&detector, &mut alone, &own, &[seed], &spec(), &mut |_| {})[0];
+            let course = &train(&detector, &mut alone, &own, &[seed], &spec(), &mut |_, _| {})[0];
             let gap = (together.of_seed(index).flat() - alone.flat()).abs().max();
             assert!(gap.double_value(&[]) < 1e-5, "seed {seed}");
             for (a, b) in course.curve.iter().flatten().zip(courses[index].curve.iter().flatten()) {
@@ -362,14 +363,14 @@ mod tests {
         let mut parameters = Parameters::initialise(specs.clone(), &seeds, Device::Cpu);
         let _ = parameters.of_seed(0).flat().shallow_clone().fill_(f64::NAN);
         let stacked = TrainingRows::new(&data);
-        let courses = train(&detector, &mut parameters, &stacked, &seeds, &spec(), &mut |_| {});
+        let courses = train(&detector, &mut parameters, &stacked, &seeds, &spec(), &mut |_, _| {});
         let expected = Divergence { epoch: 1, step: 1, term: "reconstruction" };
         assert_eq!(courses[0].divergence, Some(expected));
         assert!(courses[0].curve.is_empty());
 
         let mut alone = Parameters::initialise(specs, &seeds[1..], Device::Cpu);
         let own = TrainingRows::new(&data[1..]);
-        let course = &train(&detector, &mut alone, &own, &seeds[1..], &spec(), &mut |_| {})[0];
+        let course = &train(&detector, &mut alone, &own, &seeds[1..], &spec(), &mut |_, _| {})[0];
         assert_eq!(courses[1].divergence, None);
         assert_eq!(courses[1].curve.len(), 3);
         for (a, b) in course.curve.iter().flatten().zip(courses[1].curve.iter().flatten()) {

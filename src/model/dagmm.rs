@@ -195,6 +195,14 @@ impl Dagmm {
         })
     }
 
+    /// First coordinate of the code, relative distance and cosine of one seed's rows, [N, F]:
+    /// [N, 3].
+    pub fn coordinates(&self, parameters: &Parameters, rows: &Tensor) -> Tensor {
+        let z = self.project(parameters, rows).z.squeeze_dim(0);
+        let latent = self.spec.latent as i64;
+        Tensor::cat(&[z.narrow(1, 0, 1), z.narrow(1, latent, 2)], 1)
+    }
+
     /// Passes rows [N, F] through the network, without dropout.
     fn project(&self, parameters: &Parameters, rows: &Tensor) -> Projection {
         let (mut z, mut gamma, mut error) = (Vec::new(), Vec::new(), Vec::new());

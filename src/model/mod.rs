@@ -174,6 +174,33 @@ impl Detector {
         }
     }
 
+    /// Reconstructions of one seed's rows, [rows, features]; a variational model's from the mean of
+    /// q(z|x).
+    pub fn reconstruct(&self, parameters: &Parameters, rows: &Tensor) -> Tensor {
+        let x = rows.unsqueeze(0);
+        match self {
+            Self::Dagmm(dagmm) => dagmm.autoencode(parameters, &x).1,
+            Self::Vae(vae) => vae.reconstruct(parameters, &x),
+        }
+        .squeeze_dim(0)
+    }
+
+    /// Names and values, [rows, 3], of three coordinates of the space in which one seed's rows are
+    /// scored, for a model that has one.
+    pub fn space(
+        &self,
+        parameters: &Parameters,
+        rows: &Tensor,
+    ) -> Option<([&'static str; 3], Tensor)> {
+        match self {
+            Self::Dagmm(dagmm) => {
+                let names = ["code", "relative distance", "cosine"];
+                Some((names, dagmm.coordinates(parameters, rows)))
+            }
+            Self::Vae(_) => None,
+        }
+    }
+
     /// The objective of one training batch; `step` numbers the random draws of this batch. A model
     /// with running statistics moves them in place.
     pub fn loss(&self, parameters: &Parameters, batch: &Batch, seeds: &[u64], step: u64) -> Loss {

@@ -51,6 +51,12 @@ impl Vae {
         last(&self.decoder.forward(parameters, z))
     }
 
+    /// x̂ of x, [S, B, F] each, from the mean of q(z|x).
+    pub fn reconstruct(&self, parameters: &Parameters, x: &Tensor) -> Tensor {
+        let mean = self.encode(parameters, x).narrow(2, 0, self.latent);
+        self.likelihood.mean(&self.decode(parameters, &mean))
+    }
+
     /// `loss` with the noise of a training step.
     pub fn training_loss(
         &self,

@@ -14,12 +14,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::metrics::Metric;
+use crate::run::Record;
 use crate::summary::{Comparison, Row, Summary};
 
 /// The columns of `runs.csv`; one column an axis follows, named by the axis's dotted key.
 pub const RUNS: &str = "experiment,cell,seed,scale,state,tp,fp,fn,tn,precision,recall,f1,\
     auroc,auprc,auroc_of_flags,threshold,epochs,batch_width,device,wall_seconds,data_sha256,\
     split_sha256,init_sha256,scores_sha256,key";
+
+/// The columns of `diagnostics.csv`.
+pub const DIAGNOSTICS: &str = "experiment,cell,seed,scale,name,value";
 
 /// The columns of `summary.csv`.
 pub const SUMMARY: &str = "experiment,cell,metric,n,n_failed,mean,std,min,median,max,\
@@ -45,6 +49,30 @@ pub fn write_runs(path: &Path, rows: &[Row]) -> Result<()> {
         (row, values)
     });
     write(path, header, lines)
+}
+
+/// Writes `diagnostics.csv`: what the records measured beside the metrics, and every term of the loss
+/// in the first and in the last epoch, one line a value.
+///
+/// # Errors
+/// Whatever the file system refuses.
+pub fn write_diagnostics(path: &Path, records: &[Record]) -> Result<()> {
+    let mut lines = Vec::new();
+    for record in records {
+        let epoch = |place: &str, means: Option<&Vec<f64>>| {
+            let means = means.cloned().unwrap_or_default();
+            let named = record.loss_terms.iter().zip(means);
+            named.map(|(term, mean)| (format!("{term}_{place}_epoch"), mean)).collect()
+        };
+        let first: Vec<(String, f64)> = epoch("first", record.loss_curve.first());
+        let last = epoch("last", record.loss_curve.last());
+        let measured = record.diagnostics.iter().map(|(name, value)| (name.clone(), *value));
+        for (name, value) in measured.chain(first).chain(last) {
+            let place = (&record.experiment, &record.cell.label, record.seed, record.scale);
+            lines.push((place, name, value));
+        }
+    }
+    write(path, DIAGNOSTICS.split(','), lines.into_iter())
 }
 
 /// Writes `summary.csv`, in the order of the summaries.
