@@ -1,6 +1,8 @@
 //! What a model is: its part of an experiment file, and what training and scoring ask of it.
 //! Models know tensors but no files. One file a model; the seed axis comes first everywhere.
 
+pub mod conv_vae;
+pub mod convolution;
 pub mod dagmm;
 pub mod layers;
 pub mod mixture;
@@ -10,8 +12,9 @@ pub mod variational;
 
 use tch::{Kind, Tensor};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
+use conv_vae::ConvVae;
 use dagmm::Dagmm;
 use layers::{ParameterSpec, Parameters};
 use vae::Vae;
@@ -138,6 +141,7 @@ pub struct ToScore<'a> {
 pub enum Detector {
     Dagmm(Dagmm),
     Vae(Vae),
+    ConvVae(ConvVae),
 }
 
 /// The detector that a spec describes, for rows of `features` values, and its parameters.
@@ -154,6 +158,17 @@ pub fn build(spec: &ModelSpec, features: usize) -> Result<(Detector, Vec<Paramet
             let (vae, parameters) = Vae::new(spec, features);
             (Detector::Vae(vae), parameters)
         }
+        ModelSpec::ConvVae(spec) => {
+            let pixels = conv_vae::SIDE * conv_vae::SIDE;
+            if features as i64 != pixels {
+                return Err(Error::Usage(format!(
+                    "model conv-vae takes images of {pixels} pixels, and the data set has \
+                     {features} columns; choose another model or data set"
+                )));
+            }
+            let (vae, parameters) = ConvVae::new(spec);
+            (Detector::ConvVae(vae), parameters)
+        }
     })
 }
 
@@ -162,7 +177,7 @@ impl Detector {
     pub fn terms(&self) -> &'static [&'static str] {
         match self {
             Self::Dagmm(_) => &["loss", "reconstruction", "energy", "penalty"],
-            Self::Vae(_) => &["loss", "reconstruction", "divergence"],
+            Self::Vae(_) | Self::ConvVae(_) => &["loss", "reconstruction", "divergence"],
         }
     }
 
@@ -171,6 +186,7 @@ impl Detector {
         match self {
             Self::Dagmm(_) => false,
             Self::Vae(vae) => vae.likelihood().needs_unit_interval(),
+            Self::ConvVae(vae) => vae.likelihood().needs_unit_interval(),
         }
     }
 
@@ -207,6 +223,7 @@ impl Detector {
         match self {
             Self::Dagmm(dagmm) => dagmm.training_loss(parameters, batch, seeds, step),
             Self::Vae(vae) => vae.training_loss(parameters, batch, seeds, step),
+            Self::ConvVae(vae) => vae.training_loss(parameters, batch, seeds, step),
         }
     }
 
@@ -221,6 +238,7 @@ impl Detector {
         match self {
             Self::Dagmm(dagmm) => vec![dagmm.scores(parameters, rows)],
             Self::Vae(vae) => vae.scores(parameters, rows, scorings),
+            Self::ConvVae(vae) => vae.scores(parameters, rows, scorings),
         }
     }
 }

@@ -13,6 +13,8 @@ pub enum ModelSpec {
     Dagmm(DagmmSpec),
     /// Fully connected variational autoencoder.
     Vae(VaeSpec),
+    /// Convolutional variational autoencoder of 28 × 28 images.
+    ConvVae(ConvVaeSpec),
 }
 
 impl ModelSpec {
@@ -49,6 +51,20 @@ impl ModelSpec {
                     ("beta", weight(spec.beta), NOT_NEGATIVE),
                 ]
             }
+            Self::ConvVae(spec) => {
+                let notebook = spec.loss == ConvLoss::Notebook;
+                vec![
+                    ("latent", spec.latent > 0, AT_LEAST_ONE),
+                    ("channels", layers(&spec.channels), WIDTHS),
+                    ("sigma", positive(spec.sigma), ABOVE_ZERO),
+                    ("beta", weight(spec.beta), NOT_NEGATIVE),
+                    (
+                        "decoder",
+                        !notebook || spec.decoder == ConvDecoder::Gaussian,
+                        "must be \"gaussian\" beside loss = \"notebook\", a squared error",
+                    ),
+                ]
+            }
         };
         checks.into_iter().find(|(_, good, _)| !good).map(|(key, _, what)| (key, what))
     }
@@ -57,7 +73,7 @@ impl ModelSpec {
     pub fn has_scores(&self) -> bool {
         match self {
             Self::Dagmm(_) => false,
-            Self::Vae(_) => true,
+            Self::Vae(_) | Self::ConvVae(_) => true,
         }
     }
 }

@@ -1,0 +1,276 @@
+//! The convolutional VAE and its layers against `tests/golden/conv_vae.json`, which PyTorch made in
+//! f64 (`tests/golden/conv_vae.py`): every layer's outputs, losses, all gradients, running
+//! statistics and ten steps of Adam; alone and beside another seed.
+
+use seedbed::model::conv_vae::ConvVae;
+use seedbed::model::convolution::{BatchNorm, Convolution, Statistics, TransposedConvolution};
+use seedbed::model::layers::{Adam, ParameterSpec, Parameters};
+use seedbed::model::{Batch, Loss};
+use serde_json::{Value, json};
+use tch::{Kind, Tensor};
+
+fn fixture() -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/conv_vae.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// An array or a number of the fixture, f64.
+fn tensor(value: &Value) -> Tensor {
+    if let Some(number) = value.as_f64() {
+        return Tensor::from(number);
+    }
+    let numbers = |key: &str| value[key].as_array().unwrap().iter();
+    let values: Vec<f64> = numbers("values").map(|v| v.as_f64().unwrap()).collect();
+    let shape: Vec<i64> = numbers("shape").map(|v| v.as_i64().unwrap()).collect();
+    Tensor::from_slice(&values).view(shape.as_slice())
+}
+
+fn network(fixture: &Value, choice: &Value) -> (ConvVae, Vec<ParameterSpec>) {
+    let mut table = fixture["shape"].as_object().unwrap().clone();
+    table.extend(choice.as_object().unwrap().clone());
+    ConvVae::new(&serde_json::from_value(Value::Object(table)).unwrap())
+}
+
+/// The fixture's values in the order of the specs, [1, count].
+fn flat(specs: &[ParameterSpec], values: &Value) -> Tensor {
+    let part = |spec: &ParameterSpec| {
+        let part = tensor(&values[&spec.name]);
+        assert_eq!(part.size(), spec.shape, "{}", spec.name);
+        part.reshape([-1])
+    };
+    Tensor::cat(&specs.iter().map(part).collect::<Vec<_>>(), 0).unsqueeze(0)
+}
+
+/// Largest difference relative to the largest expected value (or to 1 when that is smaller).
+fn distance(got: &Tensor, expected: &Tensor) -> f64 {
+    let (got, expected) = (got.to_kind(Kind::Double), expected.to_kind(Kind::Double));
+    let got = got.reshape(expected.size().as_slice());
+    let scale = expected.abs().max().double_value(&[]).max(1.0);
+    (got - expected).abs().max().double_value(&[]) / scale
+}
+
+#[track_caller]
+fn assert_close(what: &str, got: &Tensor, expected: &Value, tolerance: f64) {
+    let distance = distance(got, &tensor(expected));
+    // written so that NaN fails
+    assert!(distance <= tolerance, "{what}: relative distance {distance:e} exceeds {tolerance:e}");
+}
+
+/// [1, count] → one tensor a parameter, in the order of the specs.
+fn split(specs: &[ParameterSpec], flat: &Tensor) -> Vec<Tensor> {
+    let counts: Vec<i64> = specs.iter().map(|spec| spec.shape.iter().product()).collect();
+    flat.split_with_sizes(counts.as_slice(), 1)
+}
+
+/// x and ε of the fixture's single step, [1, 3, …].
+fn inputs(fixture: &Value) -> (Tensor, Tensor) {
+    let noise = tensor(&fixture["noise"]).unsqueeze(0);
+    (tensor(&fixture["data"]).narrow(0, 0, noise.size()[1]).unsqueeze(0), noise)
+}
+
+/// A layer's parameters, from the fixture.
+fn own(fixture: &Value, specs: Vec<ParameterSpec>) -> Parameters {
+    let values = flat(&specs, &fixture["parameters"]);
+    Parameters::from_flat(specs, values)
+}
+
+#[test]
+fn every_layer_gives_what_pytorchs_gives_for_the_same_input() {
+    let fixture = fixture();
+    let steps = &fixture["step"]["forward"];
+    let input = |name: &str| tensor(&steps[name]);
+    let x = inputs(&fixture).0.view([3, 28, 28, 1]);
+
+    let convolutions = [("encoder.0", x, [1, 2]), ("encoder.1", input("encoder.norm.0"), [2, 3])];
+    for (name, x, [inputs, outputs]) in convolutions {
+        let mut specs = Vec::new();
+        let layer = Convolution::new(name, inputs, outputs, &mut specs);
+        let (output, _) = layer.forward(&own(&fixture, specs), &x);
+        assert_close(name, &output, &steps[name], 1e-13);
+    }
+    let transposed = [("decoder.1", "decoder.0", [3, 2]), ("decoder.2", "decoder.norm.1", [2, 1])];
+    for (name, x, [inputs, outputs]) in transposed {
+        let mut specs = Vec::new();
+        let layer = TransposedConvolution::new(name, inputs, outputs, &mut specs);
+        let output = layer.forward(&own(&fixture, specs), &input(x));
+        let expected = if name == "decoder.2" { &steps["output"] } else { &steps[name] };
+        assert_close(name, &output, expected, 1e-13);
+    }
+    for (name, x) in [
+        ("encoder.norm.0", "encoder.0"),
+        ("encoder.norm.1", "encoder.1"),
+        ("decoder.norm.1", "decoder.1"),
+    ] {
+        let (mut specs, x) = (Vec::new(), input(x));
+        let layer = BatchNorm::new(name, x.size()[3], &mut specs);
+        let parameters = own(&fixture, specs.clone());
+        let normalised = layer.forward(&parameters, x, Statistics::Batch);
+        assert_close(name, &normalised.output, &steps[name], 1e-12);
+        let running = specs.iter().zip(split(&specs, parameters.flat())).skip(2);
+        for (spec, value) in running {
+            assert_close(&spec.name, &value, &fixture["step"]["running"][&spec.name], 1e-13);
+        }
+    }
+}
+
+/// Forward pass, losses, gradients and running statistics of one step, in a precision.
+fn check_step(kind: Kind, tolerance: f64) {
+    let fixture = fixture();
+    let step = &fixture["step"];
+    for case in ["notebook", "gaussian", "bernoulli"] {
+        let (network, specs) = network(&fixture, &step[case]["choice"]);
+        assert_eq!(specs.len(), fixture["parameters"].as_object().unwrap().len());
+        let values = flat(&specs, &fixture["parameters"]).to_kind(kind);
+        let parameters = Parameters::from_flat(specs.clone(), values);
+        let (x, noise) = inputs(&fixture);
+        let (x, noise) = (x.to_kind(kind), noise.to_kind(kind));
+
+        let loss = network.loss(&parameters, &Batch::whole(x.shallow_clone()), &noise);
+        let expected = &step[case]["terms"];
+        assert_close("loss", &loss.total, &expected["loss"], tolerance);
+        assert_close("reconstruction", &loss.terms[0], &expected["reconstruction"], tolerance);
+        assert_close("divergence", &loss.terms[1], &expected["divergence"], tolerance);
+        for (spec, gradient) in specs.iter().zip(split(&specs, &loss.gradient)) {
+            let expected = &step[case]["gradients"][&spec.name];
+            assert_close(
+                &format!("{case}: gradient of {}", spec.name),
+                &gradient,
+                expected,
+                tolerance,
+            );
+        }
+        for (spec, value) in specs.iter().zip(split(&specs, parameters.flat())) {
+            let moved = &step["running"][&spec.name];
+            let expected = if moved.is_null() { &fixture["parameters"][&spec.name] } else { moved };
+            assert_close(&spec.name, &value, expected, tolerance);
+        }
+    }
+}
+
+#[test]
+fn both_losses_all_gradients_and_the_running_statistics_agree_with_pytorch_in_f64() {
+    check_step(Kind::Double, 1e-11);
+}
+
+#[test]
+fn an_f32_network_agrees_with_f64_to_single_precision() {
+    check_step(Kind::Float, 1e-5);
+}
+
+#[test]
+fn a_pass_through_the_network_agrees_with_pytorch() {
+    let fixture = fixture();
+    let expected = &fixture["step"]["forward"];
+    let (network, specs) = network(&fixture, &json!({}));
+    let parameters = own(&fixture, specs);
+    let (x, noise) = inputs(&fixture);
+    let encoded = network.encode(&parameters, &x, Statistics::Batch);
+    assert_close("heads", &encoded.heads, &expected["heads"], 1e-12);
+    let latent = noise.size()[2];
+    let deviation = (encoded.heads.narrow(2, latent, latent) * 0.5).exp();
+    let z = encoded.heads.narrow(2, 0, latent) + deviation * noise;
+    let output = network.decode(&parameters, &z, Statistics::Batch).output;
+    assert_close("output", &output, &expected["output"], 1e-12);
+}
+
+#[test]
+fn scoring_takes_the_running_statistics_and_leaves_them_alone() {
+    let fixture = fixture();
+    let expected = &fixture["step"]["scoring"];
+    let (network, specs) = network(&fixture, &json!({}));
+    let parameters = own(&fixture, specs);
+    let (x, noise) = inputs(&fixture);
+    let _ = network.loss(&parameters, &Batch::whole(x.shallow_clone()), &noise);
+    let moved = parameters.flat().copy();
+    let heads = network.encode(&parameters, &x, Statistics::Running).heads;
+    assert_close("heads", &heads, &expected["heads"], 1e-12);
+    let mean = heads.narrow(2, 0, noise.size()[2]);
+    let output = network.decode(&parameters, &mean, Statistics::Running).output;
+    assert_close("output", &output, &expected["output_at_mean"], 1e-12);
+    assert!(parameters.flat().equal(&moved));
+
+    let first = network.encode(&parameters, &x.narrow(1, 0, 1), Statistics::Running).heads;
+    assert!(
+        distance(&first, &heads.narrow(1, 0, 1)) < 1e-13,
+        "a row's score depends on the others"
+    );
+}
+
+#[test]
+fn ten_steps_of_adam_end_where_pytorchs_end() {
+    let fixture = fixture();
+    let case = &fixture["trajectory"];
+    let (network, specs) = network(&fixture, &case["choice"]);
+    let mut parameters = own(&fixture, specs.clone());
+    let mut adam = Adam::new(&parameters, case["learning_rate"].as_f64().unwrap());
+    let data = tensor(&fixture["data"]);
+    for step in case["steps"].as_array().unwrap() {
+        let rows: Vec<i64> =
+            step["rows"].as_array().unwrap().iter().map(|row| row.as_i64().unwrap()).collect();
+        let x = data.index_select(0, &Tensor::from_slice(&rows)).unsqueeze(0);
+        let noise = tensor(&step["noise"]).unsqueeze(0);
+        let loss = network.loss(&parameters, &Batch::whole(x), &noise);
+        assert_close("loss", &loss.total, &step["loss"], 1e-10);
+        adam.step(&mut parameters, &loss.gradient, &[true]);
+    }
+    for (spec, value) in specs.iter().zip(split(&specs, parameters.flat())) {
+        assert_close(&spec.name, &value, &case["final"][&spec.name], 1e-10);
+    }
+}
+
+/// Seeds side by side with other weights, images and noise each, of whose three rows `taken` count.
+fn check_company(taken: &[i64]) {
+    let fixture = fixture();
+    let (network, specs) = network(&fixture, &fixture["step"]["bernoulli"]["choice"]);
+    let (x, noise) = inputs(&fixture);
+    let values = flat(&specs, &fixture["parameters"]);
+    let seeds: Vec<(Tensor, Tensor, Tensor)> = (0..taken.len())
+        .map(|seed| {
+            let scale = 1.0 - 0.25 * seed as f64;
+            (&values * scale, x.roll([100 * seed as i64], [2]), &noise * scale)
+        })
+        .collect();
+    let stack = |part: fn(&(Tensor, Tensor, Tensor)) -> &Tensor| {
+        Tensor::cat(&seeds.iter().map(part).collect::<Vec<_>>(), 0)
+    };
+    let together = Parameters::from_flat(specs.clone(), stack(|seed| &seed.0));
+    let weight: Vec<f64> = taken
+        .iter()
+        .flat_map(|&count| (0..3).map(move |row| if row < count { 1.0 } else { 0.0 }))
+        .collect();
+    let ragged = taken.iter().any(|&count| count < 3);
+    let weight = Tensor::from_slice(&weight).view([taken.len() as i64, 3]);
+    let batch = Batch { x: stack(|seed| &seed.1), weight: ragged.then_some(weight) };
+    let loss = network.loss(&together, &batch, &stack(|seed| &seed.2));
+
+    for (seed, (values, x, noise)) in seeds.iter().enumerate() {
+        let alone = Parameters::from_flat(specs.clone(), values.copy());
+        let of_seed = |t: &Tensor| t.narrow(1, 0, taken[seed]);
+        let expected: Loss = match taken[seed] {
+            0 => {
+                assert_eq!(loss.gradient.get(seed as i64).abs().max().double_value(&[]), 0.0);
+                assert!(together.of_seed(seed).flat().equal(values));
+                continue;
+            }
+            _ => network.loss(&alone, &Batch::whole(of_seed(x)), &of_seed(noise)),
+        };
+        let close = |what: &str, got: &Tensor, expected: &Tensor| {
+            let distance = distance(got, expected);
+            assert!(distance < 1e-10, "seed {seed}, {what}: {distance:e}");
+        };
+        close("loss", &loss.total.get(seed as i64), &expected.total);
+        close("divergence", &loss.terms[1].get(seed as i64), &expected.terms[1]);
+        close("gradient", &loss.gradient.get(seed as i64), &expected.gradient);
+        close("running statistics", together.of_seed(seed).flat(), alone.flat());
+    }
+}
+
+#[test]
+fn a_seed_beside_another_one_has_the_loss_gradient_and_statistics_it_has_alone() {
+    check_company(&[3, 3]);
+}
+
+#[test]
+fn padding_has_no_part_in_a_seeds_statistics() {
+    check_company(&[3, 2, 0]);
+}
