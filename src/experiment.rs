@@ -716,6 +716,8 @@ fn cell_of(
         training: source.read("training", table_of(&spec, "training"), &changes)?,
     };
     cell.dataset.check().map_err(|error| source.fault("dataset", &error.to_string()))?;
+    let split = cell.protocol.split.check(&cell.dataset);
+    split.map_err(|error| source.fault("protocol.split", &error.to_string()))?;
     check_values(source, &cell, &changes)?;
     complete_scoring(source, &mut cell, &changes)?;
     Ok(cell)

@@ -260,6 +260,13 @@ impl ConvVae {
         };
         network.scores(rows, scorings)
     }
+
+    /// x̂ of x, [S, B, F] each, from the mean of q(z|x) and by running statistics.
+    pub fn reconstruct(&self, parameters: &Parameters, x: &Tensor) -> Tensor {
+        let heads = self.encode(parameters, x, Statistics::Running).heads;
+        let mean = heads.narrow(2, 0, self.latent);
+        self.likelihood.mean(&self.decode(parameters, &mean, Statistics::Running).output)
+    }
 }
 
 /// The loss of a seed without rows, whose parameters and statistics stay as they are.

@@ -197,6 +197,7 @@ impl Detector {
         match self {
             Self::Dagmm(dagmm) => dagmm.autoencode(parameters, &x).1,
             Self::Vae(vae) => vae.reconstruct(parameters, &x),
+            Self::ConvVae(vae) => vae.reconstruct(parameters, &x),
         }
         .squeeze_dim(0)
     }
@@ -213,7 +214,7 @@ impl Detector {
                 let names = ["code", "relative distance", "cosine"];
                 Some((names, dagmm.coordinates(parameters, rows)))
             }
-            Self::Vae(_) => None,
+            Self::Vae(_) | Self::ConvVae(_) => None,
         }
     }
 
