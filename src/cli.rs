@@ -328,7 +328,7 @@ fn device_names(asked: &str) -> Result<Vec<String>> {
     }
 }
 
-fn plans(common: &Common, training: &Training, kind: &str) -> Result<Vec<Plan>> {
+fn plans(common: &Common, training: &Training, kind: &'static str) -> Result<Vec<Plan>> {
     let mut plans = Vec::new();
     for experiment in common.load(Some(training))? {
         let cells = experiment.select(&training.cell)?;
@@ -423,6 +423,10 @@ fn run(common: &Common, training: &Training, options: &RunOptions) -> Result<u8>
     let mut plans = plans(common, training, devices.kind)?;
     let papers =
         plans.iter().map(|plan| papers_of(&plan.experiment)).collect::<Result<Vec<_>>>()?;
+    for plan in &mut plans {
+        let (folder, seed) = (plan.store.dir().to_owned(), plan.experiment.seeds[0]);
+        plan.pictures = options.pictures.clone().map(|epochs| Pictures { seed, folder, epochs });
+    }
     let mut left_out = Vec::new();
     if options.available {
         fetch_missing(&plans, &search);
@@ -442,10 +446,6 @@ fn run(common: &Common, training: &Training, options: &RunOptions) -> Result<u8>
         plan.check_replaced()?;
     }
     let out = common.out();
-    for (plan, _) in &mut kept {
-        let folder = plan.store.dir().to_owned();
-        plan.pictures = options.pictures.clone().map(|epochs| Pictures { folder, epochs });
-    }
     let plans: Vec<&Plan> = kept.iter().map(|(plan, _)| plan).collect();
     train(&plans, &devices, &search, &out, options.timeout.map(Duration::from_secs))?;
     if INTERRUPTED.load(Ordering::SeqCst) {
@@ -559,7 +559,7 @@ fn train(
             for record in records_of(&event, plans, devices.kind) {
                 if let Some(stored) = stored(plans, &record) {
                     // it was trained once more for its pictures alone
-                    if stored.digests != record.digests {
+                    if record.state == State::Ok && stored.digests != record.digests {
                         progress.say(&otherwise(&record));
                     }
                     continue;

@@ -64,7 +64,7 @@ impl ProtocolSpec {
     /// How rows are scored, where the model has a choice.
     pub fn scoring(&self) -> Option<Scoring> {
         let (score, samples, average) = (self.score?, self.samples?, self.average?);
-        Some(Scoring { score, samples, average })
+        Some(Scoring { score, samples, average, train: self.scores_training_rows() })
     }
 
     /// Whether the training rows are to be scored too: some thresholds rank them, and their mean
@@ -741,6 +741,11 @@ fn check_values(source: &Source, cell: &Cell, changes: &[Override]) -> Result<()
         ("training.learning-rate", positive(*learning_rate), "must be a number above 0"),
         ("training.gradient-clip", gradient_clip.is_none_or(positive), "must be a number above 0"),
         ("protocol.contamination", (0.0..1.0).contains(&share), "must lie in [0, 1)"),
+        (
+            "protocol.samples",
+            cell.protocol.samples.is_none_or(|samples| samples <= 10_000),
+            "must lie between 0 and 10,000",
+        ),
     ];
     let own = checks.into_iter().find(|(_, good, _)| !good);
     let of_model = cell.model.fault().map(|(key, what)| (format!("model.{key}"), what));
@@ -1028,16 +1033,26 @@ runs = 2
     }
 
     #[test]
-    fn the_experiments_that_ship_parse() {
+    fn the_experiments_that_ship_parse_and_have_the_cells_that_their_papers_name() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
-        for name in ["synthetic", "dagmm-kddcup", "danieltan07-kddcup"] {
-            let path = folder.join(format!("{name}.toml"));
+        let entries = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut count = 0;
+        for path in entries.filter(|path| path.extension().is_some_and(|end| end == "toml")) {
+            count += 1;
             let text = std::fs::read_to_string(&path).unwrap();
             for quick in [false, true] {
                 let selection = Selection { quick, ..Selection::default() };
                 let experiment = Experiment::parse(&path, &text, &selection).unwrap();
-                assert_eq!(experiment.name, name);
+                for paper in &experiment.papers {
+                    let paper = crate::paper::load(&experiment.papers_folder(), paper).unwrap();
+                    let own = |figure: &&crate::paper::Figure| figure.experiment == experiment.name;
+                    assert!(paper.figures.iter().any(|figure| own(&figure)), "{}", paper.name);
+                    for cell in paper.figures.iter().filter(own).filter_map(|f| f.cell.clone()) {
+                        experiment.select(&[cell]).unwrap();
+                    }
+                }
             }
         }
+        assert_eq!(count, 9);
     }
 }

@@ -14,15 +14,17 @@ use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
 use seedbed::run::{Calibration, Job, PROTOCOL_VERSION, Pictures, Record, Scale, State};
 use seedbed::schedule;
-use seedbed::store::{Store, Stored, Wanted};
+use seedbed::store::{self, Store, Stored, Wanted};
 
 /// One experiment's runs.
 pub struct Plan {
     pub experiment: Experiment,
     pub store: Store,
     pub cells: Vec<PlannedCell>,
-    /// To be made of the first seed.
+    /// To be made of one seed.
     pub pictures: Option<Pictures>,
+    /// The device kind that runs are for, `cpu` or `cuda`.
+    kind: &'static str,
 }
 
 /// One cell's runs, one a seed.
@@ -65,7 +67,12 @@ impl Plan {
     ///
     /// # Errors
     /// `Usage` for a made-up data set that cannot be made.
-    pub fn new(experiment: Experiment, cells: Vec<Cell>, out: &Path, kind: &str) -> Result<Self> {
+    pub fn new(
+        experiment: Experiment,
+        cells: Vec<Cell>,
+        out: &Path,
+        kind: &'static str,
+    ) -> Result<Self> {
         let store = Store::open(out, &experiment.name);
         let mut digests: Vec<(DatasetSpec, String)> = Vec::new();
         let mut planned = Vec::new();
@@ -90,22 +97,20 @@ impl Plan {
             let runs = experiment.seeds.iter().map(status).collect();
             planned.push(PlannedCell { cell, data_sha256, runs });
         }
-        Ok(Self { experiment, store, cells: planned, pictures: None })
+        Ok(Self { experiment, store, cells: planned, pictures: None, kind })
     }
 
     /// The jobs that train what is not stored, with the indices of their cells. Cells that share
     /// their training share a job.
     pub fn jobs(&self, width: usize, data: &[PathBuf]) -> Vec<(Vec<usize>, Job)> {
-        let first = self.experiment.seeds.first().copied();
         let mut jobs = Vec::new();
         for group in self.trained_together() {
             // seeds by the cells that lack them
             let mut lacking: IndexMap<Vec<usize>, Vec<u64>> = IndexMap::new();
             for &seed in &self.experiment.seeds {
-                let pictured = Some(seed) == first;
                 let lack = |&&cell: &&usize| {
                     let planned = &self.cells[cell];
-                    planned.is_to_run(seed) || (pictured && self.lacks_pictures(planned, seed))
+                    planned.is_to_run(seed) || self.lacks_pictures(planned, seed)
                 };
                 let cells: Vec<usize> = group.iter().filter(lack).copied().collect();
                 if !cells.is_empty() {
@@ -114,22 +119,24 @@ impl Plan {
             }
             for (cells, seeds) in lacking {
                 let pieces = schedule::chunks(&self.job(&cells, data), &seeds, width);
-                jobs.extend(pieces.into_iter().map(|mut job| {
-                    // pictures are of the experiment's first seed, which leads its job
-                    job.pictures =
-                        self.pictures.clone().filter(|_| job.seeds.first().copied() == first);
-                    (cells.clone(), job)
-                }));
+                jobs.extend(pieces.into_iter().map(|job| (cells.clone(), job)));
             }
         }
         jobs
     }
 
+    /// Whether anything of a cell is to be trained.
+    fn is_needed(&self, planned: &PlannedCell) -> bool {
+        let mut seeds = self.experiment.seeds.iter();
+        seeds.any(|&seed| planned.is_to_run(seed) || self.lacks_pictures(planned, seed))
+    }
+
     /// Whether a stored run is to be trained once more for its pictures.
     fn lacks_pictures(&self, planned: &PlannedCell, seed: u64) -> bool {
-        self.pictures.as_ref().is_some_and(|pictures| {
-            let folder = album::folder(&pictures.folder, &planned.cell.label, seed);
-            !folder.join(album::LAST).exists()
+        self.pictures.as_ref().filter(|pictures| pictures.seed == seed).is_some_and(|pictures| {
+            let data = &planned.data_sha256;
+            let key = store::key(&planned.cell, seed, data, PROTOCOL_VERSION, self.kind);
+            !album::is_complete(pictures, &planned.cell.label, &key)
         })
     }
 
@@ -151,7 +158,7 @@ impl Plan {
             scale: self.experiment.scale,
             device: String::new(),
             data: data.to_vec(),
-            pictures: None,
+            pictures: self.pictures.clone(),
         }
     }
 
@@ -199,7 +206,7 @@ impl Plan {
     /// Whether the data of everything that is to run can be found; the error that says it cannot.
     pub fn check_data(&self, search: &[PathBuf]) -> Result<()> {
         let places: Vec<String> = search.iter().map(|dir| dir.display().to_string()).collect();
-        for planned in self.cells.iter().filter(|planned| !planned.seeds_to_run().is_empty()) {
+        for planned in self.cells.iter().filter(|planned| self.is_needed(planned)) {
             for file in planned.cell.dataset.files() {
                 if dataset::find(&file, search).is_none() {
                     return Err(Error::Data(format!(
@@ -217,7 +224,7 @@ impl Plan {
 
     /// Whether the data files of everything that is to run hold the right bytes.
     pub fn check_bytes(&self, search: &[PathBuf]) -> Result<()> {
-        let to_run = self.cells.iter().filter(|planned| !planned.seeds_to_run().is_empty());
+        let to_run = self.cells.iter().filter(|planned| self.is_needed(planned));
         let mut checked: Vec<DataFile> = Vec::new();
         for file in to_run.flat_map(|planned| planned.cell.dataset.files()) {
             if let (Some(path), false) = (dataset::find(&file, search), checked.contains(&file)) {
@@ -271,9 +278,9 @@ impl Plan {
         for index in open {
             let steps = (timed.steps_per_epoch * self.cells[index].cell.training.epochs) as f64;
             let seconds = timed.load_seconds + steps * timed.seconds_per_step;
-            // a record's time is its share of the training
+            // a record's time is its share of the training, and its own scoring
             let sharing = groups.iter().find(|group| group.contains(&index)).map_or(1, Vec::len);
-            let seconds = seconds / (together * sharing as f64);
+            let seconds = seconds / (together * sharing as f64) + timed.scoring_seconds;
             estimates[index] = Some((seconds, Source::Calibration));
         }
         Ok(())

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::album::{Album, Scored};
+use crate::album::{Album, Scored, TestRows};
 use crate::dataset::{self, Dataset, Split};
 use crate::error::{Error, Result};
 use crate::experiment::Cell;
@@ -37,7 +37,7 @@ pub struct Job {
     pub device: String,
     /// Where data files are searched, in order.
     pub data: Vec<PathBuf>,
-    /// Of the first seed; none where absent.
+    /// Of one seed; none where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pictures: Option<Pictures>,
 }
@@ -45,6 +45,8 @@ pub struct Job {
 /// Which pictures are made, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pictures {
+    /// Whose pictures; nothing is drawn by a job without it.
+    pub seed: u64,
     /// The experiment's folder of results.
     pub folder: PathBuf,
     /// After which epochs reconstructions are shown, beside the last.
@@ -188,6 +190,8 @@ pub struct Calibration {
     /// Median over the timed steps, of all the job's seeds together.
     pub seconds_per_step: f64,
     pub steps_per_epoch: u64,
+    /// To score one seed for one cell, from a few of its rows.
+    pub scoring_seconds: f64,
 }
 
 /// Trains and scores every run of a job, and emits a record for each, whatever becomes of it.
@@ -239,7 +243,8 @@ pub fn calibrate(job: &Job, steps: usize) -> Result<Calibration> {
     let seconds_per_step = crate::stats::median(&seconds)
         .ok_or_else(|| Error::Usage("a calibration needs at least one step".into()))?;
     let steps_per_epoch = prepared.rows.steps(spec.batch_size) as u64;
-    Ok(Calibration { load_seconds, seconds_per_step, steps_per_epoch })
+    let scoring_seconds = prepared.time_scoring();
+    Ok(Calibration { load_seconds, seconds_per_step, steps_per_epoch, scoring_seconds })
 }
 
 /// Everything of a job that exists before the first step.
@@ -299,7 +304,7 @@ impl<'a> Prepared<'a> {
             let digests = Digests { data, split: split.sha256(), ..Digests::default() };
             runs.push(Run { index, seed, split, scaling, digests });
         }
-        let (detector, specs) = model::build(&cell.model, dataset.features())?;
+        let (detector, specs) = model::build(&cell.model, dataset.features(), dataset.image())?;
         if detector.needs_unit_interval() {
             check_unit_interval(&dataset, &runs)?;
         }
@@ -309,6 +314,28 @@ impl<'a> Prepared<'a> {
         }
         let rows = TrainingRows::new(&rows);
         Ok(Self { job, dataset, device, runs, detector, parameters, rows })
+    }
+
+    /// Seconds that scoring the first seed for the first cell takes, by those of a few rows.
+    fn time_scoring(&self) -> f64 {
+        const ROWS: usize = 2048;
+        let (run, cell) = (&self.runs[0], self.job.cell());
+        let few = &run.split.test[..ROWS.min(run.split.test.len())];
+        let test = encode(&self.dataset, few, &run.scaling).to_device(self.device);
+        let train = self.rows.of_seed(0);
+        let some = train.narrow(0, 0, train.size()[0].min(ROWS as i64));
+        let batch_size = cell.training.batch_size;
+        let rows = ToScore { train: &some, test: &test, seed: run.seed, batch_size };
+        let scoring = cell.protocol.scoring();
+        let started = Instant::now();
+        let _ =
+            no_grad(|| self.detector.scores(&self.parameters.of_seed(0), rows, scoring.as_slice()));
+        let seconds = started.elapsed().as_secs_f64();
+        // a model without a choice of scores passes the training rows too
+        let with_train = scoring.is_none_or(|scoring| scoring.train);
+        let count =
+            |test: usize, train: i64| test as f64 + if with_train { train as f64 } else { 0.0 };
+        seconds * count(run.split.test.len(), train.size()[0]) / count(few.len(), some.size()[0])
     }
 
     fn run(&self, started: Instant, emit: &mut dyn FnMut(Message)) {
@@ -331,16 +358,16 @@ impl<'a> Prepared<'a> {
                     rows_per_second: epoch.rows_per_second,
                 });
                 if let Some(album) = &mut album {
-                    album.epoch(epoch.number, parameters);
+                    album.epoch(epoch.number, &parameters.of_seed(album.index()));
                 }
             },
         );
         // A run's share of what the job did together, then its own scoring.
         let share = started.elapsed().as_secs_f64() / self.runs.len() as f64;
         for (run, course) in self.runs.iter().zip(courses) {
-            let mut album = album.as_mut().filter(|_| run.index == 0);
+            let mut album = album.as_mut().filter(|album| album.is_of(run.seed));
             if let Some(album) = &mut album {
-                album.trained(&course, &parameters);
+                album.trained(&course, &parameters.of_seed(run.index));
             }
             let scoring = Instant::now();
             let outcomes = match &course.divergence {
@@ -348,7 +375,7 @@ impl<'a> Prepared<'a> {
                     let failure = (State::Diverged, divergence.to_string());
                     self.job.cells.iter().map(|_| Err(failure.clone())).collect()
                 }
-                None => self.measure(run, &parameters.of_seed(run.index), album),
+                None => self.measure(run, &parameters.of_seed(run.index), album.as_deref_mut()),
             };
             let wall = share + scoring.elapsed().as_secs_f64();
             for (cell, outcome) in self.job.cells.iter().zip(outcomes) {
@@ -358,19 +385,27 @@ impl<'a> Prepared<'a> {
                     Err(failure) => (None, Some(failure)),
                 };
                 let ending = Ending { course: course.clone(), measured, failure, wall };
-                emit(Message::Record(Box::new(self.record(run, cell, ending))));
+                let record = self.record(run, cell, ending);
+                if let Some(album) = &mut album {
+                    album.ended(&cell.label, &record.key);
+                }
+                emit(Message::Record(Box::new(record)));
             }
         }
-        for text in album.map(Album::problems).unwrap_or_default() {
+        for text in album.map(Album::close).unwrap_or_default() {
             emit(Message::Warning { text });
         }
     }
 
     fn album(&self) -> Option<Album<'_>> {
-        let run = &self.runs[0];
-        self.job.pictures.as_ref()?;
-        let test = encode(&self.dataset, &run.split.test, &run.scaling).to_device(self.device);
-        Album::new(self.job, &self.detector, &self.dataset, test, self.labels(run))
+        let pictures = self.job.pictures.as_ref()?;
+        let run = self.runs.iter().find(|run| run.seed == pictures.seed)?;
+        let rows = TestRows {
+            values: encode(&self.dataset, &run.split.test, &run.scaling).to_device(self.device),
+            labels: self.labels(run),
+            image: self.dataset.image(),
+        };
+        Some(Album::new(self.job, pictures, run.index, &self.detector, rows))
     }
 
     /// Of the test rows.
@@ -394,7 +429,6 @@ impl<'a> Prepared<'a> {
             test: &test,
             seed: run.seed,
             batch_size: self.job.cell().training.batch_size,
-            score_train: cells.iter().any(|cell| cell.protocol.scores_training_rows()),
         };
         let scorings: Vec<Scoring> =
             cells.iter().filter_map(|cell| cell.protocol.scoring()).collect();
@@ -418,7 +452,8 @@ impl<'a> Prepared<'a> {
 
     fn measure_cell(&self, cell: &Cell, scores: &Scores, labels: &[bool]) -> Outcome {
         let test = values(&scores.test);
-        let train = scores.train.as_ref().map(values).unwrap_or_default();
+        let train = scores.train.as_ref().filter(|_| cell.protocol.scores_training_rows());
+        let train = train.map(values).unwrap_or_default();
         if let Some(why) = scores.broken {
             return Err((State::Diverged, why.into()));
         }

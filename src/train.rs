@@ -331,7 +331,7 @@ mod tests {
     fn detector() -> (Detector, Vec<crate::model::layers::ParameterSpec>) {
         let spec = r#"{"name": "dagmm", "hidden": [4], "latent": 1, "mixtures": 2}"#;
         let spec: ModelSpec = serde_json::from_str(spec).expect("a model");
-        build(&spec, 5).expect("five columns suit it")
+        build(&spec, 5, None).expect("five columns suit it")
     }
 
     /// 40, 50 and 31 rows in batches of 16 make 3, 4 and 2 steps, and last batches of 8, 2 and 15.

@@ -14,11 +14,13 @@ use seedbed::error::{Error, Result};
 use seedbed::run::{self, Calibration, Job, Message, State};
 use seedbed::schedule::{Death, Outcome};
 
-/// One thread a worker: the slots are what runs side by side. glibc would hand the half-megabyte
+/// One thread a worker: the slots are what runs side by side. cuDNN would round the products of f32
+/// convolutions to 10 bits (TF32) unless told otherwise. glibc would hand the half-megabyte
 /// temporaries of a training step back to the kernel at each step, and fault them in again.
-const ENVIRONMENT: [(&str, &str); 5] = [
+const ENVIRONMENT: [(&str, &str); 6] = [
     ("OMP_NUM_THREADS", "1"),
     ("MKL_NUM_THREADS", "1"),
+    ("NVIDIA_TF32_OVERRIDE", "0"),
     ("MALLOC_MMAP_THRESHOLD_", "1073741824"),
     ("MALLOC_TRIM_THRESHOLD_", "1073741824"),
     ("MALLOC_TOP_PAD_", "67108864"),

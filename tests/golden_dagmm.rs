@@ -11,7 +11,7 @@ use tch::{Kind, Tensor};
 
 /// The same rows for training and testing.
 fn to_score(rows: &Tensor, batch_size: usize) -> ToScore<'_> {
-    ToScore { train: rows, test: rows, seed: 1, batch_size, score_train: true }
+    ToScore { train: rows, test: rows, seed: 1, batch_size }
 }
 
 fn fixture() -> Value {

@@ -84,12 +84,13 @@ const SCORES: [(&str, Score, Average); 4] = [
 ];
 
 fn scorings(samples: u32) -> Vec<Scoring> {
-    SCORES.iter().map(|&(_, score, average)| Scoring { score, samples, average }).collect()
+    let of = |&(_, score, average)| Scoring { score, samples, average, train: false };
+    SCORES.iter().map(of).collect()
 }
 
 /// Scores of test rows [B, F] for each of `SCORES`.
 fn scores(vae: &Vae, parameters: &Parameters, x: &Tensor, seed: u64, samples: u32) -> Vec<Tensor> {
-    let rows = ToScore { train: x, test: x, seed, batch_size: 8, score_train: false };
+    let rows = ToScore { train: x, test: x, seed, batch_size: 8 };
     vae.scores(parameters, rows, &scorings(samples)).into_iter().map(|scores| scores.test).collect()
 }
 

@@ -4,6 +4,7 @@ mod sandbox;
 
 use sandbox::{Sandbox, TINY};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 const SCORES: [&str; 3] = ["reconstruction-probability", "reconstruction-error", "negative-elbo"];
 
@@ -50,15 +51,27 @@ fn cells_that_differ_in_their_score_are_trained_once() {
 }
 
 #[test]
-fn a_score_does_not_depend_on_the_scores_beside_it() {
+fn a_run_does_not_depend_on_the_scores_beside_it() {
     let together = sandbox("gaussian");
-    together.seedbed("run tiny --runs 1").expect(0);
+    let with_samples = |sandbox: &Sandbox| {
+        let axes = "[axes]\n\"protocol.samples\" = [0, 3]";
+        sandbox.write("experiments/tiny.toml", &tiny("gaussian").replace("[axes]", axes));
+    };
+    with_samples(&together);
+    together.seedbed("run tiny --runs 1").expect(0).says("12 runs in 2 jobs");
+    let all = together.records("results");
     for score in SCORES {
-        let alone = sandbox("gaussian");
-        alone.seedbed(&format!("run tiny --runs 1 --cell {}", label(score))).expect(0);
-        let run = (label(score), 1);
-        let (one, all) = (alone.records("results"), together.records("results"));
-        assert_eq!(one[&run]["digests"], all[&run]["digests"], "{score}");
+        for samples in [0, 3] {
+            let alone = sandbox("gaussian");
+            with_samples(&alone);
+            let label = format!("samples={samples},{}", label(score));
+            alone.seedbed(&format!("run tiny --runs 1 --cell {label}")).expect(0);
+            let one = alone.records("results");
+            let run = (label, 1);
+            for part in ["state", "digests", "metrics", "threshold", "diagnostics"] {
+                assert_eq!(one[&run][part], all[&run][part], "{run:?} {part}");
+            }
+        }
     }
 }
 
@@ -108,6 +121,98 @@ fn a_score_is_chosen_where_there_is_a_choice_and_nowhere_else() {
     sandbox.write("experiments/tiny.toml", &axes);
     let given = sandbox.seedbed("plan tiny --set model.sigma=-1").expect(2);
     given.says("model.sigma").says("must be a number above 0");
+}
+
+/// An idx file of bytes: magic, the sizes and the values.
+fn idx(sizes: &[u32], values: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 8, sizes.len() as u8];
+    sizes.iter().for_each(|size| bytes.extend(size.to_be_bytes()));
+    bytes.extend(values);
+    bytes
+}
+
+/// 28 × 28 images, a bright square on the left in class 0 and on the right in class 1, every fifth
+/// image; and the `[dataset]` table that names them.
+fn squares(sandbox: &Sandbox) -> String {
+    let mut table = "name = \"idx\"\nanomaly-class = 1\n".to_owned();
+    for (part, count) in [("train", 80u32), ("test", 40)] {
+        let classes: Vec<u8> = (0..count).map(|row| u8::from(row % 5 == 0)).collect();
+        let pixel = |class: u8, row: u32, place: u32| {
+            let (y, x) = (place / 28, place % 28 + 14 * u32::from(class == 0));
+            let inside = (8 + row % 3..18).contains(&y) && (16..26).contains(&x);
+            if inside { 200 + (row * 7 + place) as u8 % 50 } else { (row + place * 3) as u8 % 20 }
+        };
+        let images = classes
+            .iter()
+            .zip(0..)
+            .flat_map(|(&class, row)| (0..28 * 28).map(move |place| pixel(class, row, place)));
+        let images = idx(&[count, 28, 28], &images.collect::<Vec<u8>>());
+        for (kind, bytes) in [("images", images), ("labels", idx(&[count], &classes))] {
+            let file = format!("data/{part}-{kind}");
+            std::fs::create_dir_all(sandbox.path("data")).unwrap();
+            std::fs::write(sandbox.path(&file), &bytes).unwrap();
+            let digest: String =
+                Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            table +=
+                &format!("{part}-{kind} = {{ file = \"{part}-{kind}\", sha256 = \"{digest}\" }}\n");
+        }
+    }
+    table
+}
+
+#[test]
+fn a_convolutional_vae_finds_the_odd_images_by_every_score_and_draws_reconstructions() {
+    let sandbox = Sandbox::new();
+    let dataset = squares(&sandbox);
+    let text = tiny("gaussian").replace("name = \"synthetic\"\nrows = 600\n", &dataset);
+    let model = text.find("[model]").unwrap()..text.find("[training]").unwrap();
+    for (decoder, loss) in [("bernoulli", "elbo"), ("gaussian", "elbo"), ("gaussian", "notebook")] {
+        let mut text = text.clone();
+        let spec = format!(
+            "[model]\nname = \"conv-vae\"\nlatent = 4\nchannels = [4, 4]\ndecoder = \
+             \"{decoder}\"\nloss = \"{loss}\"\n\n"
+        );
+        text.replace_range(model.clone(), &spec);
+        let text = text
+            .replace("half-of-all", "official")
+            .replace("epochs = 3", "epochs = 20")
+            .replace("batch-size = 128", "batch-size = 16")
+            .replace("learning-rate = 1e-3", "learning-rate = 1e-2");
+        sandbox.write("experiments/tiny.toml", &text);
+        let out = format!("{decoder}-{loss}");
+        sandbox.seedbed(&format!("run tiny --runs 2 --width 2 --pictures=1 --out {out}")).expect(0);
+        let records = sandbox.records(&out);
+        for score in SCORES {
+            let auroc = records[&(label(score), 1)]["metrics"]["auroc"].as_f64().unwrap();
+            assert!(auroc > 0.95, "{out} {score}: {auroc}");
+            let folder = format!("{out}/tiny/pictures/{}/seed-1", label(score));
+            for epoch in [1, 20] {
+                let name = format!("{folder}/reconstructions-epoch-{epoch}.png");
+                let png = std::fs::read(sandbox.path(&name)).unwrap();
+                assert!(png.starts_with(b"\x89PNG"), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn pictures_are_made_again_for_another_run_or_other_epochs_and_not_for_a_diverged_one_twice() {
+    let sandbox = sandbox("gaussian");
+    let run = |arguments: &str| {
+        sandbox.seedbed(&format!("run tiny --runs 1 --cell {} {arguments}", label(SCORES[0])))
+    };
+    run("--quick --pictures").expect(0).says("2 runs in 2 jobs");
+    run("--quick --pictures").expect(0).says("nothing to run");
+    run("--quick --pictures=2").expect(0).says("2 runs in 2 jobs");
+    let text = tiny("gaussian").replace("\"training.epochs\" = 2", "\"training.epochs\" = 1");
+    sandbox.write("experiments/tiny.toml", &text);
+    run("--quick").expect(0).says("1 runs in 1 jobs");
+    run("--quick --pictures=2").expect(0).says("1 runs in 1 jobs");
+    // a step so long that nothing stays finite
+    let text = text.replace("learning-rate = 1e-3", "learning-rate = 1e30");
+    sandbox.write("experiments/tiny.toml", &text);
+    run("--quick --pictures=2 --replace").expect(1).says("diverged");
+    run("--quick --pictures=2").expect(1).says("nothing to run");
 }
 
 #[test]

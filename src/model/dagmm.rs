@@ -166,7 +166,7 @@ struct Projection {
 impl Dagmm {
     /// Energies of one seed's rows, [N, F] each, under the mixture that the spec asks for.
     pub fn scores(&self, parameters: &Parameters, rows: ToScore) -> Scores {
-        let ToScore { train, test, seed, batch_size, score_train } = rows;
+        let ToScore { train, test, seed, batch_size } = rows;
         no_grad(|| {
             let seen = self.project(parameters, train);
             let (for_train, for_test) = match self.spec.mixture {
@@ -186,7 +186,7 @@ impl Dagmm {
             let unseen = self.project(parameters, test);
             let energy = |z: &Tensor, mixture: &Mixture| self.energy(z, mixture).squeeze_dim(0);
             Scores {
-                train: score_train.then(|| energy(&seen.z, &for_train)),
+                train: Some(energy(&seen.z, &for_train)),
                 test: energy(&unseen.z, for_test),
                 test_error: unseen.error,
                 broken: broken

@@ -132,8 +132,6 @@ pub struct ToScore<'a> {
     pub seed: u64,
     /// Rows of a training step.
     pub batch_size: usize,
-    /// Whether the training rows are to be scored too.
-    pub score_train: bool,
 }
 
 /// A model that can be trained and can score.
@@ -144,11 +142,16 @@ pub enum Detector {
     ConvVae(ConvVae),
 }
 
-/// The detector that a spec describes, for rows of `features` values, and its parameters.
+/// The detector that a spec describes, for rows of `features` values, and its parameters; `image` is
+/// the height and width of the images that rows are, if any.
 ///
 /// # Errors
 /// `Usage` for rows that the model cannot take.
-pub fn build(spec: &ModelSpec, features: usize) -> Result<(Detector, Vec<ParameterSpec>)> {
+pub fn build(
+    spec: &ModelSpec,
+    features: usize,
+    image: Option<(usize, usize)>,
+) -> Result<(Detector, Vec<ParameterSpec>)> {
     Ok(match spec {
         ModelSpec::Dagmm(spec) => {
             let (dagmm, parameters) = Dagmm::new(spec, features);
@@ -159,11 +162,14 @@ pub fn build(spec: &ModelSpec, features: usize) -> Result<(Detector, Vec<Paramet
             (Detector::Vae(vae), parameters)
         }
         ModelSpec::ConvVae(spec) => {
-            let pixels = conv_vae::SIDE * conv_vae::SIDE;
-            if features as i64 != pixels {
+            if image != Some(conv_vae::IMAGE) {
+                let rows = image
+                    .map_or(format!("{features} columns that are no image"), |(h, w)| {
+                        format!("images of {h} × {w} pixels")
+                    });
                 return Err(Error::Usage(format!(
-                    "model conv-vae takes images of {pixels} pixels, and the data set has \
-                     {features} columns; choose another model or data set"
+                    "model conv-vae takes images of 28 × 28 pixels, and the data set has {rows}; \
+                     choose another model or data set"
                 )));
             }
             let (vae, parameters) = ConvVae::new(spec);

@@ -22,13 +22,14 @@ impl ModelSpec {
     pub fn fault(&self) -> Option<(&'static str, &'static str)> {
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let weight = |value: f64| value.is_finite() && value >= 0.0;
-        let layers = |widths: &[usize]| widths.iter().all(|&width| width > 0);
+        let width = |width: usize| (1..=WIDEST).contains(&width);
+        let layers = |widths: &[usize]| widths.iter().all(|&one| width(one));
         let checks = match self {
             Self::Dagmm(spec) => vec![
                 ("hidden", layers(&spec.hidden), WIDTHS),
-                ("latent", spec.latent > 0, AT_LEAST_ONE),
-                ("mixtures", spec.mixtures > 0, AT_LEAST_ONE),
-                ("estimation-hidden", spec.estimation_hidden > 0, AT_LEAST_ONE),
+                ("latent", width(spec.latent), WIDTH),
+                ("mixtures", width(spec.mixtures), WIDTH),
+                ("estimation-hidden", width(spec.estimation_hidden), WIDTH),
                 ("dropout", (0.0..1.0).contains(&spec.dropout), "must lie in [0, 1)"),
             ],
             Self::Vae(spec) => {
@@ -36,7 +37,7 @@ impl ModelSpec {
                 let gaussian = spec.decoder == Decoder::Gaussian;
                 vec![
                     ("hidden", layers(&spec.hidden), WIDTHS),
-                    ("latent", spec.latent > 0, AT_LEAST_ONE),
+                    ("latent", width(spec.latent), WIDTH),
                     ("sigma", spec.sigma.is_none_or(positive), ABOVE_ZERO),
                     (
                         "sigma",
@@ -54,10 +55,15 @@ impl ModelSpec {
             Self::ConvVae(spec) => {
                 let notebook = spec.loss == ConvLoss::Notebook;
                 vec![
-                    ("latent", spec.latent > 0, AT_LEAST_ONE),
+                    ("latent", width(spec.latent), WIDTH),
                     ("channels", layers(&spec.channels), WIDTHS),
                     ("sigma", positive(spec.sigma), ABOVE_ZERO),
                     ("beta", weight(spec.beta), NOT_NEGATIVE),
+                    (
+                        "sigma",
+                        spec.sigma == 1.0 || (spec.decoder == ConvDecoder::Gaussian && !notebook),
+                        "belongs to decoder = \"gaussian\" with loss = \"elbo\" alone",
+                    ),
                     (
                         "decoder",
                         !notebook || spec.decoder == ConvDecoder::Gaussian,
@@ -78,8 +84,10 @@ impl ModelSpec {
     }
 }
 
-const WIDTHS: &str = "must hold widths of at least 1";
-const AT_LEAST_ONE: &str = "must be at least 1";
+/// More would be a slip of the pen, and overflow on the way to an allocation.
+const WIDEST: usize = 1_000_000;
+const WIDTHS: &str = "must hold widths from 1 to 1,000,000";
+const WIDTH: &str = "must lie between 1 and 1,000,000";
 const ABOVE_ZERO: &str = "must be a number above 0";
 const NOT_NEGATIVE: &str = "must be a number from 0 on";
 
@@ -311,6 +319,8 @@ pub struct Scoring {
     /// Draws of z a row; 0 takes the mean of q(z|x) alone.
     pub samples: u32,
     pub average: Average,
+    /// Whether the training rows are scored too.
+    pub train: bool,
 }
 
 fn log_variance_bounds() -> [f64; 2] {

@@ -305,48 +305,53 @@ const CHUNK: i64 = 2048;
 
 impl Network<'_> {
     /// Scores of one seed's rows, one way after another. All ways of scoring see the same draws, and
-    /// a row's draws depend on its place among the rows, not on how many draws are taken.
+    /// a row's draws depend on its place among the rows, not on how many draws are taken: no score
+    /// depends on those beside it.
     pub fn scores(&self, rows: ToScore, scorings: &[Scoring]) -> Vec<Scores> {
         no_grad(|| {
-            let (tests, test_error) = self.score(rows.test, scorings, rows.seed, 0);
-            let trains = rows.score_train.then(|| self.score(rows.train, scorings, rows.seed, 1).0);
-            let mut trains = trains.into_iter().flatten();
-            let of = |test| Scores {
-                train: trains.next(),
-                test,
-                test_error: test_error.shallow_clone(),
+            let tests = self.score(rows.test, scorings, rows.seed, 0);
+            let of_train: Vec<Scoring> =
+                scorings.iter().filter(|scoring| scoring.train).copied().collect();
+            let mut trains = self.score(rows.train, &of_train, rows.seed, 1).into_iter();
+            let of = |(scoring, test): (&Scoring, Tallied)| Scores {
+                train: scoring.train.then(|| trains.next().map(|train| train.score)).flatten(),
+                test: test.score,
+                test_error: test.error,
                 broken: None,
             };
-            tests.into_iter().map(of).collect()
+            scorings.iter().zip(tests).map(of).collect()
         })
     }
 
-    /// Scores of [rows, F], [rows] for each scoring, and the mean over the draws of ‖x−x̂‖², [rows];
-    /// `population` keeps the noise of training and of test rows apart.
+    /// [rows, F] in each way; `population` keeps the noise of training and of test rows apart.
     fn score(
         &self,
         rows: &Tensor,
         scorings: &[Scoring],
         seed: u64,
         population: u64,
-    ) -> (Vec<Tensor>, Tensor) {
+    ) -> Vec<Tallied> {
+        if scorings.is_empty() {
+            return Vec::new();
+        }
         let draws = scorings.iter().map(|scoring| scoring.samples).max().unwrap_or(0);
         let step = |draw| (population << 32) | u64::from(draw);
         let mut numbers: Vec<Numbers> =
             (0..draws).map(|draw| Numbers::new(seed, Stream::ScoringNoise, step(draw))).collect();
-        let mut scores: Vec<Vec<Tensor>> = scorings.iter().map(|_| Vec::new()).collect();
-        let mut errors = Vec::new();
+        let mut chunks: Vec<Vec<Tallied>> = scorings.iter().map(|_| Vec::new()).collect();
         for chunk in rows.split(CHUNK, 0) {
             let x = chunk.unsqueeze(0);
-            let heads = (self.encode)(&x);
-            let drawn = self.draw(&x, &heads, &mut numbers, scorings);
-            errors.push(drawn.error);
-            for (scores, tally) in scores.iter_mut().zip(drawn.tallies) {
-                scores.push(tally);
-            }
+            let tallied = self.draw(&x, &(self.encode)(&x), &mut numbers, scorings);
+            chunks.iter_mut().zip(tallied).for_each(|(chunks, tallied)| chunks.push(tallied));
         }
-        let join = |parts: &Vec<Tensor>| Tensor::cat(parts, 0);
-        (scores.iter().map(join).collect(), join(&errors))
+        let join = |parts: &[Tallied], part: fn(&Tallied) -> &Tensor| {
+            Tensor::cat(&parts.iter().map(part).collect::<Vec<_>>(), 0)
+        };
+        let whole = |parts: Vec<Tallied>| Tallied {
+            score: join(&parts, |tallied| &tallied.score),
+            error: join(&parts, |tallied| &tallied.error),
+        };
+        chunks.into_iter().map(whole).collect()
     }
 
     /// One chunk, x [1, n, F].
@@ -356,15 +361,10 @@ impl Network<'_> {
         heads: &Tensor,
         numbers: &mut [Numbers],
         scorings: &[Scoring],
-    ) -> Drawn {
+    ) -> Vec<Tallied> {
         let (mean, log_variance) = halves(heads);
         let deviation = (&log_variance * 0.5).exp_();
         let mut tallies: Vec<Tally> = scorings.iter().map(|&scoring| Tally::new(scoring)).collect();
-        let mut errors = Tally::new(Scoring {
-            score: Score::ReconstructionError,
-            samples: numbers.len() as u32,
-            average: Average::LogLikelihood,
-        });
         let at_mean = tallies.iter().any(|tally| tally.scoring.samples == 0);
         let needs_likelihood = tallies.iter().any(Tally::needs_likelihood);
         let mut visit = |z: &Tensor, draw: Option<u32>| {
@@ -377,11 +377,8 @@ impl Network<'_> {
             for tally in tallies.iter_mut().filter(|tally| tally.wants(draw)) {
                 tally.add(&error, negative_log.as_ref());
             }
-            if errors.wants(draw) {
-                errors.add(&error, None);
-            }
         };
-        if at_mean || numbers.is_empty() {
+        if at_mean {
             visit(&mean, None);
         }
         let size = mean.size();
@@ -394,14 +391,14 @@ impl Network<'_> {
         }
         let divergence = divergence(&mean, &log_variance).squeeze_dim(0).to_kind(Kind::Double);
         let features = x.size()[2] as f64;
-        let tallies = tallies.into_iter().map(|tally| tally.score(&divergence, features)).collect();
-        Drawn { tallies, error: errors.score(&divergence, 1.0) }
+        tallies.into_iter().map(|tally| tally.ended(&divergence, features)).collect()
     }
 }
 
-/// Scores of one chunk.
-struct Drawn {
-    tallies: Vec<Tensor>,
+/// Rows scored in one way, [n] each.
+struct Tallied {
+    score: Tensor,
+    /// Mean over the draws of ‖x−x̂‖².
     error: Tensor,
 }
 
@@ -410,11 +407,13 @@ struct Tally {
     scoring: Scoring,
     /// Sum over the draws of what is averaged, [n]; for [`Average::Likelihood`] log Σ p.
     sum: Option<Tensor>,
+    /// Sum over the draws of ‖x−x̂‖², [n].
+    error: Option<Tensor>,
 }
 
 impl Tally {
     fn new(scoring: Scoring) -> Self {
-        Self { scoring, sum: None }
+        Self { scoring, sum: None, error: None }
     }
 
     fn needs_likelihood(&self) -> bool {
@@ -434,15 +433,16 @@ impl Tally {
 
     /// Adds one draw: ‖x−x̂‖² and −log p(x|z), [n] each.
     fn add(&mut self, error: &Tensor, negative_log: Option<&Tensor>) {
-        let value = match (self.needs_likelihood(), negative_log) {
-            (true, Some(negative_log)) => negative_log,
-            (true, None) | (false, _) => error,
+        let plus = |sum: Option<Tensor>, value: &Tensor| match sum {
+            None => value.shallow_clone(),
+            Some(sum) => sum + value,
         };
-        self.sum = Some(match (self.sum.take(), self.averages_likelihood()) {
-            (None, true) => -value,
-            (Some(sum), true) => sum.logaddexp(&-value),
-            (None, false) => value.shallow_clone(),
-            (Some(sum), false) => sum + value,
+        self.error = Some(plus(self.error.take(), error));
+        let Some(value) = negative_log.filter(|_| self.needs_likelihood()) else { return };
+        self.sum = Some(match self.sum.take() {
+            None if self.averages_likelihood() => -value,
+            Some(sum) if self.averages_likelihood() => sum.logaddexp(&-value),
+            sum => plus(sum, value),
         });
     }
 
@@ -452,15 +452,17 @@ impl Tally {
     }
 
     /// Higher is more anomalous.
-    fn score(self, divergence: &Tensor, features: f64) -> Tensor {
+    fn ended(self, divergence: &Tensor, features: f64) -> Tallied {
         let draws = f64::from(self.scoring.samples.max(1));
         let averages_likelihood = self.averages_likelihood();
-        let sum = self.sum.expect("every score has a draw");
-        match self.scoring.score {
-            Score::ReconstructionProbability if averages_likelihood => draws.ln() - sum,
-            Score::ReconstructionProbability => sum / draws,
-            Score::ReconstructionError => sum / (draws * features),
-            Score::NegativeElbo => sum / draws + divergence,
-        }
+        let error = self.error.expect("every score has a draw");
+        let sum = || self.sum.expect("every score but the error gathers a likelihood");
+        let score = match self.scoring.score {
+            Score::ReconstructionProbability if averages_likelihood => draws.ln() - sum(),
+            Score::ReconstructionProbability => sum() / draws,
+            Score::NegativeElbo => sum() / draws + divergence,
+            Score::ReconstructionError => &error / (draws * features),
+        };
+        Tallied { score, error: error / draws }
     }
 }
