@@ -2,6 +2,9 @@
 //! f64 (`tests/golden/conv_vae.py`): every layer's outputs, losses, all gradients, running
 //! statistics and ten steps of Adam; alone and beside another seed.
 
+mod golden;
+
+use golden::{assert_close, distance, fixture, flat, split, tensor};
 use seedbed::model::conv_vae::ConvVae;
 use seedbed::model::convolution::{BatchNorm, Convolution, Statistics, TransposedConvolution};
 use seedbed::model::layers::{Adam, ParameterSpec, Parameters};
@@ -9,57 +12,10 @@ use seedbed::model::{Batch, Loss};
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
-fn fixture() -> Value {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/conv_vae.json");
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
-
-/// An array or a number of the fixture, f64.
-fn tensor(value: &Value) -> Tensor {
-    if let Some(number) = value.as_f64() {
-        return Tensor::from(number);
-    }
-    let numbers = |key: &str| value[key].as_array().unwrap().iter();
-    let values: Vec<f64> = numbers("values").map(|v| v.as_f64().unwrap()).collect();
-    let shape: Vec<i64> = numbers("shape").map(|v| v.as_i64().unwrap()).collect();
-    Tensor::from_slice(&values).view(shape.as_slice())
-}
-
 fn network(fixture: &Value, choice: &Value) -> (ConvVae, Vec<ParameterSpec>) {
     let mut table = fixture["shape"].as_object().unwrap().clone();
     table.extend(choice.as_object().unwrap().clone());
     ConvVae::new(&serde_json::from_value(Value::Object(table)).unwrap())
-}
-
-/// The fixture's values in the order of the specs, [1, count].
-fn flat(specs: &[ParameterSpec], values: &Value) -> Tensor {
-    let part = |spec: &ParameterSpec| {
-        let part = tensor(&values[&spec.name]);
-        assert_eq!(part.size(), spec.shape, "{}", spec.name);
-        part.reshape([-1])
-    };
-    Tensor::cat(&specs.iter().map(part).collect::<Vec<_>>(), 0).unsqueeze(0)
-}
-
-/// Largest difference relative to the largest expected value (or to 1 when that is smaller).
-fn distance(got: &Tensor, expected: &Tensor) -> f64 {
-    let (got, expected) = (got.to_kind(Kind::Double), expected.to_kind(Kind::Double));
-    let got = got.reshape(expected.size().as_slice());
-    let scale = expected.abs().max().double_value(&[]).max(1.0);
-    (got - expected).abs().max().double_value(&[]) / scale
-}
-
-#[track_caller]
-fn assert_close(what: &str, got: &Tensor, expected: &Value, tolerance: f64) {
-    let distance = distance(got, &tensor(expected));
-    // written so that NaN fails
-    assert!(distance <= tolerance, "{what}: relative distance {distance:e} exceeds {tolerance:e}");
-}
-
-/// [1, count] → one tensor a parameter, in the order of the specs.
-fn split(specs: &[ParameterSpec], flat: &Tensor) -> Vec<Tensor> {
-    let counts: Vec<i64> = specs.iter().map(|spec| spec.shape.iter().product()).collect();
-    flat.split_with_sizes(counts.as_slice(), 1)
 }
 
 /// x and ε of the fixture's single step, [1, 3, …].
@@ -76,7 +32,7 @@ fn own(fixture: &Value, specs: Vec<ParameterSpec>) -> Parameters {
 
 #[test]
 fn every_layer_gives_what_pytorchs_gives_for_the_same_input() {
-    let fixture = fixture();
+    let fixture = fixture("conv_vae");
     let steps = &fixture["step"]["forward"];
     let input = |name: &str| tensor(&steps[name]);
     let x = inputs(&fixture).0.view([3, 28, 28, 1]);
@@ -115,7 +71,7 @@ fn every_layer_gives_what_pytorchs_gives_for_the_same_input() {
 
 /// Forward pass, losses, gradients and running statistics of one step, in a precision.
 fn check_step(kind: Kind, tolerance: f64) {
-    let fixture = fixture();
+    let fixture = fixture("conv_vae");
     let step = &fixture["step"];
     for case in ["notebook", "gaussian", "bernoulli"] {
         let (network, specs) = network(&fixture, &step[case]["choice"]);
@@ -159,7 +115,7 @@ fn an_f32_network_agrees_with_f64_to_single_precision() {
 
 #[test]
 fn a_pass_through_the_network_agrees_with_pytorch() {
-    let fixture = fixture();
+    let fixture = fixture("conv_vae");
     let expected = &fixture["step"]["forward"];
     let (network, specs) = network(&fixture, &json!({}));
     let parameters = own(&fixture, specs);
@@ -175,7 +131,7 @@ fn a_pass_through_the_network_agrees_with_pytorch() {
 
 #[test]
 fn scoring_takes_the_running_statistics_and_leaves_them_alone() {
-    let fixture = fixture();
+    let fixture = fixture("conv_vae");
     let expected = &fixture["step"]["scoring"];
     let (network, specs) = network(&fixture, &json!({}));
     let parameters = own(&fixture, specs);
@@ -198,7 +154,7 @@ fn scoring_takes_the_running_statistics_and_leaves_them_alone() {
 
 #[test]
 fn ten_steps_of_adam_end_where_pytorchs_end() {
-    let fixture = fixture();
+    let fixture = fixture("conv_vae");
     let case = &fixture["trajectory"];
     let (network, specs) = network(&fixture, &case["choice"]);
     let mut parameters = own(&fixture, specs.clone());
@@ -220,7 +176,7 @@ fn ten_steps_of_adam_end_where_pytorchs_end() {
 
 /// Seeds side by side with other weights, images and noise each, of whose three rows `taken` count.
 fn check_company(taken: &[i64]) {
-    let fixture = fixture();
+    let fixture = fixture("conv_vae");
     let (network, specs) = network(&fixture, &fixture["step"]["bernoulli"]["choice"]);
     let (x, noise) = inputs(&fixture);
     let values = flat(&specs, &fixture["parameters"]);

@@ -2,6 +2,9 @@
 //! (`tests/golden/dagmm.py`): values and all gradients, in f64 and in f32, alone and beside
 //! another seed.
 
+mod golden;
+
+use golden::{assert_close, distance, fixture, flat, split, tensor};
 use seedbed::model::dagmm::{Dagmm, RowSums, batch_mixtures};
 use seedbed::model::layers::{Adam, ParameterSpec, Parameters};
 use seedbed::model::mixture::{Mixture, Weights};
@@ -12,22 +15,6 @@ use tch::{Kind, Tensor};
 /// The same rows for training and testing.
 fn to_score(rows: &Tensor, batch_size: usize) -> ToScore<'_> {
     ToScore { train: rows, test: rows, seed: 1, batch_size }
-}
-
-fn fixture() -> Value {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/dagmm.json");
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
-
-/// An array or a number of the fixture, f64.
-fn tensor(value: &Value) -> Tensor {
-    if let Some(number) = value.as_f64() {
-        return Tensor::from(number);
-    }
-    let numbers = |key: &str| value[key].as_array().unwrap().iter();
-    let values: Vec<f64> = numbers("values").map(|v| v.as_f64().unwrap()).collect();
-    let shape: Vec<i64> = numbers("shape").map(|v| v.as_i64().unwrap()).collect();
-    Tensor::from_slice(&values).view(shape.as_slice())
 }
 
 fn spec(shape: &Value, choice: &Value) -> DagmmSpec {
@@ -43,44 +30,9 @@ fn network(shape: &Value, choice: &Value) -> (Dagmm, Vec<ParameterSpec>) {
     Dagmm::new(&spec(shape, choice), shape["features"].as_u64().unwrap() as usize)
 }
 
-/// The fixture's values in the order of the network's parameters, [1, count].
-fn flat(specs: &[ParameterSpec], values: &Value) -> Tensor {
-    let parts: Vec<Tensor> = specs
-        .iter()
-        .map(|spec| {
-            let part = tensor(&values[&spec.name]);
-            assert_eq!(part.size(), spec.shape, "{}", spec.name);
-            part.reshape([-1])
-        })
-        .collect();
-    assert_eq!(specs.len(), values.as_object().unwrap().len(), "a parameter is missing");
-    Tensor::cat(&parts, 0).unsqueeze(0)
-}
-
-/// Largest difference relative to the largest expected value (or to 1 when that is smaller).
-fn distance(got: &Tensor, expected: &Tensor) -> f64 {
-    let (got, expected) = (got.to_kind(Kind::Double), expected.to_kind(Kind::Double));
-    let got = got.reshape(expected.size().as_slice());
-    let scale = expected.abs().max().double_value(&[]).max(1.0);
-    (got - expected).abs().max().double_value(&[]) / scale
-}
-
-#[track_caller]
-fn assert_close(what: &str, got: &Tensor, expected: &Value, tolerance: f64) {
-    let distance = distance(got, &tensor(expected));
-    // written so that NaN fails
-    assert!(distance <= tolerance, "{what}: relative distance {distance:e} exceeds {tolerance:e}");
-}
-
-/// [1, count] → one tensor a parameter, in the order of the network's.
-fn split(specs: &[ParameterSpec], flat: &Tensor) -> Vec<Tensor> {
-    let counts: Vec<i64> = specs.iter().map(|spec| spec.shape.iter().product()).collect();
-    flat.split_with_sizes(counts.as_slice(), 1)
-}
-
 /// Checks one whole-model case in a precision.
 fn check_model(case: &str, kind: Kind, tolerance: f64) {
-    let fixture = fixture();
+    let fixture = fixture("dagmm");
     let expected = &fixture[case]["expected"];
     let (dagmm, specs) = network(&fixture["shape"], &fixture[case]["choice"]);
     let parameters =
@@ -152,7 +104,7 @@ const ENERGY_ALONE: Weights = Weights { energy: 1.0, penalty: 0.0 };
 
 #[test]
 fn the_mean_energys_gradients_by_z_and_gamma_agree_with_pytorch() {
-    let fixture = fixture();
+    let fixture = fixture("dagmm");
     for case in ["paper", "port"] {
         let (dagmm, _) = network(&fixture["shape"], &fixture[case]["choice"]);
         let leaf = |name: &str| tensor(&fixture[case]["expected"][name]).unsqueeze(0);
@@ -166,7 +118,7 @@ fn the_mean_energys_gradients_by_z_and_gamma_agree_with_pytorch() {
 
 #[test]
 fn features_are_defined_and_differentiable_where_a_norm_is_zero() {
-    let case = &fixture()["features"];
+    let case = &fixture("dagmm")["features"];
     let x = tensor(&case["x"]).unsqueeze(0);
     let output = tensor(&case["output"]).unsqueeze(0);
     let no_code = Tensor::zeros([1, x.size()[1], 0], (Kind::Double, x.device()));
@@ -183,7 +135,7 @@ fn features_are_defined_and_differentiable_where_a_norm_is_zero() {
 
 #[test]
 fn an_empty_component_and_a_singular_covariance_leave_the_energy_defined() {
-    let case = &fixture()["degenerate_mixture"];
+    let case = &fixture("dagmm")["degenerate_mixture"];
     let expected = &case["expected"];
     let shape = json!({"features": 4, "hidden": [2], "latent": 1, "mixtures": 3});
     let z = tensor(&case["z"]).unsqueeze(0);
@@ -220,7 +172,7 @@ fn a_covariance_that_is_not_positive_definite_is_reported_and_not_hidden() {
 /// Two seeds, the second with other weights and fewer rows: each as if it were alone.
 #[test]
 fn a_seed_beside_another_one_has_the_loss_and_gradients_it_has_alone() {
-    let fixture = fixture();
+    let fixture = fixture("dagmm");
     let (dagmm, specs) = network(&fixture["shape"], &fixture["paper"]["choice"]);
     let first = flat(&specs, &fixture["parameters"]);
     let second = &first * 0.75;
@@ -255,7 +207,7 @@ fn a_seed_beside_another_one_has_the_loss_and_gradients_it_has_alone() {
 
 #[test]
 fn fifty_steps_of_adam_end_where_pytorchs_end() {
-    let fixture = fixture();
+    let fixture = fixture("dagmm");
     let case = &fixture["trajectory"];
     let (dagmm, specs) = network(&case["shape"], &case["choice"]);
     let mut parameters = Parameters::from_flat(specs.clone(), flat(&specs, &case["initial"]));
@@ -276,7 +228,7 @@ fn fifty_steps_of_adam_end_where_pytorchs_end() {
 
 #[test]
 fn an_idle_seed_keeps_its_parameters_and_its_place_in_adams_schedule() {
-    let fixture = fixture();
+    let fixture = fixture("dagmm");
     let case = &fixture["trajectory"];
     let (_, specs) = network(&case["shape"], &case["choice"]);
     let start = flat(&specs, &case["initial"]);
@@ -299,7 +251,7 @@ fn an_idle_seed_keeps_its_parameters_and_its_place_in_adams_schedule() {
 
 #[test]
 fn scores_under_the_whole_training_sets_mixture_are_its_energies() {
-    let fixture = fixture();
+    let fixture = fixture("dagmm");
     let (dagmm, specs) = network(&fixture["shape"], &fixture["paper"]["choice"]);
     let parameters =
         Parameters::from_flat(specs.clone(), flat(&specs, &fixture["parameters"])).of_seed(0);
@@ -315,7 +267,7 @@ fn scores_under_the_whole_training_sets_mixture_are_its_energies() {
 /// One batch that holds every row: aggregate, last batch and whole set are the same mixture.
 #[test]
 fn with_a_single_batch_danieltan07s_mixtures_are_the_whole_training_sets() {
-    let fixture = fixture();
+    let fixture = fixture("dagmm");
     let mut choice = fixture["paper"]["choice"].clone();
     choice["mixture"] = json!("last-batch");
     let (dagmm, specs) = network(&fixture["shape"], &choice);
@@ -334,7 +286,7 @@ fn with_a_single_batch_danieltan07s_mixtures_are_the_whole_training_sets() {
 
 #[test]
 fn danieltan07s_batch_mixtures_are_averaged_by_membership_and_the_last_is_short() {
-    let case = &fixture()["batches"];
+    let case = &fixture("dagmm")["batches"];
     let order: Vec<i64> =
         case["order"].as_array().unwrap().iter().map(|row| row.as_i64().unwrap()).collect();
     let batch_size = case["batch_size"].as_u64().unwrap() as usize;

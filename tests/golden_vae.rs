@@ -2,6 +2,9 @@
 //! (`tests/golden/vae.py`): values, every gradient and the scores, in f64 and in f32, alone and
 //! beside another seed; and what every score must do with an obvious outlier.
 
+mod golden;
+
+use golden::{assert_close, distance, fixture, flat, split, tensor};
 use seedbed::model::layers::{Adam, ParameterSpec, Parameters};
 use seedbed::model::vae::Vae;
 use seedbed::model::variational::Latent;
@@ -10,22 +13,6 @@ use seedbed::random::{Numbers, Stream};
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
-fn fixture() -> Value {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/vae.json");
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
-
-/// An array or a number of the fixture, f64.
-fn tensor(value: &Value) -> Tensor {
-    if let Some(number) = value.as_f64() {
-        return Tensor::from(number);
-    }
-    let numbers = |key: &str| value[key].as_array().unwrap().iter();
-    let values: Vec<f64> = numbers("values").map(|v| v.as_f64().unwrap()).collect();
-    let shape: Vec<i64> = numbers("shape").map(|v| v.as_i64().unwrap()).collect();
-    Tensor::from_slice(&values).view(shape.as_slice())
-}
-
 fn network(case: &Value) -> (Vae, Vec<ParameterSpec>) {
     let mut table = case["choice"].as_object().unwrap().clone();
     for key in ["hidden", "latent"] {
@@ -33,41 +20,6 @@ fn network(case: &Value) -> (Vae, Vec<ParameterSpec>) {
     }
     let spec: VaeSpec = serde_json::from_value(Value::Object(table)).unwrap();
     Vae::new(&spec, case["shape"]["features"].as_u64().unwrap() as usize)
-}
-
-/// The fixture's values in the order of the network's parameters, [1, count].
-fn flat(specs: &[ParameterSpec], values: &Value) -> Tensor {
-    let parts: Vec<Tensor> = specs
-        .iter()
-        .map(|spec| {
-            let part = tensor(&values[&spec.name]);
-            assert_eq!(part.size(), spec.shape, "{}", spec.name);
-            part.reshape([-1])
-        })
-        .collect();
-    assert_eq!(specs.len(), values.as_object().unwrap().len(), "a parameter is missing");
-    Tensor::cat(&parts, 0).unsqueeze(0)
-}
-
-/// [1, count] → one tensor a parameter, in the order of the network's.
-fn split(specs: &[ParameterSpec], flat: &Tensor) -> Vec<Tensor> {
-    let counts: Vec<i64> = specs.iter().map(|spec| spec.shape.iter().product()).collect();
-    flat.split_with_sizes(counts.as_slice(), 1)
-}
-
-/// Largest difference relative to the largest expected value (or to 1 when that is smaller).
-fn distance(got: &Tensor, expected: &Tensor) -> f64 {
-    let (got, expected) = (got.to_kind(Kind::Double), expected.to_kind(Kind::Double));
-    let got = got.reshape(expected.size().as_slice());
-    let scale = expected.abs().max().double_value(&[]).max(1.0);
-    (got - expected).abs().max().double_value(&[]) / scale
-}
-
-#[track_caller]
-fn assert_close(what: &str, got: &Tensor, expected: &Value, tolerance: f64) {
-    let distance = distance(got, &tensor(expected));
-    // written so that NaN fails
-    assert!(distance <= tolerance, "{what}: relative distance {distance:e} exceeds {tolerance:e}");
 }
 
 const LOG_LIKELIHOOD: Average = Average::LogLikelihood;
@@ -132,7 +84,7 @@ fn check_model(name: &str, case: &Value, kind: Kind, tolerance: f64) {
 /// All decoders, activations, reductions and bounds, logits of ±60 and a row without an error.
 #[test]
 fn every_model_its_loss_and_all_gradients_agree_with_pytorch_in_f64() {
-    let fixture = fixture();
+    let fixture = fixture("vae");
     let models = fixture["models"].as_object().unwrap();
     assert_eq!(models.len(), 11);
     for (name, case) in models {
@@ -142,14 +94,14 @@ fn every_model_its_loss_and_all_gradients_agree_with_pytorch_in_f64() {
 
 #[test]
 fn f32_models_agree_with_f64_to_single_precision() {
-    for (name, case) in fixture()["models"].as_object().unwrap() {
+    for (name, case) in fixture("vae")["models"].as_object().unwrap() {
         check_model(name, case, Kind::Float, 5e-6);
     }
 }
 
 #[test]
 fn the_divergence_is_the_closed_form_and_0_where_the_posterior_is_the_prior() {
-    let case = &fixture()["kl"];
+    let case = &fixture("vae")["kl"];
     let heads = Tensor::cat(&[tensor(&case["mean"]), tensor(&case["log_variance"])], 1);
     let noise = Tensor::zeros([1, 5, 4], (Kind::Double, tch::Device::Cpu));
     let divergence = Latent::draw(&heads.unsqueeze(0), &noise).divergence();
@@ -160,7 +112,7 @@ fn the_divergence_is_the_closed_form_and_0_where_the_posterior_is_the_prior() {
 /// Two seeds, the second with other weights and noise and fewer rows: each as if it were alone.
 #[test]
 fn a_seed_beside_another_one_has_the_loss_and_gradients_it_has_alone() {
-    for (name, case) in fixture()["models"].as_object().unwrap() {
+    for (name, case) in fixture("vae")["models"].as_object().unwrap() {
         let (vae, specs) = network(case);
         let first = flat(&specs, &case["parameters"]);
         let second = &first * 0.75;
@@ -197,7 +149,7 @@ fn a_seed_beside_another_one_has_the_loss_and_gradients_it_has_alone() {
 
 #[test]
 fn ten_steps_of_adam_end_where_pytorchs_end() {
-    for (name, case) in fixture()["trajectories"].as_object().unwrap() {
+    for (name, case) in fixture("vae")["trajectories"].as_object().unwrap() {
         let (vae, specs) = network(case);
         let mut parameters = Parameters::from_flat(specs.clone(), flat(&specs, &case["initial"]));
         let mut adam = Adam::new(&parameters, case["learning_rate"].as_f64().unwrap());
@@ -242,7 +194,7 @@ fn averages([errors, squares, divergence]: [Tensor; 3]) -> [Tensor; 4] {
 
 #[test]
 fn scores_under_given_draws_agree_with_pytorch() {
-    for (name, case) in fixture()["models"].as_object().unwrap() {
+    for (name, case) in fixture("vae")["models"].as_object().unwrap() {
         let (vae, specs) = network(case);
         let parameters = Parameters::from_flat(specs.clone(), flat(&specs, &case["parameters"]));
         let got =
@@ -256,7 +208,7 @@ fn scores_under_given_draws_agree_with_pytorch() {
 /// With its own draws a model scores as the definitions say; without any, at the posterior's mean.
 #[test]
 fn a_models_scores_are_their_definitions_under_the_seeds_draws() {
-    for (name, case) in fixture()["models"].as_object().unwrap() {
+    for (name, case) in fixture("vae")["models"].as_object().unwrap() {
         let (vae, specs) = network(case);
         let parameters = Parameters::from_flat(specs.clone(), flat(&specs, &case["parameters"]));
         let x = tensor(&case["x"]);
@@ -283,7 +235,7 @@ fn a_models_scores_are_their_definitions_under_the_seeds_draws() {
 #[test]
 fn scores_of_a_one_dimensional_model_converge_to_the_integrals() {
     const DRAWS: u32 = 5_000;
-    for (name, case) in fixture()["one_dimension"].as_object().unwrap() {
+    for (name, case) in fixture("vae")["one_dimension"].as_object().unwrap() {
         let (vae, specs) = network(case);
         let parameters = Parameters::from_flat(specs.clone(), flat(&specs, &case["parameters"]));
         let got = scores(&vae, &parameters, &tensor(&case["x"]), 1, DRAWS);
