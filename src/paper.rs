@@ -62,8 +62,8 @@ pub struct Figure {
     /// The experiment that reproduces it.
     #[serde(deserialize_with = "said")]
     pub experiment: String,
-    /// The label of the one cell it is compared with; without one it is compared with every
-    /// cell and control of the experiment.
+    /// The label of the one cell that it and the cell's control are compared with; without one it is
+    /// compared with every cell and control of the experiment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cell: Option<String>,
 }
