@@ -341,6 +341,7 @@ mod tests {
             recall: Some(1.0),
             auroc: Some(1.0 / 3.0),
             auprc: Some(5e-324),
+            auroc_of_flags: Some(0.75),
             threshold: Some(f64::INFINITY),
             epochs: Some(200),
             batch_width: Some(4),
@@ -368,7 +369,7 @@ mod tests {
         assert_eq!(
             text.lines().nth(1).unwrap(),
             "made-up,\"reconstruction=sum,hidden=[60, 30]\",1,full,ok,1,2,3,4,\
-             0.30000000000000004,1.0,0.7,0.3333333333333333,5e-324,inf,200,4,cpu,1234.5,\
+             0.30000000000000004,1.0,0.7,0.3333333333333333,5e-324,0.75,inf,200,4,cpu,1234.5,\
              d,s,i,c,k,sum,\"[60, 30]\""
         );
         assert!(text.starts_with(&format!("{},model.reconstruction,model.hidden\n", RUNS)));
@@ -430,10 +431,10 @@ mod tests {
         let summaries = summarise(&runs).unwrap();
         let text = written(|path| write_summary(path, &summaries));
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!((lines.len(), lines[0]), (11, SUMMARY));
+        assert_eq!((lines.len(), lines[0]), (13, SUMMARY));
         assert_eq!(lines[3], "made-up,base,f1,3,0,0.875,0.0,0.875,0.875,0.875,0.875,0.875");
         assert_eq!(lines[4], "made-up,base,auroc,0,0,,,,,,,");
-        assert_eq!(lines[8], "made-up,\"base,control=untrained\",f1,0,1,,,,,,,");
+        assert_eq!(lines[9], "made-up,\"base,control=untrained\",f1,0,1,,,,,,,");
 
         let comparisons = compare(&summaries, &paper(vec![figure()]), "made-up");
         let text = written(|path| write_comparison(path, &comparisons));
