@@ -412,6 +412,43 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_is_done_when_every_cell_has_its_record_and_not_in_part() {
+        let mut two = job(1, &[1, 2]);
+        let mut other = two.cell().clone();
+        other.label = "other".to_owned();
+        two.cells.push(other);
+        let of_cell = |job: &Job, cell: usize, seed| match record(job, seed, State::Ok) {
+            Message::Record(mut record) => {
+                record.cell = job.cells[cell].clone();
+                Message::Record(record)
+            }
+            other => other,
+        };
+        let attempts = AtomicUsize::new(0);
+        let (events, result) = events(&slots(1), vec![two], |_, job, emit| {
+            let first = attempts.fetch_add(1, Ordering::SeqCst) == 0;
+            for &seed in &job.seeds {
+                emit(of_cell(job, 0, seed));
+                if first && seed == 2 {
+                    return death(State::Crashed);
+                }
+                emit(of_cell(job, 1, seed));
+            }
+            Outcome::Done
+        });
+        assert_eq!(result, Ok(()));
+        let retried: Vec<&[u64]> = events
+            .iter()
+            .filter_map(|event| {
+                let Event::Retry { job, .. } = event else { return None };
+                Some(job.seeds.as_slice())
+            })
+            .collect();
+        assert_eq!(retried, [&[2]]);
+        assert_eq!(recorded(&events), [1, 1, 2, 2]);
+    }
+
+    #[test]
     fn jobs_take_seeds_by_their_position() {
         let chunks = chunks(&job(1, &[]), &[9, 2, 5, 7, 1], 2);
         let seeds: Vec<Vec<u64>> = chunks.into_iter().map(|job| job.seeds).collect();
