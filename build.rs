@@ -8,7 +8,9 @@ use std::process::Command;
 const SOURCES: [&str; 5] = ["src", "build.rs", "Cargo.toml", "Cargo.lock", ".cargo"];
 
 fn main() {
-    link_libtorch();
+    if std::env::var_os("CARGO_FEATURE_TRAINING").is_some() {
+        link_libtorch();
+    }
     record_tch();
     record_commit();
 }

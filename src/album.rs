@@ -15,7 +15,7 @@ use crate::metrics::{Counts, Metrics};
 use crate::model::layers::Parameters;
 use crate::model::{Decoder, Detector, ModelSpec, Score};
 use crate::picture::{self, ImageGroup};
-use crate::run::{Job, Pictures};
+use crate::record::{Job, Pictures};
 use crate::train::Course;
 
 /// Test rows of each class that are shown as images.

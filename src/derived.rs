@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
 use seedbed::paper::Paper;
+use seedbed::record::{PROTOCOL_VERSION, Record};
 use seedbed::report::{self, csv};
-use seedbed::run::{PROTOCOL_VERSION, Record};
 use seedbed::store::{self, Store, Wanted};
 use seedbed::summary::{self, Comparison, Row, Summary};
 

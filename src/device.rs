@@ -5,7 +5,7 @@ use tch::{Cuda, Device};
 
 use crate::error::{Error, Result};
 use crate::libtorch;
-use crate::run::Provenance;
+use crate::record::Provenance;
 
 /// `cpu`, `cuda` (the first GPU) or `cuda:N`; a device that this process cannot use is an error.
 pub fn parse(name: &str) -> Result<Device> {

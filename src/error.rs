@@ -29,6 +29,7 @@ impl Error {
     }
 }
 
+#[cfg(feature = "training")]
 impl From<tch::TchError> for Error {
     /// libtorch's messages run to pages of C++ frames: the first line is what people need.
     fn from(error: tch::TchError) -> Self {

@@ -13,8 +13,7 @@ use crate::dataset::{DatasetSpec, SplitSpec};
 use crate::error::{Error, Result};
 use crate::metrics::{Population, ThresholdRule};
 use crate::model::{Average, ModelSpec, Score, Scoring};
-use crate::run::Scale;
-use crate::train::TrainingSpec;
+use crate::record::Scale;
 
 /// A grid point: everything about a run but its seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +57,22 @@ pub struct ProtocolSpec {
     /// How the reconstruction probability averages its draws.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub average: Option<Average>,
+}
+
+/// The `[training]` table of an experiment file. The optimiser is Adam (Kingma and Ba, 2015)
+/// with β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TrainingSpec {
+    /// Passes over the training rows; 0 leaves the network untrained.
+    pub epochs: u64,
+    /// Rows of a step; the last step of an epoch takes what is left.
+    pub batch_size: usize,
+    /// Adam's step size.
+    pub learning_rate: f64,
+    /// Upper bound of the Euclidean norm of a run's whole gradient; none where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_clip: Option<f64>,
 }
 
 impl ProtocolSpec {

@@ -15,22 +15,29 @@
 //! What stands right of a record is a pure function of `runs.csv`: nothing there trains. The
 //! program (`main`, `cli`, `worker`, `plan`, `progress`) is a user of this library.
 
+#[cfg(feature = "training")]
 pub mod album;
 pub mod dataset;
+#[cfg(feature = "training")]
 pub mod device;
+#[cfg(feature = "training")]
 pub mod doctor;
 pub mod error;
 pub mod experiment;
+#[cfg(feature = "training")]
 pub mod libtorch;
 pub mod metrics;
 pub mod model;
 pub mod paper;
 pub mod picture;
 pub mod random;
+pub mod record;
 pub mod report;
+#[cfg(feature = "training")]
 pub mod run;
 pub mod schedule;
 pub mod stats;
 pub mod store;
 pub mod summary;
+#[cfg(feature = "training")]
 pub mod train;

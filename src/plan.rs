@@ -12,7 +12,7 @@ use seedbed::album;
 use seedbed::dataset::{self, DataFile, DatasetSpec};
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
-use seedbed::run::{Calibration, Job, PROTOCOL_VERSION, Pictures, Record, Scale, State};
+use seedbed::record::{Calibration, Job, PROTOCOL_VERSION, Pictures, Record, Scale, State};
 use seedbed::schedule;
 use seedbed::store::{self, Store, Stored, Wanted};
 

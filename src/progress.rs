@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use seedbed::run::{Job, Record, State};
+use seedbed::record::{Job, Record, State};
 use seedbed::schedule::{self, Event};
 
 use crate::plan::{duration, name};

@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::error::{Error, Result};
-use crate::run::{Job, Message, Record, State};
+use crate::record::{Job, Message, Record, State};
 
 /// A place on a device where one job at a time runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -331,7 +331,7 @@ mod tests {
 
     use super::*;
     use crate::experiment::{Experiment, Selection};
-    use crate::run::{Digests, Provenance};
+    use crate::record::{Digests, Provenance};
 
     fn job(epochs: u64, seeds: &[u64]) -> Job {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/synthetic.toml");

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::experiment::Cell;
-use crate::run::{Record, Scale, State};
+use crate::record::{Record, Scale, State};
 
 /// The field that a file has beside those of its record: SHA-256 of the rest.
 const CHECKSUM: &str = "sha256";
@@ -319,7 +319,7 @@ fn text_of(value: &Value) -> String {
 mod tests {
     use super::*;
     use crate::experiment::{Experiment, Selection};
-    use crate::run::{Digests, PROTOCOL_VERSION, Provenance};
+    use crate::record::{Digests, PROTOCOL_VERSION, Provenance};
 
     fn cell(set: &[&str]) -> Cell {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/synthetic.toml");

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::metrics::Metric;
 use crate::paper::{Figure, Paper, Status};
-use crate::run::{Scale, State};
+use crate::record::{Scale, State};
 use crate::stats;
 
 /// One line of `runs.csv`: one run, however it ended. Only experiment, cell, seed, scale and state

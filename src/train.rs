@@ -4,28 +4,12 @@
 
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::experiment::TrainingSpec;
 use crate::model::layers::{Adam, Parameters};
 use crate::model::{Batch, Detector, Loss};
 use crate::random::{Numbers, Stream};
-
-/// The `[training]` table of an experiment file. The optimiser is Adam (Kingma and Ba, 2015)
-/// with β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct TrainingSpec {
-    /// Passes over the training rows; 0 leaves the network untrained.
-    pub epochs: u64,
-    /// Rows of a step; the last step of an epoch takes what is left.
-    pub batch_size: usize,
-    /// Adam's step size.
-    pub learning_rate: f64,
-    /// Upper bound of the Euclidean norm of a run's whole gradient; none where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gradient_clip: Option<f64>,
-}
 
 /// The training rows of every seed, resident on the device, one seed's after another's.
 #[derive(Debug)]

@@ -11,7 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use seedbed::error::{Error, Result};
-use seedbed::run::{self, Calibration, Job, Message, State};
+use seedbed::record::{Calibration, Job, Message, State};
+use seedbed::run;
 use seedbed::schedule::{Death, Outcome};
 
 /// One thread a worker: the slots are what runs side by side. cuDNN would round the products of f32

@@ -6,7 +6,8 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::layers::{Activation, Gradient, Linear, Mlp, ParameterSpec, Parameters, tanh};
+use super::Activation;
+use super::layers::{Gradient, Linear, Mlp, ParameterSpec, Parameters, tanh};
 use super::mixture::{EMPTY, Mixture, Rules, Weights};
 use super::{Batch, DagmmSpec, Loss, Mixture as WhichMixture, Reconstruction, Scores, ToScore};
 use crate::random::{Numbers, Stream};

@@ -2,9 +2,9 @@
 //! All parameters of a model lie in one flat [seeds, count] tensor, so the optimiser, gradient
 //! clipping and digests each are a few operations on it; the layers see views of it.
 
-use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor, no_grad};
 
+use super::Activation;
 use crate::random::{Numbers, Stream};
 
 /// Name, shape (without the seed axis) and initial values of one parameter.
@@ -160,16 +160,6 @@ impl Linear {
 pub fn tanh(mut x: Tensor) -> Tensor {
     let _ = x.g_mul_scalar_(2.0).sigmoid_().g_mul_scalar_(2.0).g_sub_scalar_(1.0);
     x
-}
-
-/// What stands between the layers of a network.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Activation {
-    #[default]
-    Tanh,
-    Relu,
-    Sigmoid,
 }
 
 impl Activation {

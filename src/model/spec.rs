@@ -3,7 +3,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layers::Activation;
+/// What stands between the layers of a network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    #[default]
+    Tanh,
+    Relu,
+    Sigmoid,
+}
 
 /// The `[model]` table of an experiment file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

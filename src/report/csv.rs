@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::metrics::Metric;
-use crate::run::Record;
+use crate::record::Record;
 use crate::summary::{Comparison, Row, Summary};
 
 /// The columns of `runs.csv`; one column an axis follows, named by the axis's dotted key.
@@ -313,7 +313,7 @@ impl Line<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::{Scale, State};
+    use crate::record::{Scale, State};
     use crate::summary::tests::{figure, paper, row, rows};
     use crate::summary::{compare, summarise};
 

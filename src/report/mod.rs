@@ -5,7 +5,7 @@ pub mod csv;
 pub mod terminal;
 
 use crate::metrics::Metric;
-use crate::run::Record;
+use crate::record::Record;
 use crate::summary::{self, Row};
 
 /// The rows of `runs.csv`, in its order, from records in any order.

@@ -3,7 +3,7 @@
 
 use crate::metrics::Metric;
 use crate::paper::Paper;
-use crate::run::Scale;
+use crate::record::Scale;
 use crate::summary::{Comparison, Summary, Verdict, split_control};
 
 const BOLD: &str = "1";
@@ -212,7 +212,7 @@ fn paint(text: &str, code: &str, colour: bool) -> String {
 mod tests {
     use super::*;
     use crate::paper::{Figure, Status};
-    use crate::run::State;
+    use crate::record::State;
     use crate::summary::tests::{figure, paper, rows};
     use crate::summary::{Row, compare, summarise};
 

@@ -1,0 +1,93 @@
+//! `seedbed data`: list, fetch and check data files.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use seedbed::dataset::fetch::{self, Options};
+use seedbed::dataset::{self, DataFile, FileState};
+use seedbed::error::{Error, Result};
+
+use super::{DataCommand, DataOptions, print, print_json};
+
+pub fn fetch_file(file: &DataFile, into: Option<&Path>, options: &Options) -> Result<PathBuf> {
+    let into = into.map(Path::to_owned).or_else(dataset::cache).ok_or_else(|| {
+        Error::Usage("there is no cache directory for this user; name one with --data".to_owned())
+    })?;
+    eprintln!("fetching {} ({:.1} MB) into {}", file.name, megabytes(file.bytes), into.display());
+    let bar = indicatif::ProgressBar::new(file.bytes);
+    let path = fetch::fetch(file, &into, options, &|done, total| {
+        bar.set_length(total.unwrap_or(file.bytes));
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    path
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+pub fn data(command: &DataCommand) -> Result<u8> {
+    match command {
+        DataCommand::List(options) => data_status(options, false),
+        DataCommand::Check(options) => data_status(options, true),
+        DataCommand::Fetch { name, options } => {
+            let files = dataset::files(name)?;
+            if files.is_empty() {
+                eprintln!("{name} needs no file");
+            }
+            let fetching = Options::from_env()?;
+            let mut paths = Vec::new();
+            for file in files {
+                paths.push(fetch_file(&file, options.data.as_deref(), &fetching)?);
+            }
+            if options.json {
+                print_json(&json!({"files": paths}))?;
+                return Ok(0);
+            }
+            for path in paths {
+                print(&format!("{}\n", path.display()))?;
+            }
+            Ok(0)
+        }
+    }
+}
+
+/// Lists the data files; with `check`, exit code 3 unless all that are found are right.
+fn data_status(options: &DataOptions, check: bool) -> Result<u8> {
+    let search = dataset::search_path(options.data.as_deref());
+    let mut code = 0;
+    let mut listed = Vec::new();
+    for status in dataset::status(&search, check) {
+        let state = match &status.state {
+            FileState::Missing => {
+                format!("missing: run 'seedbed data fetch {}'", status.file.dataset)
+            }
+            FileState::Found => "found".to_owned(),
+            FileState::Right => "right".to_owned(),
+            FileState::Wrong(why) => {
+                code = 3;
+                format!("wrong: {why}")
+            }
+        };
+        if check && status.state == FileState::Missing {
+            code = 3;
+        }
+        let place = status.path.map(|path| path.display().to_string());
+        if options.json {
+            let file = status.file;
+            listed.push(json!({
+                "dataset": file.dataset, "file": file.name, "path": place, "state": state,
+                "raw-sha256": file.raw_sha256, "bytes": file.bytes,
+            }));
+            continue;
+        }
+        let place = place.unwrap_or_else(|| "-".to_owned());
+        print(&format!("{}  {}  {place}  {state}\n", status.file.dataset, status.file.name))?;
+    }
+    if options.json {
+        print_json(&listed)?;
+    }
+    Ok(code)
+}

@@ -1,0 +1,317 @@
+//! The command line: one function a subcommand. stdout is data, stderr is progress.
+//! Exit codes: 0 done, 1 some run failed (or, with --strict, a figure did not reproduce),
+//! 2 usage or configuration, 3 data missing or wrong, 130 interrupted.
+
+mod data;
+mod tables;
+#[cfg(feature = "training")]
+mod training;
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
+use serde_json::Value;
+
+use seedbed::error::{Error, Result};
+use seedbed::experiment::{Experiment, Selection, parse_seeds};
+
+/// Does this paper's table reproduce? Trains every cell of an experiment under many seeds, keeps a
+/// record of each run, and compares the tables with the published figures.
+#[derive(Parser)]
+#[command(name = "seedbed", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show what is stored, what is to run and why, and how long it will take
+    Plan {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        training: Training,
+    },
+    /// Train what is not stored, then write and show the tables and the comparison
+    Run {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        training: Training,
+        #[command(flatten)]
+        run: RunOptions,
+    },
+    /// Write runs.csv and summary.csv from the stored records, and show the summary
+    Tables {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Write comparison.csv, each mean beside the published figure, and show it
+    Compare {
+        #[command(flatten)]
+        common: Common,
+        /// A runs.csv of any origin, instead of stored records; nothing is written then
+        #[arg(long, value_name = "FILE.csv")]
+        runs: Option<PathBuf>,
+        /// Exit with 1 when a figure did not reproduce
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Find, download and check data files
+    Data {
+        #[command(subcommand)]
+        command: DataCommand,
+    },
+    /// Show versions, devices and data, and the next step for each thing that is missing
+    Doctor {
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run one job from stdin (for seedbed itself)
+    #[command(hide = true)]
+    Worker {
+        #[arg(long)]
+        steps: Option<usize>,
+    },
+    /// Time training steps of a cell and print them as JSON
+    #[command(hide = true)]
+    BenchStep(BenchOptions),
+}
+
+#[derive(Args)]
+struct Common {
+    /// Names (of experiments/NAME.toml) or paths of experiment files
+    #[arg(required = true, value_name = "EXPERIMENT")]
+    experiments: Vec<String>,
+    /// Where records and tables go [default: results, with --quick results/quick]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// The reduced protocol of the experiment's [quick] table
+    #[arg(long)]
+    quick: bool,
+    /// Give a key of the experiment another value, such as training.epochs=25 (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// JSON on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Training {
+    /// Seeds 1 to N, instead of as many as the experiment says
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    runs: Option<u64>,
+    /// These seeds, such as 3,7-9
+    #[arg(long)]
+    seeds: Option<String>,
+    /// Only this cell and its controls (repeatable)
+    #[arg(long, value_name = "LABEL")]
+    cell: Vec<String>,
+    /// auto, cpu, cuda (every GPU) or cuda:0,1
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Workers side by side on each device [default: one a core, one a GPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    slots: Option<u16>,
+    /// Seeds that a worker trains together [default: 1 on a CPU, 20 on a GPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    width: Option<u16>,
+    /// A directory with data files, searched first
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct RunOptions {
+    /// Overwrite finished full runs that were made otherwise
+    #[arg(long)]
+    replace: bool,
+    /// Leave out experiments whose data can be neither found nor fetched, instead of failing
+    #[arg(long)]
+    available: bool,
+    /// Exit with 1 when a figure did not reproduce
+    #[arg(long)]
+    strict: bool,
+    /// Write pictures of the first seed, with reconstructions of images after these epochs and the
+    /// last; a stored run is trained once more for them
+    #[arg(long, value_name = "EPOCHS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "1,5,20", value_delimiter = ',')]
+    pictures: Option<Vec<u64>>,
+    /// End a worker that is silent for longer, and record its runs as timed-out
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: Option<u64>,
+}
+
+#[derive(Args)]
+struct BenchOptions {
+    experiment: String,
+    /// The cell; by default the first
+    #[arg(long, value_name = "LABEL")]
+    cell: Option<String>,
+    #[arg(long, default_value_t = 1)]
+    width: usize,
+    #[arg(long, default_value_t = 100)]
+    steps: usize,
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Subcommand)]
+enum DataCommand {
+    /// List the data files and where they were found
+    List(DataOptions),
+    /// Download a data set's files, into the user's cache directory unless --data names another
+    Fetch {
+        /// The data set: kddcup or mnist
+        name: String,
+        #[command(flatten)]
+        options: DataOptions,
+    },
+    /// Read every data file that is found, and compare its digest
+    Check(DataOptions),
+}
+
+#[derive(Args)]
+struct DataOptions {
+    /// A directory with data files, searched first
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    #[arg(long)]
+    json: bool,
+}
+
+/// Parses the command line, does what it says, and reports an error on stderr.
+pub fn main() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<u8> {
+    match command {
+        Command::Tables { common } => tables::tables(&common),
+        Command::Compare { common, runs, strict } => {
+            tables::compare(&common, runs.as_deref(), strict)
+        }
+        Command::Data { command } => data::data(&command),
+        #[cfg(feature = "training")]
+        Command::Plan { common, training } => training::plan(&common, &training),
+        #[cfg(feature = "training")]
+        Command::Run { common, training, run } => training::run(&common, &training, &run),
+        #[cfg(feature = "training")]
+        Command::Doctor { data, json } => training::doctor(data.as_deref(), json),
+        #[cfg(feature = "training")]
+        Command::Worker { steps } => training::serve(steps),
+        #[cfg(feature = "training")]
+        Command::BenchStep(options) => training::bench_step(options),
+        #[cfg(not(feature = "training"))]
+        Command::Plan { .. }
+        | Command::Run { .. }
+        | Command::Doctor { .. }
+        | Command::Worker { .. }
+        | Command::BenchStep(_) => Err(Error::Usage(
+            "this seedbed was built to make tables and reports only; 'make build' builds one that \
+             trains"
+                .to_owned(),
+        )),
+    }
+}
+
+impl Common {
+    fn out(&self) -> PathBuf {
+        let default = if self.quick { "results/quick" } else { "results" };
+        self.out.clone().unwrap_or_else(|| default.into())
+    }
+
+    fn load(&self, training: Option<&Training>) -> Result<Vec<Experiment>> {
+        let seeds = training.and_then(|training| training.seeds.as_deref());
+        let selection = Selection {
+            quick: self.quick,
+            runs: training.and_then(|training| training.runs),
+            seeds: seeds.map(parse_seeds).transpose()?,
+            set: self.set.clone(),
+        };
+        let mut experiments: Vec<Experiment> = Vec::new();
+        for name in &self.experiments {
+            let experiment = Experiment::load(name, &selection)?;
+            if experiments.iter().any(|known| known.name == experiment.name) {
+                return Err(Error::Usage(format!(
+                    "experiment '{}' is named twice",
+                    experiment.name
+                )));
+            }
+            experiments.push(experiment);
+        }
+        Ok(experiments)
+    }
+}
+
+/// What one experiment has to say on stdout: for people, and as fields for programs.
+struct Shown {
+    text: String,
+    fields: serde_json::Map<String, Value>,
+}
+
+impl Shown {
+    fn new(text: String, fields: [(&str, Value); 2]) -> Self {
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Self { text, fields }
+    }
+
+    #[cfg(feature = "training")]
+    fn add(&mut self, other: Self) {
+        self.text.push_str(&other.text);
+        self.fields.extend(other.fields);
+    }
+
+    /// Text goes out at once; JSON waits to be one document with that of other experiments.
+    fn print(self, json: bool, documents: &mut Vec<Value>) -> Result<()> {
+        if json {
+            documents.push(Value::Object(self.fields));
+            return Ok(());
+        }
+        print(&self.text)
+    }
+}
+
+fn print_documents(json: bool, documents: Vec<Value>) -> Result<()> {
+    if json { print_json(&documents) } else { Ok(()) }
+}
+
+/// Whether stdout is a terminal that wants colour (no-color.org).
+fn colour() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stdout().is_terminal() && !unwanted
+}
+
+fn print_json<T: Serialize>(value: &T) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Error::Failed(format!("cannot write JSON: {error}")))?;
+    print(&format!("{text}\n"))
+}
+
+/// Writes to stdout; a reader that has gone away (`| head`) is no failure.
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::Failed(format!("cannot write to stdout: {error}")))
+        }
+        Err(_) | Ok(()) => Ok(()),
+    }
+}

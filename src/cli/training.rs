@@ -1,0 +1,458 @@
+//! The subcommands that train, and those that look at what training needs: `plan`, `run`, `doctor`
+//! and the hidden ones. What runs where is `schedule`'s business, what a run does `run`'s.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+
+use seedbed::dataset::fetch::Options;
+use seedbed::error::{Error, Result};
+use seedbed::experiment::{Cell, Experiment, Selection};
+use seedbed::record::{Digests, Job, PROTOCOL_VERSION, Pictures, Provenance, Record, State};
+use seedbed::schedule::{self, Death, Event, Slot};
+use seedbed::store::{self, Store};
+use seedbed::{dataset, device, doctor, libtorch};
+
+use super::data::fetch_file;
+use super::tables::{comparison_shown, papers_of, strict_code, summary_shown};
+use super::{BenchOptions, Common, RunOptions, Training, print, print_documents, print_json};
+use crate::derived::Derived;
+use crate::plan::{Estimate, Plan, Source, duration};
+use crate::progress::Progress;
+use crate::worker::{self, Workers};
+
+/// Seeds that train together in one job, where --width does not say.
+const WIDTH_CPU: usize = 1;
+const WIDTH_CUDA: usize = 20;
+/// Steps that `plan` times where nothing is stored to go by.
+const CALIBRATION_STEPS: usize = 20;
+/// A mirror's longest silence for `run --available`, which is not to wait for a dead network.
+const AVAILABLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Set by the first Ctrl-C, or by an error that ends everything.
+static STOP: AtomicBool = AtomicBool::new(false);
+/// Set by the first Ctrl-C only.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+const INTERRUPT_CODE: u8 = 130;
+
+/// Where jobs run: the device kind and the slots on its devices.
+struct Devices {
+    kind: &'static str,
+    slots: Vec<Slot>,
+    width: usize,
+}
+
+impl Training {
+    fn devices(&self) -> Result<Devices> {
+        let names = device_names(&self.device)?;
+        let kind = if names[0].starts_with("cuda") { "cuda" } else { "cpu" };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let (slots, width) = match kind {
+            "cuda" => (1, WIDTH_CUDA),
+            _ => (cores, WIDTH_CPU),
+        };
+        let slots = self.slots.map_or(slots, usize::from);
+        let places = names.iter().flat_map(|name| vec![name.clone(); slots]);
+        let slots = places.enumerate().map(|(index, device)| Slot { device, index }).collect();
+        Ok(Devices { kind, slots, width: self.width.map_or(width, usize::from) })
+    }
+}
+
+/// `auto`, `cpu`, `cuda` or `cuda:0,1` → the devices' own names, each checked to be here.
+fn device_names(asked: &str) -> Result<Vec<String>> {
+    if asked == "cpu" {
+        return Ok(vec!["cpu".to_owned()]);
+    }
+    let here = libtorch::devices();
+    let cuda: Vec<String> = here
+        .into_iter()
+        .map(|device| device.name)
+        .filter(|name| name.starts_with("cuda"))
+        .collect();
+    match asked {
+        "auto" if cuda.is_empty() => Ok(vec!["cpu".to_owned()]),
+        "auto" => Ok(cuda),
+        "cuda" if !cuda.is_empty() => Ok(cuda),
+        _ => {
+            let numbers = asked.strip_prefix("cuda:").unwrap_or("0").split(',');
+            let names: Vec<String> = numbers.map(|number| format!("cuda:{number}")).collect();
+            let named_cuda = asked == "cuda" || asked.starts_with("cuda:");
+            match names.iter().find(|name| !cuda.contains(name)) {
+                None if named_cuda => Ok(names),
+                Some(name) if named_cuda => Err(Error::Usage(format!(
+                    "--device {asked}: there is no {name} here; run 'seedbed doctor'"
+                ))),
+                Some(_) | None => Err(Error::Usage(format!(
+                    "--device {asked}: write auto, cpu, cuda or cuda:0,1"
+                ))),
+            }
+        }
+    }
+}
+
+fn plans(common: &Common, training: &Training, kind: &'static str) -> Result<Vec<Plan>> {
+    let mut plans = Vec::new();
+    for experiment in common.load(Some(training))? {
+        let cells = experiment.select(&training.cell)?;
+        plans.push(Plan::new(experiment, cells, &common.out(), kind)?);
+    }
+    Ok(plans)
+}
+
+pub fn plan(common: &Common, training: &Training) -> Result<u8> {
+    let devices = training.devices()?;
+    let search = dataset::search_path(training.data.as_deref());
+    let plans = plans(common, training, devices.kind)?;
+    let mut expected = Vec::new();
+    let mut missing = Vec::new();
+    for plan in &plans {
+        let mut estimates = plan.estimates();
+        match plan.check_data(&search) {
+            Ok(()) => plan.calibrate(&mut estimates, devices.width, &search, &|job| {
+                let job = Job { device: devices.slots[0].device.clone(), ..job.clone() };
+                eprintln!("timing {CALIBRATION_STEPS} steps of {} {}", job.experiment, job.label());
+                worker::calibrate(&job, CALIBRATION_STEPS)
+            })?,
+            Err(error) => missing.push(error.to_string()),
+        }
+        expected.push(estimates);
+    }
+    if common.json {
+        let all: Vec<_> = plans.iter().zip(&expected).map(|(plan, e)| plan.json(e)).collect();
+        let seconds = total_seconds(&plans, &expected, &devices);
+        print_json(&json!({"experiments": all, "seconds": seconds, "notes": missing}))?;
+        return Ok(0);
+    }
+    for plan in &plans {
+        print(&plan.table())?;
+        if let Err(error) = plan.check_replaced() {
+            print(&format!("  note: {error}\n"))?;
+        }
+    }
+    for error in missing {
+        print(&format!("note: {error}\n"))?;
+    }
+    print(&format!("{}\n", outlook(&plans, &expected, &devices)))?;
+    Ok(0)
+}
+
+/// `45 runs in about 3 h 05 min on 2 cpu workers (from a calibration of 20 steps)`
+fn outlook(plans: &[Plan], expected: &[Vec<Estimate>], devices: &Devices) -> String {
+    let count: usize = plans.iter().map(Plan::to_run).sum();
+    if count == 0 {
+        return "nothing to run: every run is stored".to_owned();
+    }
+    let used: Vec<Source> = plans
+        .iter()
+        .zip(expected)
+        .flat_map(|(plan, estimates)| plan.cells.iter().zip(estimates))
+        .filter(|(cell, _)| !cell.seeds_to_run().is_empty())
+        .filter_map(|(_, estimate)| estimate.map(|(_, source)| source))
+        .collect();
+    let sources = [
+        (Source::Cell, "stored runs of the same cell".to_owned()),
+        (Source::OtherCells, "stored runs of another cell".to_owned()),
+        (Source::Calibration, format!("a calibration of {CALIBRATION_STEPS} steps")),
+    ];
+    let from: Vec<String> =
+        sources.into_iter().filter(|(source, _)| used.contains(source)).map(|(_, t)| t).collect();
+    let (slots, kind, width) = (devices.slots.len(), devices.kind, devices.width);
+    let workers = format!("{slots} {kind} worker(s), up to {width} seeds together");
+    match total_seconds(plans, expected, devices) {
+        Some(seconds) => {
+            let from = from.join(" and ");
+            format!("{count} runs in about {} on {workers} (from {from})", duration(seconds))
+        }
+        None => format!("{count} runs on {workers}; the time is unknown without the data"),
+    }
+}
+
+fn total_seconds(plans: &[Plan], expected: &[Vec<Estimate>], devices: &Devices) -> Option<f64> {
+    let mut seconds = Vec::new();
+    for (plan, estimates) in plans.iter().zip(expected) {
+        for (cells, job) in plan.jobs(devices.width, &[]) {
+            let each = cells.iter().map(|&cell| estimates[cell].map(|(seconds, _)| seconds));
+            seconds.push(each.sum::<Option<f64>>()? * job.seeds.len() as f64);
+        }
+    }
+    seconds.sort_by(|a, b| b.total_cmp(a));
+    Some(schedule::makespan(vec![0.0; devices.slots.len()], seconds))
+}
+
+pub fn run(common: &Common, training: &Training, options: &RunOptions) -> Result<u8> {
+    let devices = training.devices()?;
+    let search = dataset::search_path(training.data.as_deref());
+    let mut plans = plans(common, training, devices.kind)?;
+    let papers =
+        plans.iter().map(|plan| papers_of(&plan.experiment)).collect::<Result<Vec<_>>>()?;
+    for plan in &mut plans {
+        let (folder, seed) = (plan.store.dir().to_owned(), plan.experiment.seeds[0]);
+        plan.pictures = options.pictures.clone().map(|epochs| Pictures { seed, folder, epochs });
+    }
+    let mut left_out = Vec::new();
+    if options.available {
+        fetch_missing(&plans, &search);
+    }
+    let mut kept = Vec::new();
+    for (plan, papers) in plans.drain(..).zip(papers) {
+        let checked = plan.check_data(&search);
+        let checked = checked
+            .and_then(|()| if options.available { plan.check_bytes(&search) } else { Ok(()) });
+        match checked {
+            Err(error) if options.available => left_out.push((plan.experiment.name, error)),
+            Err(error) => return Err(error),
+            Ok(()) => kept.push((plan, papers)),
+        }
+    }
+    for (plan, _) in kept.iter().filter(|_| !options.replace) {
+        plan.check_replaced()?;
+    }
+    let out = common.out();
+    let plans: Vec<&Plan> = kept.iter().map(|(plan, _)| plan).collect();
+    train(&plans, &devices, &search, &out, options.timeout.map(Duration::from_secs))?;
+    if INTERRUPTED.load(Ordering::SeqCst) {
+        return Ok(interrupted(&plans));
+    }
+    let mut code = 0;
+    let mut documents = Vec::new();
+    for (plan, papers) in &kept {
+        let derived = Derived::new(&plan.experiment, &out)?;
+        derived.write_tables()?;
+        code = code.max(u8::from(derived.rows.iter().any(|row| row.state != State::Ok)));
+        let mut shown = summary_shown(&derived);
+        if !papers.is_empty() {
+            let comparisons = derived.write_comparison(papers)?;
+            code = code.max(strict_code(options.strict, &comparisons));
+            shown.add(comparison_shown(&comparisons, papers, &derived.from()));
+        }
+        shown.print(common.json, &mut documents)?;
+    }
+    print_documents(common.json, documents)?;
+    for (name, error) in &left_out {
+        eprintln!("left out: {name}: {error}");
+    }
+    Ok(code)
+}
+
+fn interrupted(plans: &[&Plan]) -> u8 {
+    let arguments: Vec<String> = std::env::args().collect();
+    let dirs: Vec<String> =
+        plans.iter().map(|plan| plan.store.dir().display().to_string()).collect();
+    eprintln!(
+        "interrupted; finished runs are kept in {}; continue with: {}",
+        dirs.join(" "),
+        arguments.join(" ")
+    );
+    INTERRUPT_CODE
+}
+
+/// Trains what the plans miss and stores the records as they come.
+fn train(
+    plans: &[&Plan],
+    devices: &Devices,
+    search: &[PathBuf],
+    out: &Path,
+    timeout: Option<Duration>,
+) -> Result<()> {
+    let (jobs, in_seconds) = weighted_jobs(plans, devices.width, search);
+    if jobs.is_empty() {
+        eprintln!("nothing to run: every run is stored");
+        return Ok(());
+    }
+    let count: usize = jobs.iter().map(|(job, _)| job.runs()).sum();
+    let (slots, kind) = (devices.slots.len(), devices.kind);
+    eprintln!("{count} runs in {} jobs on {slots} {kind} worker(s)", jobs.len());
+    catch_interrupts()?;
+    let workers = Workers { out, timeout, stop: &STOP };
+    let mut progress = Progress::new(slots, &jobs, in_seconds);
+    let result = schedule::run(
+        &devices.slots,
+        jobs,
+        &STOP,
+        |_, job, emit| workers.execute(job, emit),
+        &mut |event| {
+            for record in records_of(&event, plans, devices.kind) {
+                if let Some(stored) = stored(plans, &record) {
+                    // it was trained once more for its pictures alone
+                    if record.state == State::Ok && stored.digests != record.digests {
+                        progress.say(&otherwise(&record));
+                    }
+                    continue;
+                }
+                if let Some(aside) = Store::open(out, &record.experiment).put(&record)? {
+                    progress.say(&format!("kept what was no record as {}", aside.display()));
+                }
+            }
+            progress.show(&event);
+            Ok(())
+        },
+    );
+    progress.close();
+    result
+}
+
+/// The record in whose place this one would come.
+fn stored<'a>(plans: &[&'a Plan], record: &Record) -> Option<&'a Record> {
+    let plan = plans.iter().find(|plan| plan.experiment.name == record.experiment)?;
+    plan.stored(&record.cell.label, record.seed)
+}
+
+fn otherwise(record: &Record) -> String {
+    format!(
+        "{} {} seed {} came out otherwise than its record, which stays: the pictures are not of it \
+         (another libtorch, processor or batch width)",
+        record.experiment, record.cell.label, record.seed
+    )
+}
+
+/// Jobs with their weights: expected seconds if all are known, else epochs.
+fn weighted_jobs(plans: &[&Plan], width: usize, data: &[PathBuf]) -> (Vec<(Job, f64)>, bool) {
+    let mut timed = Vec::new();
+    let mut in_seconds = true;
+    for plan in plans {
+        let estimates = plan.estimates();
+        for (cells, job) in plan.jobs(width, data) {
+            let each = cells.iter().map(|&cell| estimates[cell].map(|(seconds, _)| seconds));
+            let seconds = each.sum::<Option<f64>>();
+            in_seconds &= seconds.is_some();
+            timed.push((seconds, job));
+        }
+    }
+    let weight = |(seconds, job): (Option<f64>, Job)| {
+        let epochs = (job.cell().training.epochs + 1) as f64;
+        let one = seconds.filter(|_| in_seconds).unwrap_or(epochs);
+        let together = job.seeds.len() as f64;
+        (job, one * together)
+    };
+    (timed.into_iter().map(weight).collect(), in_seconds)
+}
+
+/// What an event leaves in the store.
+fn records_of(event: &Event, plans: &[&Plan], kind: &str) -> Vec<Record> {
+    match event {
+        Event::Record { slot: _, record } => vec![(**record).clone()],
+        Event::Lost { slot: _, job, death } => {
+            let runs = job.cells.iter().flat_map(|c| job.seeds.iter().map(move |seed| (c, *seed)));
+            runs.map(|run| lost_record(job, run, death, plans, kind)).collect()
+        }
+        Event::Started { .. }
+        | Event::Progress { .. }
+        | Event::Warning { .. }
+        | Event::Retry { .. }
+        | Event::Finished { .. } => Vec::new(),
+    }
+}
+
+/// The record of a run whose worker could not write one.
+fn lost_record(
+    job: &Job,
+    (cell, seed): (&Cell, u64),
+    death: &Death,
+    plans: &[&Plan],
+    kind: &str,
+) -> Record {
+    let planned = plans
+        .iter()
+        .filter(|plan| plan.experiment.name == job.experiment)
+        .flat_map(|plan| &plan.cells)
+        .find(|planned| planned.cell.label == cell.label);
+    let data = planned.map(|planned| planned.data_sha256.clone()).unwrap_or_default();
+    // a device that was found before the first job has a provenance
+    let provenance = device::parse(&job.device).map(device::provenance).unwrap_or_default();
+    Record {
+        experiment: job.experiment.clone(),
+        cell: cell.clone(),
+        seed,
+        scale: job.scale,
+        key: store::key(cell, seed, &data, PROTOCOL_VERSION, kind),
+        protocol_version: PROTOCOL_VERSION,
+        device_kind: kind.to_owned(),
+        state: death.state,
+        failure: Some(death.why.clone()),
+        counts: None,
+        metrics: None,
+        threshold: None,
+        diagnostics: Default::default(),
+        epochs: 0,
+        loss_curve: Vec::new(),
+        loss_terms: Vec::new(),
+        digests: Digests { data, ..Digests::default() },
+        batch_width: job.seeds.len(),
+        // a worker has one thread, whatever this process has
+        provenance: Provenance { threads: 1, ..provenance },
+        wall_seconds: 0.0,
+    }
+}
+
+fn catch_interrupts() -> Result<()> {
+    ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::SeqCst) {
+            // the workers end with this process: it holds their stdin
+            std::process::exit(i32::from(INTERRUPT_CODE));
+        }
+        STOP.store(true, Ordering::SeqCst);
+        eprintln!("stopping; once more stops at once");
+    })
+    .map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))
+}
+
+/// Tries to download what the plans need and no place has. A failure is told and not an error: the
+/// experiment is then left out.
+fn fetch_missing(plans: &[Plan], search: &[PathBuf]) {
+    let mut failed: Vec<&str> = Vec::new();
+    for plan in plans.iter().filter(|plan| plan.check_data(search).is_err()) {
+        for file in plan.cells.iter().flat_map(|planned| planned.cell.dataset.files()) {
+            let nowhere = file.urls.is_empty() || failed.contains(&file.dataset);
+            if nowhere || dataset::find(&file, search).is_some() {
+                continue;
+            }
+            let fetched = Options::from_env().and_then(|options| {
+                let timeout = options.timeout.min(AVAILABLE_TIMEOUT);
+                fetch_file(&file, None, &Options { timeout, ..options })
+            });
+            if let Err(error) = fetched {
+                eprintln!("{error}");
+                failed.push(file.dataset);
+            }
+        }
+    }
+}
+
+pub fn doctor(data: Option<&Path>, json: bool) -> Result<u8> {
+    let found = doctor::diagnose(data, Path::new("experiments"), Path::new("results"));
+    if json {
+        print_json(&found)?;
+    } else {
+        print(&doctor::text(&found))?;
+    }
+    Ok(u8::from(!found.ready))
+}
+
+/// One job from stdin.
+pub fn serve(steps: Option<usize>) -> Result<u8> {
+    libtorch::load_cuda();
+    worker::serve(steps).map(|()| 0)
+}
+
+/// Times training steps and prints them.
+pub fn bench_step(options: BenchOptions) -> Result<u8> {
+    let BenchOptions { experiment, cell, width, steps, device, data, set } = options;
+    let experiment = Experiment::load(&experiment, &Selection { set, ..Selection::default() })?;
+    let labels: Vec<String> = cell.into_iter().collect();
+    let cell = experiment.select(&labels)?.into_iter().next();
+    let cell = cell.ok_or_else(|| Error::Usage("the experiment has no cell".to_owned()))?;
+    let job = Job {
+        experiment: experiment.name.clone(),
+        cells: vec![cell],
+        seeds: (1..=width.max(1) as u64).collect(),
+        scale: experiment.scale,
+        device,
+        data: dataset::search_path(data.as_deref()),
+        pictures: None,
+    };
+    print_json(&worker::calibrate(&job, steps)?)?;
+    Ok(0)
+}
