@@ -28,6 +28,8 @@ pub enum Stream {
     Scoring = 7,
     /// Latent noise when rows are scored; the step is the draw, + 2³² for training rows.
     ScoringNoise = 8,
+    /// Which values a bootstrap resample holds.
+    Bootstrap = 9,
 }
 
 /// The numbers of one (seed, stream, step), from index 0 on.
@@ -54,6 +56,12 @@ impl Numbers {
     /// A uniform number in [0, 1), 24 random bits: exact in f32.
     pub fn uniform_f32(&mut self) -> f32 {
         (self.0.next_u32() >> 8) as f32 * (1.0 / (1u32 << 24) as f32)
+    }
+
+    /// A uniform index in `0..count`, from 32 random bits (their product's upper half), so that some
+    /// indices are likelier than others by at most `count`/2³². For a `count` below 2³².
+    pub fn below(&mut self, count: usize) -> usize {
+        ((u64::from(self.0.next_u32()) * count as u64) >> 32) as usize
     }
 
     /// A standard normal number (Box and Muller, 1958; the cosine branch, so one pair of uniform

@@ -282,8 +282,8 @@ fn summarise_cell(runs: &[&Row], metric: Metric) -> Summary {
 }
 
 fn interval(n: usize, centre: Option<f64>, std: Option<f64>, level: f64) -> Option<(f64, f64)> {
-    let (centre, half) = (centre?, stats::half_width(n, std?, level)?);
-    Some((centre - half, centre + half))
+    let interval = stats::t_interval(n, centre?, std?, level)?;
+    Some((interval.low, interval.high))
 }
 
 /// Every figure that `paper` prints for `experiment`, beside the cells it is to be compared with:
@@ -346,7 +346,7 @@ fn compare_one(summary: &Summary, figure: &Figure, paper: &Paper) -> Comparison 
     let verdict = decide(figure.status, summary.scale, summary.n, interval, margin);
     let runs_needed = match (difference, summary.std, margin) {
         (Some(difference), Some(std), Some(margin)) if verdict == Verdict::Inconclusive => {
-            stats::runs_needed(difference, std, margin)
+            stats::runs_needed(difference, std, None, margin)
         }
         (_, _, _) => None,
     };
@@ -544,7 +544,8 @@ pub(crate) mod tests {
     fn only_an_inconclusive_verdict_asks_for_more_runs() {
         let open = verdict(&rows("base", &[0.9, 0.95, 0.85]));
         let needed = open.runs_needed.unwrap();
-        assert!(stats::half_width(needed, open.std.unwrap(), 0.9).unwrap() < 0.02);
+        let interval = stats::t_interval(needed, 0.0, open.std.unwrap(), 0.9).unwrap();
+        assert!(interval.high < 0.02);
         assert!(needed > 3);
         assert_eq!(verdict(&rows("base", &[0.7, 0.71, 0.69])).runs_needed, None);
     }

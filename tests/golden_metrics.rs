@@ -99,16 +99,17 @@ fn statistics_equal_those_of_numpy_and_scipy() {
             assert_equal(stats::quantile(values.clone(), share.parse().unwrap()), expected, share);
         }
         for (level, interval) in sample["intervals"].as_object().unwrap() {
-            let half = stats::half_width(values.len(), std.unwrap(), level.parse().unwrap());
             let what = format!("{level} interval of {} values", values.len());
-            assert_equal(mean.zip(half).map(|(mean, half)| mean - half), &interval[0], &what);
-            assert_equal(mean.zip(half).map(|(mean, half)| mean + half), &interval[1], &what);
+            let level = level.parse().unwrap();
+            let found = stats::t_interval(values.len(), mean.unwrap(), std.unwrap(), level);
+            assert_equal(found.map(|found| found.low), &interval[0], &what);
+            assert_equal(found.map(|found| found.high), &interval[1], &what);
         }
     }
     for case in fixture["runs_needed"].as_array().unwrap() {
         let [difference, std, margin] =
             ["difference", "std", "margin"].map(|key| case[key].as_f64().unwrap());
-        let runs = stats::runs_needed(difference, std, margin);
+        let runs = stats::runs_needed(difference, std, None, margin);
         assert_eq!(runs.map(|runs| runs as u64), case["runs"].as_u64(), "{case}");
     }
 }
