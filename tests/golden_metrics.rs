@@ -1,10 +1,9 @@
-//! Metrics, thresholds and statistics against scikit-learn, numpy and scipy: the fixtures and
-//! the script that made them lie in `tests/golden/`.
+//! Metrics and thresholds against scikit-learn, numpy and scipy: the fixture and the script that
+//! made it lie in `tests/golden/`.
 
 use std::path::Path;
 
 use seedbed::metrics::{Metrics, ThresholdRule, evaluate, flag};
-use seedbed::stats;
 use serde_json::Value;
 
 const TOLERANCE: f64 = 1e-12;
@@ -81,35 +80,5 @@ fn flags_equal_those_of_numpy_percentiles_and_stable_sorting() {
                 assert!(close(flagged.threshold, number(threshold)), "{what}");
             }
         }
-    }
-}
-
-#[test]
-fn statistics_equal_those_of_numpy_and_scipy() {
-    let fixture = fixture("statistics.json");
-    for sample in fixture["samples"].as_array().unwrap() {
-        let values = numbers(&sample["values"]);
-        let (mean, std) = (stats::mean(&values), stats::std(&values));
-        assert_equal(mean, &sample["mean"], "mean");
-        assert_equal(std, &sample["std"], "std");
-        assert_equal(stats::median(&values), &sample["median"], "median");
-        assert_equal(stats::min(&values), &sample["min"], "min");
-        assert_equal(stats::max(&values), &sample["max"], "max");
-        for (share, expected) in sample["quantiles"].as_object().unwrap() {
-            assert_equal(stats::quantile(values.clone(), share.parse().unwrap()), expected, share);
-        }
-        for (level, interval) in sample["intervals"].as_object().unwrap() {
-            let what = format!("{level} interval of {} values", values.len());
-            let level = level.parse().unwrap();
-            let found = stats::t_interval(values.len(), mean.unwrap(), std.unwrap(), level);
-            assert_equal(found.map(|found| found.low), &interval[0], &what);
-            assert_equal(found.map(|found| found.high), &interval[1], &what);
-        }
-    }
-    for case in fixture["runs_needed"].as_array().unwrap() {
-        let [difference, std, margin] =
-            ["difference", "std", "margin"].map(|key| case[key].as_f64().unwrap());
-        let runs = stats::runs_needed(difference, std, None, margin);
-        assert_eq!(runs.map(|runs| runs as u64), case["runs"].as_u64(), "{case}");
     }
 }

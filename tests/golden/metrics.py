@@ -1,8 +1,8 @@
-"""Writes metrics.json and statistics.json beside this file: what scikit-learn, numpy and scipy
-say about small made-up scores, with ties, one class and infinities among them.
+"""Writes metrics.json beside this file: what scikit-learn, numpy and scipy say about small made-up
+scores, with ties, one class and infinities among them.
 
 Run: python tests/golden/metrics.py   (numpy, scipy and scikit-learn; their versions are kept
-in the files). scikit-learn refuses infinite scores, so it is given dense ranks, which have the
+in the file). scikit-learn refuses infinite scores, so it is given dense ranks, which have the
 same order and the same ties."""
 
 import json
@@ -119,36 +119,6 @@ def metric_cases():
             }
 
 
-def runs_needed(difference, std, margin):
-    for n in range(3, 100_001):
-        half = stats.t.ppf(0.95, n - 1) * std / np.sqrt(n)
-        if abs(difference) + half < margin or abs(difference) - half > margin:
-            return n
-    return None
-
-
-def statistics():
-    rng = np.random.default_rng(7)
-    samples = []
-    for n, centre, spread in [(2, 0.9, 0.05), (3, 0.9, 0.2), (5, 0.93, 0.03), (20, 0.93, 0.02), (400, 0.5, 0.1)]:
-        values = rng.normal(centre, spread, n)
-        mean, std = values.mean(), values.std(ddof=1)
-        intervals = {
-            str(level): list(stats.t.interval(level, n - 1, loc=mean, scale=std / np.sqrt(n)))
-            for level in (0.9, 0.95)
-        }
-        samples.append({
-            "values": values.tolist(), "mean": mean, "std": std, "median": np.median(values),
-            "min": values.min(), "max": values.max(), "intervals": intervals,
-            "quantiles": {str(q): np.quantile(values, q) for q in (0.0, 0.1, 0.25, 0.5, 0.8, 1.0)},
-        })
-    needed = [
-        {"difference": d, "std": s, "margin": 0.02, "runs": runs_needed(d, s, 0.02)}
-        for d, s in [(0.0, 0.01), (0.015, 0.03), (-0.03, 0.05), (-0.018, 0.06), (0.0, 0.3), (0.02, 0.01)]
-    ]
-    return {"samples": samples, "runs_needed": needed}
-
-
 def write(name, content):
     text = json.dumps({"versions": VERSIONS, **content}, separators=(",", ":"))
     (HERE / name).write_text(text.replace('{"name"', '\n{"name"').replace('{"values"', '\n{"values"') + "\n")
@@ -156,4 +126,3 @@ def write(name, content):
 
 warnings.simplefilter("ignore")
 write("metrics.json", {"cases": list(metric_cases())})
-write("statistics.json", statistics())

@@ -1,0 +1,219 @@
+//! Estimates, intervals, tests and power against numpy, scipy and statsmodels: the fixture and the
+//! script that made it are `tests/golden/stats.json` and `stats.py`.
+
+use std::path::Path;
+
+use seedbed::stats::{self, Contrast, Design, Interval, Sample};
+use serde_json::Value;
+
+fn cases(section: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/stats.json");
+    let text = std::fs::read_to_string(path).expect("the fixture is part of the project");
+    let fixture: Value = serde_json::from_str(&text).expect("the fixture is JSON");
+    fixture[section].as_array().expect("a section is a list").clone()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().expect("a number")
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().expect("a list").iter().map(number).collect()
+}
+
+fn count(value: &Value) -> usize {
+    value.as_u64().expect("a whole number") as usize
+}
+
+/// Entries of an object whose keys are numbers.
+fn by_number(value: &Value) -> impl Iterator<Item = (f64, &Value)> {
+    value.as_object().expect("an object").iter().map(|(key, value)| (key.parse().unwrap(), value))
+}
+
+#[track_caller]
+fn assert_close(found: f64, expected: &Value, tolerance: f64, what: &str) {
+    let expected = number(expected);
+    // written so that NaN fails
+    assert!((found - expected).abs() <= tolerance, "{what}: {found} is not {expected}");
+}
+
+/// Both ends to 1e-9 of the width.
+#[track_caller]
+fn assert_interval(found: Interval, expected: &Value, what: &str) {
+    let ends = numbers(expected);
+    let tolerance = 1e-9 * (ends[1] - ends[0]) + 1e-15;
+    assert_close(found.low, &expected[0], tolerance, what);
+    assert_close(found.high, &expected[1], tolerance, what);
+}
+
+fn sample(values: &Value) -> Sample {
+    let values = numbers(values);
+    let (mean, std) = (stats::mean(&values).unwrap(), stats::std(&values).unwrap());
+    Sample { n: values.len(), mean, std }
+}
+
+#[test]
+fn descriptions_equal_those_of_numpy() {
+    for case in cases("samples") {
+        let values = numbers(&case["values"]);
+        for (found, expected) in [
+            (stats::mean(&values), "mean"),
+            (stats::std(&values), "std"),
+            (stats::median(&values), "median"),
+            (stats::min(&values), "min"),
+            (stats::max(&values), "max"),
+        ] {
+            assert_close(found.unwrap(), &case[expected], 1e-14, expected);
+        }
+        let (first, third) = stats::quartiles(&values).unwrap();
+        assert_close(first, &case["quartiles"][0], 1e-15, "first quartile");
+        assert_close(third, &case["quartiles"][1], 1e-15, "third quartile");
+        for (share, expected) in by_number(&case["quantiles"]) {
+            assert_close(stats::quantile(values.clone(), share).unwrap(), expected, 1e-15, "share");
+        }
+    }
+}
+
+#[test]
+fn t_intervals_equal_those_of_scipy_up_to_100_000_runs() {
+    for case in cases("t_intervals") {
+        let (n, mean, std) = (count(&case["n"]), number(&case["mean"]), number(&case["std"]));
+        for (level, expected) in by_number(&case["intervals"]) {
+            let found = stats::t_interval(n, mean, std, level).unwrap();
+            assert_interval(found, expected, &format!("{level} interval of {n} values"));
+        }
+    }
+}
+
+#[test]
+fn one_sample_and_welch_tests_of_equivalence_equal_those_of_scipy_and_statsmodels() {
+    for case in cases("contrasts") {
+        let ours = sample(&case["ours"]);
+        let contrast = match case.get("theirs") {
+            Some(theirs) => Contrast::welch(&ours, &sample(theirs)),
+            None => Contrast::one_sample(&ours, number(&case["figure"])),
+        }
+        .unwrap();
+        let what = format!("{} runs against {}", ours.n, case.get("theirs").is_some());
+        let error = contrast.standard_error;
+        assert_close(contrast.difference, &case["difference"], 1e-15, &what);
+        assert_close(error, &case["standard_error"], 1e-12 * error, &what);
+        assert_close(contrast.degrees, &case["degrees"], 1e-11 * contrast.degrees, &what);
+        for (level, expected) in by_number(&case["intervals"]) {
+            assert_interval(contrast.interval(level), expected, &format!("{level}, {what}"));
+        }
+        for (margin, expected) in by_number(&case["equivalent"]) {
+            let p = contrast.p_equivalent(margin);
+            assert_close(p, expected, 1e-10, &format!("equivalence within {margin}, {what}"));
+        }
+        for (margin, expected) in by_number(&case["different"]) {
+            let p = contrast.p_different(margin);
+            assert_close(p, expected, 1e-10, &format!("difference beyond {margin}, {what}"));
+        }
+        let smallest = contrast.smallest_margin(0.05);
+        assert_close(smallest, &case["smallest_margin"], 1e-9 * error, &what);
+    }
+}
+
+#[test]
+fn runs_needed_are_the_first_that_decide_of_all_up_to_100_000() {
+    for case in cases("runs_needed") {
+        let published = case.get("published").map(|one| (number(&one[0]), count(&one[1])));
+        let [difference, std, margin] =
+            ["difference", "std", "margin"].map(|key| number(&case[key]));
+        let runs = stats::runs_needed(difference, std, published, margin);
+        assert_eq!(runs.map(|runs| runs as u64), case["runs"].as_u64(), "{case}");
+    }
+}
+
+#[test]
+fn holm_equals_that_of_statsmodels() {
+    for case in cases("holm") {
+        let found = stats::holm(&numbers(&case["p"]));
+        assert_eq!(found.len(), case["adjusted"].as_array().unwrap().len());
+        for (index, found) in found.into_iter().enumerate() {
+            assert_close(found, &case["adjusted"][index], 1e-15, &case["p"].to_string());
+        }
+    }
+}
+
+#[test]
+fn signed_ranks_equal_those_of_scipy_with_ties_and_zeros() {
+    for case in cases("wilcoxon") {
+        let (name, differences) = (case["name"].as_str().unwrap(), numbers(&case["differences"]));
+        let test = stats::wilcoxon(&differences).unwrap();
+        assert_eq!(test.exact, case["exact"], "{name}");
+        assert_close(test.statistic, &case["statistic"], 0.0, name);
+        assert_close(test.p, &case["p"], 1e-10 * test.p, name);
+        let correlation = stats::rank_biserial(&differences).unwrap();
+        assert_close(correlation, &case["rank_biserial"], 1e-14, name);
+        match case["cohen_dz"].as_f64() {
+            Some(_) => {
+                let effect = stats::cohen_dz(&differences).unwrap();
+                assert_close(effect, &case["cohen_dz"], 1e-12, name);
+            }
+            None => assert!(stats::cohen_dz(&differences).is_err()),
+        }
+    }
+}
+
+#[test]
+fn a_bootstrap_interval_of_given_resamples_equals_that_of_scipy() {
+    for case in cases("bca") {
+        let (values, means) = (numbers(&case["values"]), numbers(&case["means"]));
+        let found = stats::bca_from(&values, means, number(&case["level"])).unwrap();
+        assert_interval(found, &case["interval"], case["name"].as_str().unwrap());
+    }
+}
+
+/// An end is a quantile of the resampled means, which B of them leave uncertain by √(α(1 − α)/B)/f,
+/// moved by twice the uncertainty √(π/2B) of the bias: together about 3.7/√B standard errors of the
+/// mean at a level of 95 %. Allowed are five times that of this sample and scipy's together.
+#[test]
+fn bootstrap_intervals_agree_with_those_of_scipy_within_monte_carlo_error() {
+    for case in cases("bca").iter().skip(2) {
+        let (values, level) = (numbers(&case["values"]), number(&case["level"]));
+        let error = stats::std(&values).unwrap() / (values.len() as f64).sqrt();
+        for resamples in [10_000, 200_000] {
+            let found = stats::bca_interval(&values, level, resamples, 1).unwrap();
+            let uncertain = 3.7 * (1.0 / resamples as f64 + 1.0 / 200_000.0).sqrt() * error;
+            let what = format!("{resamples} resamples of {}", case["name"]);
+            assert_close(found.low, &case["converged"][0], 5.0 * uncertain, &what);
+            assert_close(found.high, &case["converged"][1], 5.0 * uncertain, &what);
+        }
+    }
+}
+
+#[test]
+fn power_equals_that_of_independent_integrals_and_of_one_sided_tests() {
+    for case in cases("power") {
+        let [std, margin] = ["std", "margin"].map(|key| number(&case[key]));
+        let (design, difference) =
+            (Design { n: count(&case["n"]), std, margin }, number(&case["difference"]));
+        let what = case.to_string();
+        let reproduced = stats::power_reproduced(&design, difference);
+        assert_close(reproduced, &case["reproduced"], 1e-9, &what);
+        let refused = stats::power_not_reproduced(&design, difference);
+        assert_close(refused, &case["not_reproduced"], 1e-9, &what);
+    }
+}
+
+#[test]
+fn planned_runs_margins_and_spreads_equal_independent_searches() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/stats.json");
+    let fixture: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    for case in fixture["plans"]["runs"].as_array().unwrap() {
+        let [std, margin, difference, power] =
+            ["std", "margin", "difference", "power"].map(|key| number(&case[key]));
+        let runs = stats::runs_for_power(std, margin, difference, power);
+        assert_eq!(runs.map(|runs| runs as u64), case["runs"].as_u64(), "{case}");
+    }
+    for case in fixture["plans"]["margins"].as_array().unwrap() {
+        let (n, [std, margin, power]) =
+            (count(&case["n"]), ["std", "margin", "power"].map(|key| number(&case[key])));
+        let found = stats::margin_for_power(n, std, power).unwrap();
+        assert_close(found, &case["margin"], 1e-8 * margin, &case.to_string());
+        let found = stats::std_for_power(n, margin, power).unwrap();
+        assert_close(found, &case["std"], 1e-8 * std, &case.to_string());
+    }
+}
