@@ -1060,7 +1060,9 @@ runs = 2
                 let experiment = Experiment::parse(&path, &text, &selection).unwrap();
                 for paper in &experiment.papers {
                     let paper = crate::paper::load(&experiment.papers_folder(), paper).unwrap();
-                    let own = |figure: &&crate::paper::Figure| figure.experiment == experiment.name;
+                    let own = |figure: &&crate::paper::Figure| {
+                        figure.experiment.as_deref() == Some(experiment.name.as_str())
+                    };
                     assert!(paper.figures.iter().any(|figure| own(&figure)), "{}", paper.name);
                     for cell in paper.figures.iter().filter(own).filter_map(|f| f.cell.clone()) {
                         experiment.select(&[cell]).unwrap();

@@ -1,14 +1,15 @@
-//! Published figures and the margins within which a figure counts as reproduced, from
-//! `experiments/papers/*.toml`. Says what was published and how well that is known; compares
-//! nothing.
+//! Published figures, the margins within which a figure counts as reproduced, and the counts that a
+//! figure must agree with, from `experiments/papers/*.toml`. Says what was published and how well that
+//! is known; compares nothing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use toml::Spanned;
 
 use crate::error::{Error, Result};
-use crate::metrics::Metric;
+use crate::metrics::{Metric, Population};
 
 /// A paper, a repository or another source of figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,9 @@ pub struct Paper {
     /// By metric; a figure of a metric without a margin gets no verdict.
     #[serde(default)]
     pub margins: BTreeMap<Metric, Margin>,
+    /// By `dataset` of the figures; what `seedbed check-figures` holds them against.
+    #[serde(default)]
+    pub counts: BTreeMap<String, Counts>,
     pub figures: Vec<Figure>,
 }
 
@@ -29,12 +33,55 @@ pub struct Paper {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Margin {
-    /// Half the width of the accepted band, in (0, 1].
-    #[serde(deserialize_with = "positive")]
+    /// Half the width of the accepted band, in [0, 1]. No interval lies inside a margin of 0: a figure
+    /// with one can be missed, and never counts as reproduced.
+    #[serde(deserialize_with = "fraction")]
     pub value: f64,
     /// Why this much and not more.
     #[serde(deserialize_with = "said")]
     pub reason: String,
+}
+
+/// How many rows a data set has, and which share of them is flagged: what precision and recall follow
+/// from, whatever the detector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Counts {
+    /// All rows; with `train-normals`, the rows of the test set.
+    pub rows: u64,
+    /// Anomalies among `rows`.
+    pub positives: u64,
+    /// Normal training rows, where training and test rows are the source's own files. Without it
+    /// a random half of the rows is the training part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_normals: Option<u64>,
+    /// The share of rows that is flagged, in (0, 1).
+    #[serde(deserialize_with = "share")]
+    pub top: f64,
+    /// The protocol that the source says it followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stated: Option<Protocol>,
+}
+
+/// What a test set is, and whose scores place the threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Protocol {
+    pub split: SplitKind,
+    pub of: Population,
+}
+
+/// The splits whose counts follow from `rows` and `positives`; their names are those of
+/// `protocol.split` in an experiment file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SplitKind {
+    /// A random half of all rows tests; the normal rows of the other half train.
+    HalfOfAll,
+    /// A random half of the normal rows trains; the other half and all anomalies test.
+    HalfOfNormals,
+    /// The source's own training and test files.
+    Official,
 }
 
 /// One published number.
@@ -52,20 +99,34 @@ pub struct Figure {
     /// In [0, 1].
     #[serde(deserialize_with = "fraction")]
     pub value: f64,
+    /// Decimals of `value` as it is typed in the file: 4 for `0.9370`. Type it as it is printed.
+    #[serde(skip_deserializing)]
+    pub decimals: u32,
     /// The published standard deviation, where there is one.
     #[serde(default, deserialize_with = "some_fraction", skip_serializing_if = "Option::is_none")]
     pub std: Option<f64>,
+    /// How many runs the value is the mean of, at least 1, where the source says so.
+    #[serde(default, deserialize_with = "at_least_one", skip_serializing_if = "Option::is_none")]
+    pub runs: Option<u64>,
     pub status: Status,
     /// Where this figure can be read, if not in the paper's `source`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// The experiment that reproduces it.
-    #[serde(deserialize_with = "said")]
-    pub experiment: String,
+    /// The experiment that reproduces it. A figure without one is of a method that nobody runs here: it
+    /// is checked against the others and compared with no run.
+    #[serde(default, deserialize_with = "some_said", skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<String>,
     /// The label of the one cell that it and the cell's control are compared with; without one it is
     /// compared with every cell and control of the experiment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cell: Option<String>,
+}
+
+impl Figure {
+    /// Half a unit of the last printed digit: the unrounded number lies within it of `value`.
+    pub fn rounding(&self) -> f64 {
+        0.5 / 10f64.powi(self.decimals as i32)
+    }
 }
 
 /// How well a figure is known. Only a verified one earns a verdict.
@@ -109,39 +170,109 @@ pub fn load(dir: &Path, name: &str) -> Result<Paper> {
 
 /// The error reads `LINE:COLUMN: what is wrong`, or ` what is wrong` where no line is to blame.
 fn parse(text: &str, name: &str) -> std::result::Result<Paper, String> {
-    let paper: Paper = toml::from_str(text).map_err(|error| {
-        let before = &text[..error.span().map_or(0, |span| span.start)];
+    let at = |start: usize, complaint: &str| {
+        let before = &text[..start];
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-        format!("{line}:{column}: {}", error.message())
-    })?;
+        format!("{line}:{column}: {complaint}")
+    };
+    let misread =
+        |error: toml::de::Error| at(error.span().map_or(0, |span| span.start), error.message());
+    let mut paper: Paper = toml::from_str(text).map_err(misread)?;
     if paper.name != name {
         return Err(format!(" name is `{}`, but the file is named `{name}.toml`", paper.name));
     }
-    for (index, figure) in paper.figures.iter().enumerate() {
-        let place = |figure: &Figure| {
-            let Figure { table, metric, experiment, cell, method, .. } = figure.clone();
-            (table, metric, experiment, cell, method)
-        };
-        if paper.figures[..index].iter().any(|other| place(other) == place(figure)) {
-            return Err(format!(
-                " {} of {}, {}, is published twice for experiment {}: remove one",
-                figure.metric.name(),
-                figure.method,
-                figure.table,
-                figure.experiment
-            ));
-        }
+    let typed: TypedFigures = toml::from_str(text).map_err(misread)?;
+    for (figure, typed) in paper.figures.iter_mut().zip(&typed.figures) {
+        let span = typed.value.span();
+        let digits = &text[span.clone()];
+        figure.decimals = decimals(digits).ok_or_else(|| {
+            at(
+                span.start,
+                &format!(
+                    "{digits} has an exponent, which hides how many decimals are printed: \
+                     write {:?}",
+                    figure.value
+                ),
+            )
+        })?;
     }
+    refuse_repetition(&paper.figures)?;
+    refuse_wrong_counts(&paper)?;
     Ok(paper)
 }
 
-fn positive<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<f64, D::Error> {
-    let value = fraction(input)?;
-    if value > 0.0 {
-        return Ok(value);
+/// The figures once more, for the place of each value in the text.
+#[derive(Deserialize)]
+struct TypedFigures {
+    figures: Vec<TypedFigure>,
+}
+
+#[derive(Deserialize)]
+struct TypedFigure {
+    value: Spanned<f64>,
+}
+
+/// Decimals of a TOML number; `None` if it has an exponent.
+fn decimals(digits: &str) -> Option<u32> {
+    if digits.contains(['e', 'E']) {
+        return None;
     }
-    Err(serde::de::Error::custom("a margin of 0 can never be met: give a positive one"))
+    let decimals = digits.split_once('.').map_or("", |(_, decimals)| decimals);
+    Some(decimals.chars().filter(char::is_ascii_digit).count() as u32)
+}
+
+/// One number must not be compared with a cell twice, nor be printed with two values.
+fn refuse_repetition(figures: &[Figure]) -> std::result::Result<(), String> {
+    for (index, figure) in figures.iter().enumerate() {
+        for other in &figures[..index] {
+            let same_column = (&other.table, other.metric, &other.method)
+                == (&figure.table, figure.metric, &figure.method);
+            let same_line = (&other.dataset, &other.setting) == (&figure.dataset, &figure.setting);
+            let same_cell = (&other.experiment, &other.cell) == (&figure.experiment, &figure.cell);
+            let what = format!("{} of {}, {}", figure.metric.name(), figure.method, figure.table);
+            if same_column && same_cell && (same_line || figure.experiment.is_some()) {
+                let place = figure.experiment.as_ref().map_or_else(
+                    || format!("{}, {}", figure.dataset, figure.setting),
+                    |experiment| format!("experiment {experiment}"),
+                );
+                return Err(format!(" {what}, is published twice for {place}: remove one"));
+            }
+            if same_column && same_line && other.value != figure.value {
+                return Err(format!(
+                    " {what}, is {} and {} for {}, {}: say in dataset, setting or method what \
+                     tells them apart",
+                    other.value, figure.value, figure.dataset, figure.setting
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn refuse_wrong_counts(paper: &Paper) -> std::result::Result<(), String> {
+    for (dataset, counts) in &paper.counts {
+        let Counts { rows, positives, .. } = counts;
+        if paper.figures.iter().all(|figure| figure.dataset != *dataset) {
+            return Err(format!(" counts.{dataset}: no figure has this dataset; correct the name"));
+        }
+        if *positives == 0 || positives >= rows {
+            return Err(format!(
+                " counts.{dataset}: {positives} positives of {rows} rows leave no anomaly or no \
+                 normal row"
+            ));
+        }
+        let official = counts.stated.map(|protocol| protocol.split == SplitKind::Official);
+        if counts.train_normals == Some(0) {
+            return Err(format!(" counts.{dataset}: train-normals must be at least 1"));
+        }
+        if official.is_some_and(|official| official != counts.train_normals.is_some()) {
+            return Err(format!(
+                " counts.{dataset}: train-normals goes with the split \"official\" and with no other"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn fraction<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<f64, D::Error> {
@@ -156,6 +287,28 @@ fn some_fraction<'de, D: Deserializer<'de>>(
     input: D,
 ) -> std::result::Result<Option<f64>, D::Error> {
     fraction(input).map(Some)
+}
+
+fn share<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<f64, D::Error> {
+    let value = fraction(input)?;
+    if value > 0.0 && value < 1.0 {
+        return Ok(value);
+    }
+    Err(serde::de::Error::custom(format!(
+        "{value} flags no row or every row: give a share between"
+    )))
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<Option<u64>, D::Error> {
+    let runs = u64::deserialize(input)?;
+    if runs > 0 {
+        return Ok(Some(runs));
+    }
+    Err(serde::de::Error::custom("runs must be at least 1; leave it out where it is not stated"))
+}
+
+fn some_said<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<Option<String>, D::Error> {
+    said(input).map(Some)
 }
 
 fn said<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<String, D::Error> {
@@ -229,7 +382,11 @@ experiment = "made-up"
         for (right, wrong, complaint) in [
             ("table = ", "tabel = ", "11:1: unknown field `tabel`"),
             ("value = 0.9\n", "value = 93.0\n", "16:9: 93 is not between 0 and 1"),
-            ("value = 0.02", "value = 0.0", "7:9: a margin of 0"),
+            ("value = 0.02", "value = -0.02", "7:9: -0.02 is not between 0 and 1"),
+            ("value = 0.9\n", "value = 9e-1\n", "16:9: 9e-1 has an exponent"),
+            ("\"verified\"", "\"verified\"\nruns = 0", "18:8: runs must be at least 1"),
+            ("\"verified\"", "\"verified\"\ndecimals = 4", "18:1: unknown field `decimals`"),
+            ("experiment = \"made-up\"", "experiment = \"\"", "18:14: must not be empty"),
             ("\"two points\"", "\"\"", "8:10: must not be empty"),
             ("\"f1\"", "\"F1\"", "15:10: unknown variant `F1`"),
             ("[margins.f1]", "[margins.g1]", "6:10: unknown variant `g1`"),

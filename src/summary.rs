@@ -290,8 +290,11 @@ fn interval(n: usize, centre: Option<f64>, std: Option<f64>, level: f64) -> Opti
 /// cells in the order of the summaries, then metrics, then figures in the order of the paper's
 /// file; last the cells that a figure names and nobody ran.
 pub fn compare(summaries: &[Summary], paper: &Paper, experiment: &str) -> Vec<Comparison> {
-    let figures: Vec<&Figure> =
-        paper.figures.iter().filter(|figure| figure.experiment == experiment).collect();
+    let figures: Vec<&Figure> = paper
+        .figures
+        .iter()
+        .filter(|figure| figure.experiment.as_deref() == Some(experiment))
+        .collect();
     let summaries: Vec<&Summary> =
         summaries.iter().filter(|summary| summary.experiment == experiment).collect();
     let mut comparisons = Vec::new();
@@ -463,10 +466,12 @@ pub(crate) mod tests {
             method: "DAGMM".into(),
             metric: Metric::F1,
             value: 0.9,
+            decimals: 4,
             std: None,
+            runs: None,
             status: Status::Verified,
             source: None,
-            experiment: "made-up".into(),
+            experiment: Some("made-up".into()),
             cell: None,
         }
     }
@@ -478,6 +483,7 @@ pub(crate) mod tests {
             title: "A paper".into(),
             source: "https://example.org".into(),
             margins: BTreeMap::from([(Metric::F1, margin)]),
+            counts: BTreeMap::new(),
             figures,
         }
     }
@@ -587,7 +593,7 @@ pub(crate) mod tests {
             table: table.into(),
             ..figure()
         };
-        let elsewhere = Figure { experiment: "other".into(), ..figure() };
+        let elsewhere = Figure { experiment: Some("other".into()), ..figure() };
         let paper = paper(vec![
             figure(),
             named("base,control=untrained", "issue 19"),
