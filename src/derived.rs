@@ -1,39 +1,63 @@
-//! What follows from the stored runs of an experiment: its rows and summaries, and the files made of
-//! them. It trains nothing and prints no table; what it leaves out it tells on stderr.
+//! What follows from the runs of an experiment: its rows, estimates and verdicts, and the files made
+//! of them. It trains nothing and prints no table; what it leaves out it tells on stderr.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
-use seedbed::paper::Paper;
-use seedbed::record::{PROTOCOL_VERSION, Record};
+use seedbed::paper::{self, Paper};
+use seedbed::record::{PROTOCOL_VERSION, Record, Scale};
+use seedbed::report::document::{Loss, Picture, Section};
 use seedbed::report::{self, csv};
 use seedbed::store::{self, Store, Wanted};
-use seedbed::summary::{self, Comparison, Row, Summary};
+use seedbed::summary::{self, Comparison, Pair, Row, Summary, split_control};
 
-/// The rows of an experiment as it now is.
-pub struct Derived<'a> {
-    pub experiment: &'a Experiment,
-    pub rows: Vec<Row>,
-    pub summaries: Vec<Summary>,
-    /// The best possible AUROC, of a made-up data set.
-    pub best_auroc: Option<f64>,
-    store: Store,
-    /// Of the rows; none where the rows come from a `runs.csv`.
-    records: Vec<Record>,
-    /// Whether the rows come from a `runs.csv` that no record stands behind here.
-    published: bool,
+/// How tables are made.
+#[derive(Debug, Clone, Copy)]
+pub struct Making {
+    /// Resamples of a bootstrap interval; 0 makes none.
+    pub resamples: usize,
+    /// Put runs of different versions of the code into one table.
+    pub mixed_code: bool,
 }
 
-impl<'a> Derived<'a> {
+/// The runs of an experiment and what follows from them.
+pub struct Derived {
+    pub name: String,
+    pub title: String,
+    pub papers: Vec<Paper>,
+    pub rows: Vec<Row>,
+    pub summaries: Vec<Summary>,
+    pub comparisons: Vec<Comparison>,
+    pub pairs: Vec<Pair>,
+    pub losses: Vec<Loss>,
+    /// The best possible AUROC, of a made-up data set.
+    pub best_auroc: Option<f64>,
+    cells: Vec<Cell>,
+    origin: Origin,
+    notes: Vec<String>,
+}
+
+/// Where the rows come from.
+enum Origin {
+    /// Records; those of the rows.
+    Store(Store, Vec<Record>),
+    /// A runs.csv in a folder of results where no record is.
+    Published(Store),
+    /// A runs.csv of any origin.
+    File(PathBuf),
+}
+
+impl Derived {
     /// Takes every stored run of the grid, of any device and seed. Where nothing is stored beside a
     /// `runs.csv`, its rows are taken: published results come without their records.
     ///
     /// # Errors
-    /// Those of the store and of a damaged `runs.csv`.
-    pub fn new(experiment: &'a Experiment, out: &Path) -> Result<Self> {
+    /// Those of the store, of a damaged `runs.csv` or paper, and runs that cannot share a table.
+    pub fn stored(experiment: &Experiment, out: &Path, making: Making) -> Result<Self> {
         let store = Store::open(out, &experiment.name);
         let (records, unreadable) = store.load_all()?;
         let table = store.dir().join("runs.csv");
@@ -41,17 +65,75 @@ impl<'a> Derived<'a> {
         for why in unreadable {
             eprintln!("left out: {why}");
         }
-        let mut current = Vec::new();
-        let rows = if published {
-            eprintln!("no run of {} is stored here: reading {}", experiment.name, table.display());
-            published_rows(experiment, &table)?
+        let mut left_out = LeftOut::default();
+        let mut losses = Vec::new();
+        let (rows, origin) = if published {
+            let rows = published_rows(experiment, &table, &mut left_out)?;
+            let file = store.dir().join("losses.csv");
+            if file.exists() {
+                losses = csv::read_losses(&file)?;
+            }
+            (rows, Origin::Published(store))
         } else {
-            current = current_records(experiment, records)?;
-            report::rows_of(&current)
+            let current = current_records(experiment, records, &mut left_out)?;
+            losses = report::losses_of(&current);
+            (report::rows_of(&current), Origin::Store(store, current))
         };
-        let best_auroc = current.iter().find_map(|r| r.diagnostics.get("bayes_auroc").copied());
-        let summaries = summary::summarise(&rows)?;
-        Ok(Self { experiment, rows, summaries, best_auroc, store, records: current, published })
+        let mut derived = Self::of_rows(&experiment.name, rows, origin, Some(experiment), making)?;
+        derived.losses = losses;
+        derived.notes = left_out.tell(&experiment.name);
+        Ok(derived)
+    }
+
+    /// The rows of experiment `name` in a `runs.csv` of any origin, with the papers of `experiment`
+    /// where there is one.
+    ///
+    /// # Errors
+    /// A damaged paper, and runs that cannot share a table.
+    pub fn of_file(
+        name: &str,
+        rows: Vec<Row>,
+        file: &Path,
+        experiment: Option<&Experiment>,
+        making: Making,
+    ) -> Result<Self> {
+        Self::of_rows(name, rows, Origin::File(file.to_owned()), experiment, making)
+    }
+
+    fn of_rows(
+        name: &str,
+        rows: Vec<Row>,
+        origin: Origin,
+        experiment: Option<&Experiment>,
+        making: Making,
+    ) -> Result<Self> {
+        if !making.mixed_code {
+            summary::refuse_mixed_code(&rows)?;
+        }
+        let papers = experiment.map_or(Ok(Vec::new()), papers_of)?;
+        let mut summaries = summary::summarise(&rows)?;
+        add_bootstrap(&mut summaries, &rows, making.resamples);
+        let of_paper = |paper| summary::compare(&summaries, paper, name);
+        let best_auroc = match &origin {
+            Origin::Store(_, records) => {
+                records.iter().find_map(|r| r.diagnostics.get("bayes_auroc").copied())
+            }
+            Origin::Published(_) | Origin::File(_) => None,
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            title: experiment.map_or_else(|| name.to_owned(), |one| one.title.clone()),
+            comparisons: papers.iter().flat_map(of_paper).collect(),
+            pairs: summary::pairs(&rows),
+            papers,
+            rows,
+            summaries,
+            losses: Vec::new(),
+            best_auroc,
+            cells: experiment.map_or_else(Vec::new, |experiment| experiment.cells.clone()),
+            origin,
+            notes: Vec::new(),
+        })
     }
 
     /// Tables without rows would only hide that nothing was run here.
@@ -65,37 +147,48 @@ impl<'a> Derived<'a> {
         Err(Error::Usage(format!(
             "{} holds no run of this experiment; run 'seedbed run {}' first, or name its directory \
              with --out",
-            self.store.dir().display(),
-            self.experiment.name,
+            self.from(),
+            self.name,
         )))
     }
 
     /// Where the rows come from, as tables say it.
     pub fn from(&self) -> String {
-        self.store.dir().display().to_string()
+        match &self.origin {
+            Origin::Store(store, _) | Origin::Published(store) => store.dir().display().to_string(),
+            Origin::File(file) => file.display().to_string(),
+        }
     }
 
-    /// Writes runs.csv, diagnostics.csv and summary.csv. A runs.csv with runs that have no record here (published
-    /// ones) is kept as `runs.csv.before`.
+    /// Writes every table that follows from the rows into the experiment's folder of results:
+    /// summary.csv and pairs.csv, and from records also runs.csv, diagnostics.csv and losses.csv. A
+    /// runs.csv with runs that have no record here (published ones) is kept as `runs.csv.before`.
+    /// For a file of any origin nothing is written.
     ///
     /// # Errors
     /// `Failed` when the file system refuses.
     pub fn write_tables(&self) -> Result<()> {
-        let dir = self.store.dir();
-        if !self.published {
-            let table = dir.join("runs.csv");
-            if let Some(kept) = self.keep_others(&table)? {
-                eprintln!("runs without a record here are kept in {}", kept.display());
+        let dir = match &self.origin {
+            Origin::Store(store, records) => {
+                let table = store.dir().join("runs.csv");
+                if let Some(kept) = self.keep_others(store, &table)? {
+                    eprintln!("runs without a record here are kept in {}", kept.display());
+                }
+                csv::write_runs(&table, &self.rows)?;
+                csv::write_diagnostics(&store.dir().join("diagnostics.csv"), records)?;
+                csv::write_losses(&store.dir().join("losses.csv"), &self.losses)?;
+                store.dir()
             }
-            csv::write_runs(&table, &self.rows)?;
-            csv::write_diagnostics(&dir.join("diagnostics.csv"), &self.records)?;
-        }
-        csv::write_summary(&dir.join("summary.csv"), &self.summaries)
+            Origin::Published(store) => store.dir(),
+            Origin::File(_) => return Ok(()),
+        };
+        csv::write_summary(&dir.join("summary.csv"), &self.summaries)?;
+        csv::write_pairs(&dir.join("pairs.csv"), &self.pairs)
     }
 
-    fn keep_others(&self, table: &Path) -> Result<Option<PathBuf>> {
+    fn keep_others(&self, store: &Store, table: &Path) -> Result<Option<PathBuf>> {
         let Ok(before) = csv::read_runs(table) else { return Ok(None) };
-        let stored = |row: &Row| self.store.path(&row.cell, row.seed).exists();
+        let stored = |row: &Row| store.path(&row.cell, row.seed).exists();
         if before.iter().all(stored) {
             return Ok(None);
         }
@@ -106,16 +199,164 @@ impl<'a> Derived<'a> {
         Ok(Some(kept))
     }
 
-    /// Compares with papers' figures, in the order of the papers, and writes comparison.csv.
+    /// Writes comparison.csv, unless the rows are of a file of any origin.
     ///
     /// # Errors
     /// `Failed` when the file system refuses.
-    pub fn write_comparison(&self, papers: &[Paper]) -> Result<Vec<Comparison>> {
-        let of = |paper| summary::compare(&self.summaries, paper, &self.experiment.name);
-        let comparisons: Vec<Comparison> = papers.iter().flat_map(of).collect();
-        csv::write_comparison(&self.store.dir().join("comparison.csv"), &comparisons)?;
-        Ok(comparisons)
+    pub fn write_comparison(&self) -> Result<()> {
+        match &self.origin {
+            Origin::Store(store, _) | Origin::Published(store) => {
+                csv::write_comparison(&store.dir().join("comparison.csv"), &self.comparisons)
+            }
+            Origin::File(_) => Ok(()),
+        }
     }
+
+    /// The experiment's part of a report, with its stored pictures.
+    ///
+    /// # Errors
+    /// `Failed` for a picture that cannot be read.
+    pub fn section(self) -> Result<Section> {
+        let from = self.from();
+        let pictures = match &self.origin {
+            Origin::Store(store, _) | Origin::Published(store) => pictures(store, &self.rows)?,
+            Origin::File(_) => Vec::new(),
+        };
+        let commands = self.commands();
+        let scale = self.rows.first().map_or(Scale::Full, |row| row.scale);
+        Ok(Section {
+            experiment: self.name,
+            title: self.title,
+            scale,
+            from,
+            papers: self.papers,
+            cells: self.cells,
+            comparisons: self.comparisons,
+            summaries: self.summaries,
+            pairs: self.pairs,
+            rows: self.rows,
+            losses: self.losses,
+            pictures,
+            commands,
+            notes: self.notes,
+        })
+    }
+
+    /// What makes the runs again: one `run` for all cells with the same seeds. A file of someone
+    /// else's does not say how it was made.
+    fn commands(&self) -> Vec<String> {
+        if matches!(self.origin, Origin::File(_)) || self.cells.is_empty() {
+            return Vec::new();
+        }
+        let mut seeds_of: Vec<(&str, Vec<u64>)> = Vec::new();
+        for row in self.rows.iter().filter(|row| split_control(&row.cell).1.is_none()) {
+            match seeds_of.last_mut() {
+                Some((cell, seeds)) if *cell == row.cell => seeds.push(row.seed),
+                Some(_) | None => seeds_of.push((&row.cell, vec![row.seed])),
+            }
+        }
+        let mut groups: Vec<(Vec<u64>, Vec<&str>)> = Vec::new();
+        for (cell, seeds) in seeds_of {
+            match groups.iter_mut().find(|(known, _)| *known == seeds) {
+                Some((_, cells)) => cells.push(cell),
+                None => groups.push((seeds, vec![cell])),
+            }
+        }
+        let trained = self.cells.iter().filter(|cell| cell.control.is_none()).count();
+        let quick = match self.rows.first().map(|row| row.scale) {
+            Some(Scale::Quick) => " --quick",
+            Some(Scale::Full) | None => "",
+        };
+        let mut commands: Vec<String> = commit(&self.rows).into_iter().collect();
+        commands.push("make build".to_owned());
+        commands.extend(groups.into_iter().map(|(seeds, cells)| {
+            let chosen = cells.iter().map(|cell| format!(" --cell '{cell}'")).collect::<String>();
+            let chosen = if cells.len() == trained { String::new() } else { chosen };
+            format!(
+                "target/release/seedbed run {}{quick} --seeds {}{chosen}",
+                self.name,
+                ranges(&seeds)
+            )
+        }));
+        commands
+    }
+}
+
+/// Checks out the one version that made all runs, where there is one that can be checked out.
+fn commit(rows: &[Row]) -> Option<String> {
+    let commit = &rows.first()?.commit;
+    let same = rows.iter().all(|row| row.commit == *commit);
+    (same && !commit.is_empty() && !commit.ends_with("-dirty"))
+        .then(|| format!("git checkout {commit}"))
+}
+
+/// `1-20`, `1,3,7-9`: as `--seeds` takes them.
+fn ranges(seeds: &[u64]) -> String {
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for &seed in seeds {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == seed => *last = seed,
+            Some(_) | None => ranges.push((seed, seed)),
+        }
+    }
+    let text = |(first, last): (u64, u64)| match last - first {
+        0 => first.to_string(),
+        _ => format!("{first}-{last}"),
+    };
+    ranges.into_iter().map(text).collect::<Vec<_>>().join(",")
+}
+
+/// The papers an experiment names.
+///
+/// # Errors
+/// A paper that cannot be read.
+pub fn papers_of(experiment: &Experiment) -> Result<Vec<Paper>> {
+    let folder = experiment.papers_folder();
+    experiment.papers.iter().map(|name| paper::load(&folder, name)).collect()
+}
+
+/// Says what it took: of all that is derived the bootstrap alone can take long.
+fn add_bootstrap(summaries: &mut [Summary], rows: &[Row], resamples: usize) {
+    if resamples == 0 {
+        return;
+    }
+    let started = Instant::now();
+    let count = summary::bootstrap(summaries, rows, resamples);
+    let seconds = started.elapsed().as_secs_f64();
+    if seconds > 0.5 {
+        eprintln!(
+            "{count} bootstrap intervals of {resamples} resamples took {seconds:.1} s on {} \
+             threads; --resamples 0 leaves them out",
+            rayon::current_num_threads()
+        );
+    }
+}
+
+/// The pictures stored of the rows' runs, in the order of the cells, then by name.
+fn pictures(store: &Store, rows: &[Row]) -> Result<Vec<Picture>> {
+    let mut pictures = Vec::new();
+    let mut known: Vec<(&str, u64)> = Vec::new();
+    for row in rows {
+        known.push((&row.cell, row.seed));
+    }
+    for (cell, seed) in known {
+        let folder = store.dir().join("pictures").join(cell).join(format!("seed-{seed}"));
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.sort();
+        for path in paths {
+            let drawn = path.extension().is_some_and(|kind| kind == "svg" || kind == "png");
+            let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|_| drawn)
+            else {
+                continue;
+            };
+            let bytes = fs::read(&path).map_err(|error| {
+                Error::Failed(format!("cannot read {}: {error}", path.display()))
+            })?;
+            pictures.push(Picture { cell: cell.to_owned(), seed, name: name.to_owned(), bytes });
+        }
+    }
+    Ok(pictures)
 }
 
 /// What was left out, and how often for the same reason.
@@ -130,10 +371,13 @@ impl LeftOut {
         }
     }
 
-    fn tell(self, experiment: &Experiment) {
-        for (why, count) in self.0 {
-            eprintln!("left out: {count} runs of {}: {why}", experiment.name);
-        }
+    /// Says it on stderr, and again for the report.
+    fn tell(self, experiment: &str) -> Vec<String> {
+        let said = |(why, count): (String, usize)| {
+            eprintln!("left out: {count} runs of {experiment}: {why}");
+            format!("{count} runs left out: {why}")
+        };
+        self.0.into_iter().map(said).collect()
     }
 }
 
@@ -148,10 +392,13 @@ fn cells(experiment: &Experiment) -> Result<HashMap<&str, (&Cell, String)>> {
 }
 
 /// The records of runs that the experiment, as it now is, has.
-fn current_records(experiment: &Experiment, records: Vec<Record>) -> Result<Vec<Record>> {
+fn current_records(
+    experiment: &Experiment,
+    records: Vec<Record>,
+    left_out: &mut LeftOut,
+) -> Result<Vec<Record>> {
     let cells = cells(experiment)?;
     let mut current = Vec::new();
-    let mut left_out = LeftOut::default();
     for record in records {
         let label = &record.cell.label;
         let Some((cell, data_sha256)) = cells.get(label.as_str()) else {
@@ -173,16 +420,18 @@ fn current_records(experiment: &Experiment, records: Vec<Record>) -> Result<Vec<
             left_out.add(format!("cell {label}: key differs: {}", differences.join(", ")));
         }
     }
-    left_out.tell(experiment);
     Ok(current)
 }
 
 /// The rows of a runs.csv whose keys are those of the experiment as it now is. A row without a key
 /// (a table of another origin) cannot be checked and is taken.
-fn published_rows(experiment: &Experiment, table: &Path) -> Result<Vec<Row>> {
+fn published_rows(
+    experiment: &Experiment,
+    table: &Path,
+    left_out: &mut LeftOut,
+) -> Result<Vec<Row>> {
     let cells = cells(experiment)?;
     let mut current = Vec::new();
-    let mut left_out = LeftOut::default();
     for row in csv::read_runs(table)? {
         let label = &row.cell;
         let Some((cell, data)) = cells.get(label.as_str()) else {
@@ -197,6 +446,5 @@ fn published_rows(experiment: &Experiment, table: &Path) -> Result<Vec<Row>> {
         }
         current.push(row);
     }
-    left_out.tell(experiment);
     Ok(current)
 }

@@ -12,6 +12,7 @@ use seedbed::album;
 use seedbed::dataset::{self, DataFile, DatasetSpec};
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
+use seedbed::libtorch::Versions;
 use seedbed::record::{Calibration, Job, PROTOCOL_VERSION, Pictures, Record, Scale, State};
 use seedbed::schedule;
 use seedbed::store::{self, Store, Stored, Wanted};
@@ -200,6 +201,41 @@ impl Plan {
              --replace",
             self.store.dir().display(),
             lost.len(),
+        )))
+    }
+
+    /// Refuses to add runs to those that another version of the code made: they could not share a
+    /// table.
+    ///
+    /// # Errors
+    /// `Usage`, with both versions.
+    pub fn check_code(&self, versions: &Versions) -> Result<()> {
+        if self.to_run() == 0 {
+            return Ok(());
+        }
+        let runs = self.cells.iter().flat_map(|planned| &planned.runs);
+        let other = runs
+            .filter_map(|(_, status)| match status {
+                Status::Stored(record) => Some(&record.provenance),
+                Status::Missing
+                | Status::Failed(_)
+                | Status::Changed(..)
+                | Status::Unreadable(_) => None,
+            })
+            .find(|made| {
+                (made.commit.as_str(), made.dirty, made.libtorch.as_str())
+                    != (versions.commit, versions.dirty, versions.libtorch.as_str())
+            });
+        let Some(made) = other else { return Ok(()) };
+        let version = |commit: &str, dirty: bool, libtorch: &str| {
+            format!("{commit}{} with libtorch {libtorch}", if dirty { "-dirty" } else { "" })
+        };
+        Err(Error::Usage(format!(
+            "{} holds runs that another version of the code made ({}; this is {}): keep them apart \
+             with --out DIR, or put them into one table with --mixed-code",
+            self.store.dir().display(),
+            version(&made.commit, made.dirty, &made.libtorch),
+            version(versions.commit, versions.dirty, &versions.libtorch),
         )))
     }
 

@@ -18,6 +18,8 @@ use serde_json::Value;
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Experiment, Selection, parse_seeds};
 
+use crate::derived::Making;
+
 /// Does this paper's table reproduce? Trains every cell of an experiment under many seeds, keeps a
 /// record of each run, and compares the tables with the published figures.
 #[derive(Parser)]
@@ -35,6 +37,9 @@ enum Command {
         common: Common,
         #[command(flatten)]
         training: Training,
+        /// Instead: what as many runs can show about each published figure
+        #[arg(long)]
+        power: bool,
     },
     /// Train what is not stored, then write and show the tables and the comparison
     Run {
@@ -44,22 +49,41 @@ enum Command {
         training: Training,
         #[command(flatten)]
         run: RunOptions,
+        #[command(flatten)]
+        tables: Tables,
     },
-    /// Write runs.csv and summary.csv from the stored records, and show the summary
+    /// Write every table that follows from the stored runs, and show the estimates
     Tables {
         #[command(flatten)]
         common: Common,
+        #[command(flatten)]
+        tables: Tables,
+        #[command(flatten)]
+        source: Source,
     },
     /// Write comparison.csv, each mean beside the published figure, and show it
     Compare {
         #[command(flatten)]
         common: Common,
-        /// A runs.csv of any origin, instead of stored records; nothing is written then
-        #[arg(long, value_name = "FILE.csv")]
-        runs: Option<PathBuf>,
+        #[command(flatten)]
+        tables: Tables,
+        #[command(flatten)]
+        source: Source,
         /// Exit with 1 when a figure did not reproduce
         #[arg(long)]
         strict: bool,
+    },
+    /// Write every table, and report.html, .md, .tex and .json beside the experiments' folders
+    Report {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        tables: Tables,
+        #[command(flatten)]
+        source: Source,
+        /// Where the report goes [default: where the results are]
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
     },
     /// Find, download and check data files
     Data {
@@ -87,7 +111,7 @@ enum Command {
 #[derive(Args)]
 struct Common {
     /// Names (of experiments/NAME.toml) or paths of experiment files
-    #[arg(required = true, value_name = "EXPERIMENT")]
+    #[arg(value_name = "EXPERIMENT")]
     experiments: Vec<String>,
     /// Where records and tables go [default: results, with --quick results/quick]
     #[arg(long, value_name = "DIR")]
@@ -101,6 +125,30 @@ struct Common {
     /// JSON on stdout
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Args)]
+struct Tables {
+    /// Resamples of each bootstrap interval; 0 leaves them out
+    #[arg(long, value_name = "N", default_value_t = 10_000,
+          value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    resamples: u32,
+    /// Put runs that different versions of the code made into one table, which then says so
+    #[arg(long)]
+    mixed_code: bool,
+}
+
+impl Tables {
+    fn making(&self) -> Making {
+        Making { resamples: self.resamples as usize, mixed_code: self.mixed_code }
+    }
+}
+
+#[derive(Args)]
+struct Source {
+    /// A runs.csv of any origin, instead of stored records; no table is written then
+    #[arg(long = "runs", value_name = "FILE.csv")]
+    file: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -204,15 +252,23 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<u8> {
     match command {
-        Command::Tables { common } => tables::tables(&common),
-        Command::Compare { common, runs, strict } => {
-            tables::compare(&common, runs.as_deref(), strict)
+        Command::Tables { common, tables, source } => {
+            tables::tables(&common, &source, tables.making())
         }
+        Command::Compare { common, tables, source, strict } => {
+            tables::compare(&common, &source, tables.making(), strict)
+        }
+        Command::Report { common, tables, source, to } => {
+            tables::report(&common, &source, tables.making(), to)
+        }
+        Command::Plan { common, training, power: true } => tables::power(&common, &training),
         Command::Data { command } => data::data(&command),
         #[cfg(feature = "training")]
-        Command::Plan { common, training } => training::plan(&common, &training),
+        Command::Plan { common, training, power: false } => training::plan(&common, &training),
         #[cfg(feature = "training")]
-        Command::Run { common, training, run } => training::run(&common, &training, &run),
+        Command::Run { common, training, run, tables } => {
+            training::run(&common, &training, &run, tables.making())
+        }
         #[cfg(feature = "training")]
         Command::Doctor { data, json } => training::doctor(data.as_deref(), json),
         #[cfg(feature = "training")]
@@ -246,6 +302,12 @@ impl Common {
             seeds: seeds.map(parse_seeds).transpose()?,
             set: self.set.clone(),
         };
+        if self.experiments.is_empty() {
+            return Err(Error::Usage(
+                "name one experiment or more: a NAME of experiments/NAME.toml, or a path"
+                    .to_owned(),
+            ));
+        }
         let mut experiments: Vec<Experiment> = Vec::new();
         for name in &self.experiments {
             let experiment = Experiment::load(name, &selection)?;
@@ -268,7 +330,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn new(text: String, fields: [(&str, Value); 2]) -> Self {
+    fn new<const N: usize>(text: String, fields: [(&str, Value); N]) -> Self {
         let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         Self { text, fields }
     }

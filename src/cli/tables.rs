@@ -1,29 +1,26 @@
-//! The subcommands that follow from stored runs: `tables` and `compare`. Nothing here trains or
-//! needs libtorch.
+//! The subcommands that follow from stored runs or a runs.csv: `tables`, `compare`, `report`,
+//! `plan --power`. Nothing here trains or needs libtorch.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use indexmap::IndexMap;
 use serde_json::json;
 
 use seedbed::error::{Error, Result};
-use seedbed::experiment::Experiment;
-use seedbed::paper::{self, Paper};
+use seedbed::experiment::{Experiment, Selection};
+use seedbed::metrics::Metric;
+use seedbed::paper::Paper;
+use seedbed::report::document::Document;
 use seedbed::report::{csv, terminal};
+use seedbed::store;
 use seedbed::summary::{self, Comparison, Row, Verdict};
 
-use super::{Common, Shown, colour, print_documents};
-use crate::derived::Derived;
+use super::{Common, Shown, Source, Training, colour, print, print_documents, print_json};
+use crate::derived::{Derived, Making, papers_of};
 
-pub fn papers_of(experiment: &Experiment) -> Result<Vec<Paper>> {
-    let folder = experiment.papers_folder();
-    experiment.papers.iter().map(|name| paper::load(&folder, name)).collect()
-}
-
-pub fn tables(common: &Common) -> Result<u8> {
+pub fn tables(common: &Common, source: &Source, making: Making) -> Result<u8> {
     let mut documents = Vec::new();
-    for experiment in common.load(None)? {
-        let derived = Derived::new(&experiment, &common.out())?;
-        derived.require_rows()?;
+    for derived in derive(common, source, making)? {
         derived.write_tables()?;
         summary_shown(&derived).print(common.json, &mut documents)?;
     }
@@ -31,61 +28,175 @@ pub fn tables(common: &Common) -> Result<u8> {
     Ok(0)
 }
 
-/// The rows of one experiment in a `runs.csv` of any origin.
-fn rows_in(file: &Path, experiment: &str) -> Result<Vec<Row>> {
-    let rows = csv::read_runs(file)?;
-    let mut others: Vec<&str> = rows.iter().map(|row| row.experiment.as_str()).collect();
-    others.dedup();
-    if !others.is_empty() && !others.contains(&experiment) {
-        let others = others.join(", ");
-        return Err(Error::Data(format!(
-            "{} has no run of experiment '{experiment}', only of {others}",
-            file.display()
-        )));
-    }
-    Ok(rows.into_iter().filter(|row| row.experiment == experiment).collect())
-}
-
-pub fn compare(common: &Common, runs: Option<&Path>, strict: bool) -> Result<u8> {
+pub fn compare(common: &Common, source: &Source, making: Making, strict: bool) -> Result<u8> {
     let mut code = 0;
     let mut documents = Vec::new();
-    for experiment in common.load(None)? {
-        let papers = papers_of(&experiment)?;
-        if papers.is_empty() {
-            eprintln!("{} names no paper, so there is nothing to compare it with", experiment.name);
-            continue;
+    // no table of a comparison has a bootstrap interval
+    for derived in derive(common, source, Making { resamples: 0, ..making })? {
+        if derived.papers.is_empty() {
+            let name = &derived.name;
+            eprintln!("{name} names no paper, so there is no published figure to compare it with");
+        } else {
+            derived.write_comparison()?;
         }
-        let (comparisons, from) = match runs {
-            Some(file) => {
-                let rows = rows_in(file, &experiment.name)?;
-                let summaries = summary::summarise(&rows)?;
-                let of = |paper| summary::compare(&summaries, paper, &experiment.name);
-                (papers.iter().flat_map(of).collect(), file.display().to_string())
-            }
-            None => {
-                let derived = Derived::new(&experiment, &common.out())?;
-                derived.require_rows()?;
-                (derived.write_comparison(&papers)?, derived.from())
-            }
-        };
-        comparison_shown(&comparisons, &papers, &from).print(common.json, &mut documents)?;
-        code = code.max(strict_code(strict, &comparisons));
+        comparison_shown(&derived).print(common.json, &mut documents)?;
+        code = code.max(strict_code(strict, &derived.comparisons));
     }
     print_documents(common.json, documents)?;
     Ok(code)
 }
 
-/// One table a paper.
-pub fn comparison_shown(comparisons: &[Comparison], papers: &[Paper], from: &str) -> Shown {
+pub fn report(common: &Common, source: &Source, making: Making, to: Option<PathBuf>) -> Result<u8> {
+    let mut sections = Vec::new();
+    for derived in derive(common, source, making)? {
+        derived.write_tables()?;
+        if !derived.papers.is_empty() {
+            derived.write_comparison()?;
+        }
+        sections.push(derived.section()?);
+    }
+    let document = Document { sections };
+    let folder = to.unwrap_or_else(|| match &source.file {
+        Some(file) => file.parent().unwrap_or(Path::new("")).to_owned(),
+        None => common.out(),
+    });
+    let json = serde_json::to_string_pretty(&document)
+        .map_err(|error| Error::Failed(format!("cannot write JSON: {error}")))?;
+    let path = folder.join("report.json");
+    store::write_whole(&path, &(json + "\n"))
+        .map_err(|error| Error::Failed(format!("cannot write {}: {error}", path.display())))?;
+    let paths = [path];
+    if common.json {
+        print_json(&json!({"report": paths}))?;
+        return Ok(0);
+    }
+    for path in paths {
+        print(&format!("{}\n", path.display()))?;
+    }
+    Ok(0)
+}
+
+/// What as many runs as planned can show about each published figure.
+pub fn power(common: &Common, training: &Training) -> Result<u8> {
+    let mut documents = Vec::new();
+    for experiment in common.load(Some(training))? {
+        let papers = papers_of(&experiment)?;
+        let making = Making { resamples: 0, mixed_code: true };
+        let stored = Derived::stored(&experiment, &common.out(), making)?;
+        let cells = experiment.select(&training.cell)?;
+        let cells: Vec<String> = cells.into_iter().map(|cell| cell.label).collect();
+        let (name, runs) = (&experiment.name, experiment.seeds.len());
+        let lines = summary::power(name, &cells, &stored.summaries, &papers, runs);
+        let table = terminal::power_table(&lines, name, &stored.from(), colour());
+        let fields = [("experiment", json!(name)), ("power", json!(lines))];
+        Shown::new(table + "\n", fields).print(common.json, &mut documents)?;
+    }
+    print_documents(common.json, documents)?;
+    Ok(0)
+}
+
+/// The experiments asked for, with their rows: of stored runs or of a file. Without names those that
+/// have results below `--out`, or rows in the file.
+fn derive(common: &Common, source: &Source, making: Making) -> Result<Vec<Derived>> {
+    let Some(file) = &source.file else {
+        let experiments = match common.experiments.is_empty() {
+            true => with_results(common)?,
+            false => common.load(None)?,
+        };
+        let derived = experiments.iter().map(|one| {
+            let derived = Derived::stored(one, &common.out(), making)?;
+            derived.require_rows()?;
+            Ok(derived)
+        });
+        return derived.collect();
+    };
+    let mut rows: IndexMap<String, Vec<Row>> = IndexMap::new();
+    for row in csv::read_runs(file)? {
+        rows.entry(row.experiment.clone()).or_default().push(row);
+    }
+    let mut derived = Vec::new();
+    if common.experiments.is_empty() {
+        for (name, rows) in rows {
+            let known = known(&name, common)?;
+            derived.push(Derived::of_file(&name, rows, file, known.as_ref(), making)?);
+        }
+        return Ok(derived);
+    }
+    for experiment in common.load(None)? {
+        let Some(rows) = rows.shift_remove(&experiment.name) else {
+            let others = rows.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(Error::Data(format!(
+                "{} has no run of experiment '{}', only of {others}",
+                file.display(),
+                experiment.name,
+            )));
+        };
+        derived.push(Derived::of_file(&experiment.name, rows, file, Some(&experiment), making)?);
+    }
+    Ok(derived)
+}
+
+/// The experiments of `experiments/` that have results below `--out`.
+fn with_results(common: &Common) -> Result<Vec<Experiment>> {
+    let out = common.out();
+    let unreadable = |error: std::io::Error| {
+        Error::Usage(format!("cannot look for results in {}: {error}", out.display()))
+    };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&out).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let folder = entry.path();
+        let has_runs = folder.join("runs.csv").exists() || folder.join("runs").is_dir();
+        names.extend(entry.file_name().into_string().ok().filter(|_| has_runs));
+    }
+    names.sort();
+    let mut experiments = Vec::new();
+    for name in names {
+        match known(&name, common)? {
+            Some(experiment) => experiments.push(experiment),
+            None => eprintln!("left out: {name}: there is no experiments/{name}.toml"),
+        }
+    }
+    if experiments.is_empty() {
+        return Err(Error::Usage(format!(
+            "{} holds no results of any experiment in experiments/; name its directory with --out",
+            out.display()
+        )));
+    }
+    Ok(experiments)
+}
+
+/// The experiment of this name, where there is a file of it.
+fn known(name: &str, common: &Common) -> Result<Option<Experiment>> {
+    let file = Path::new("experiments").join(format!("{name}.toml"));
+    // a name in someone else's file is no path
+    if name.contains(['/', '\\']) || !file.exists() {
+        return Ok(None);
+    }
+    let selection =
+        Selection { quick: common.quick, set: common.set.clone(), ..Selection::default() };
+    Experiment::load(name, &selection).map(Some)
+}
+
+/// Published figures beside the cells, one table a paper, then cells beside each other.
+pub fn comparison_shown(derived: &Derived) -> Shown {
+    let Derived { comparisons, papers, pairs, .. } = derived;
+    let from = derived.from();
     let table = |paper: &Paper| {
-        let of_paper = comparisons.iter().filter(|one| one.paper == paper.name).cloned();
-        let table =
-            terminal::comparison_table(&of_paper.collect::<Vec<_>>(), paper, from, colour());
-        format!("{table}\n")
+        let of_paper: Vec<Comparison> =
+            comparisons.iter().filter(|one| one.paper == paper.name).cloned().collect();
+        format!("{}\n", terminal::comparison_table(&of_paper, paper, &from, colour()))
     };
     let names: Vec<&str> = papers.iter().map(|paper| paper.name.as_str()).collect();
-    let fields = [("papers", json!(names)), ("comparison", json!(comparisons))];
-    Shown::new(papers.iter().map(table).collect(), fields)
+    let compared: Vec<Metric> = comparisons.iter().map(|one| one.metric).collect();
+    let metrics = if compared.is_empty() { vec![Metric::F1, Metric::Auroc] } else { compared };
+    let shown: Vec<_> =
+        pairs.iter().filter(|pair| metrics.contains(&pair.metric)).cloned().collect();
+    let text = papers.iter().map(table).collect::<String>()
+        + &terminal::pairs_table(&shown, &from, colour());
+    let fields =
+        [("papers", json!(names)), ("comparison", json!(comparisons)), ("pairs", json!(pairs))];
+    Shown::new(text, fields)
 }
 
 /// The summary of an experiment, with the ceiling that a made-up data set has.
@@ -94,9 +205,8 @@ pub fn summary_shown(derived: &Derived) -> Shown {
     let ceiling = derived.best_auroc.map_or(String::new(), |best| {
         format!("no score can have an expected auroc above {best:.4} on these made-up rows\n")
     });
-    let Experiment { name, title, .. } = derived.experiment;
-    let fields = [("experiment", json!(name)), ("summary", json!(derived.summaries))];
-    Shown::new(format!("{title}\n{table}{ceiling}\n"), fields)
+    let fields = [("experiment", json!(derived.name)), ("summary", json!(derived.summaries))];
+    Shown::new(format!("{}\n{table}{ceiling}\n", derived.title), fields)
 }
 
 pub fn strict_code(strict: bool, comparisons: &[Comparison]) -> u8 {

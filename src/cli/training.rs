@@ -16,9 +16,9 @@ use seedbed::store::{self, Store};
 use seedbed::{dataset, device, doctor, libtorch};
 
 use super::data::fetch_file;
-use super::tables::{comparison_shown, papers_of, strict_code, summary_shown};
+use super::tables::{comparison_shown, strict_code, summary_shown};
 use super::{BenchOptions, Common, RunOptions, Training, print, print_documents, print_json};
-use crate::derived::Derived;
+use crate::derived::{Derived, Making, papers_of};
 use crate::plan::{Estimate, Plan, Source, duration};
 use crate::progress::Progress;
 use crate::worker::{self, Workers};
@@ -182,12 +182,18 @@ fn total_seconds(plans: &[Plan], expected: &[Vec<Estimate>], devices: &Devices) 
     Some(schedule::makespan(vec![0.0; devices.slots.len()], seconds))
 }
 
-pub fn run(common: &Common, training: &Training, options: &RunOptions) -> Result<u8> {
+pub fn run(
+    common: &Common,
+    training: &Training,
+    options: &RunOptions,
+    making: Making,
+) -> Result<u8> {
     let devices = training.devices()?;
     let search = dataset::search_path(training.data.as_deref());
     let mut plans = plans(common, training, devices.kind)?;
-    let papers =
-        plans.iter().map(|plan| papers_of(&plan.experiment)).collect::<Result<Vec<_>>>()?;
+    for plan in &plans {
+        papers_of(&plan.experiment)?;
+    }
     for plan in &mut plans {
         let (folder, seed) = (plan.store.dir().to_owned(), plan.experiment.seeds[0]);
         plan.pictures = options.pictures.clone().map(|epochs| Pictures { seed, folder, epochs });
@@ -197,36 +203,39 @@ pub fn run(common: &Common, training: &Training, options: &RunOptions) -> Result
         fetch_missing(&plans, &search);
     }
     let mut kept = Vec::new();
-    for (plan, papers) in plans.drain(..).zip(papers) {
+    for plan in plans.drain(..) {
         let checked = plan.check_data(&search);
         let checked = checked
             .and_then(|()| if options.available { plan.check_bytes(&search) } else { Ok(()) });
         match checked {
             Err(error) if options.available => left_out.push((plan.experiment.name, error)),
             Err(error) => return Err(error),
-            Ok(()) => kept.push((plan, papers)),
+            Ok(()) => kept.push(plan),
         }
     }
-    for (plan, _) in kept.iter().filter(|_| !options.replace) {
+    for plan in kept.iter().filter(|_| !options.replace) {
         plan.check_replaced()?;
     }
+    for plan in kept.iter().filter(|_| !making.mixed_code) {
+        plan.check_code(&libtorch::versions())?;
+    }
     let out = common.out();
-    let plans: Vec<&Plan> = kept.iter().map(|(plan, _)| plan).collect();
+    let plans: Vec<&Plan> = kept.iter().collect();
     train(&plans, &devices, &search, &out, options.timeout.map(Duration::from_secs))?;
     if INTERRUPTED.load(Ordering::SeqCst) {
         return Ok(interrupted(&plans));
     }
     let mut code = 0;
     let mut documents = Vec::new();
-    for (plan, papers) in &kept {
-        let derived = Derived::new(&plan.experiment, &out)?;
+    for plan in &kept {
+        let derived = Derived::stored(&plan.experiment, &out, making)?;
         derived.write_tables()?;
         code = code.max(u8::from(derived.rows.iter().any(|row| row.state != State::Ok)));
         let mut shown = summary_shown(&derived);
-        if !papers.is_empty() {
-            let comparisons = derived.write_comparison(papers)?;
-            code = code.max(strict_code(options.strict, &comparisons));
-            shown.add(comparison_shown(&comparisons, papers, &derived.from()));
+        if !derived.papers.is_empty() {
+            derived.write_comparison()?;
+            code = code.max(strict_code(options.strict, &derived.comparisons));
+            shown.add(comparison_shown(&derived));
         }
         shown.print(common.json, &mut documents)?;
     }

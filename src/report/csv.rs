@@ -15,23 +15,33 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::metrics::Metric;
 use crate::record::Record;
-use crate::summary::{Comparison, Row, Summary};
+use crate::report::document::Loss;
+use crate::summary::{Comparison, Pair, Row, Summary};
 
 /// The columns of `runs.csv`; one column an axis follows, named by the axis's dotted key.
 pub const RUNS: &str = "experiment,cell,seed,scale,state,tp,fp,fn,tn,precision,recall,f1,\
     auroc,auprc,auroc_of_flags,threshold,epochs,batch_width,device,wall_seconds,data_sha256,\
-    split_sha256,init_sha256,scores_sha256,key";
+    split_sha256,init_sha256,scores_sha256,key,protocol_version,commit,libtorch";
 
 /// The columns of `diagnostics.csv`.
 pub const DIAGNOSTICS: &str = "experiment,cell,seed,scale,name,value";
 
 /// The columns of `summary.csv`.
 pub const SUMMARY: &str = "experiment,cell,metric,n,n_failed,mean,std,min,median,max,\
-    ci95_low,ci95_high";
+    ci95_low,ci95_high,q1,q3,bca95_low,bca95_high,scale,code,note";
 
 /// The columns of `comparison.csv`.
 pub const COMPARISON: &str = "experiment,cell,metric,paper,table,published,published_std,\
-    status,n,n_failed,mean,std,difference,ci90_low,ci90_high,margin,verdict,runs_needed";
+    status,n,n_failed,mean,std,difference,ci90_low,ci90_high,margin,verdict,runs_needed,\
+    published_runs,rounding,test,p_equivalent,p_different,verdict_rounded,verdict_holm,\
+    smallest_margin,power,control_mean,control_share,scale,code,note";
+
+/// The columns of `pairs.csv`.
+pub const PAIRS: &str = "experiment,cell,against,axis,metric,n,mean_difference,std_difference,\
+    ci95_low,ci95_high,p_wilcoxon,p_holm,cohen_dz,rank_biserial,scale,note";
+
+/// The columns of `losses.csv`.
+pub const LOSSES: &str = "experiment,cell,scale,term,epoch,n,min,q1,median,q3,max";
 
 /// Without these a row says nothing.
 const REQUIRED: [&str; 5] = ["experiment", "cell", "seed", "scale", "state"];
@@ -84,7 +94,9 @@ pub fn write_summary(path: &Path, summaries: &[Summary]) -> Result<()> {
         let counts = (one.n, one.n_failed);
         let range = (one.min, one.median, one.max);
         let estimates = (one.mean, one.std, range, one.ci95_low, one.ci95_high);
-        (&one.experiment, &one.cell, one.metric.name(), counts, estimates)
+        let more = (one.q1, one.q3, one.bca95_low, one.bca95_high);
+        let said = (one.scale, &one.code, &one.note);
+        (&one.experiment, &one.cell, one.metric.name(), counts, estimates, more, said)
     });
     write(path, SUMMARY.split(','), lines)
 }
@@ -101,9 +113,50 @@ pub fn write_comparison(path: &Path, comparisons: &[Comparison]) -> Result<()> {
         let measured = (one.n, one.n_failed, one.mean, one.std);
         let interval = (one.difference, one.ci90_low, one.ci90_high, one.margin);
         let verdict = (one.verdict_text(), one.runs_needed);
-        (place, published, one.status.name(), measured, interval, verdict)
+        let test = (one.published_runs, one.rounding, one.test.name());
+        let chances = (one.p_equivalent, one.p_different);
+        let others = (one.verdict_rounded.name(), one.verdict_holm.name(), one.smallest_margin);
+        let control = (one.power, one.control_mean, one.control_share);
+        let said = (one.scale, &one.code, &one.note);
+        let more = (test, chances, others, control, said);
+        (place, published, one.status.name(), measured, interval, verdict, more)
     });
     write(path, COMPARISON.split(','), lines)
+}
+
+/// Writes `pairs.csv`, in the order of the pairs.
+///
+/// # Errors
+/// Whatever the file system refuses.
+pub fn write_pairs(path: &Path, pairs: &[Pair]) -> Result<()> {
+    let lines = pairs.iter().map(|one| {
+        let place = (&one.experiment, &one.cell, &one.against, &one.axis, one.metric.name());
+        let difference = (one.n, one.mean_difference, one.std_difference);
+        let test = (one.ci95_low, one.ci95_high, one.p_wilcoxon, one.p_holm);
+        let effect = (one.cohen_dz, one.rank_biserial);
+        (place, difference, test, effect, one.scale, &one.note)
+    });
+    write(path, PAIRS.split(','), lines)
+}
+
+/// Writes `losses.csv`, in the order of the losses.
+///
+/// # Errors
+/// Whatever the file system refuses.
+pub fn write_losses(path: &Path, losses: &[Loss]) -> Result<()> {
+    write(path, LOSSES.split(','), losses.iter())
+}
+
+/// Reads a `losses.csv` as [`write_losses`] writes it.
+///
+/// # Errors
+/// A missing file, or one that is no `losses.csv`.
+pub fn read_losses(path: &Path) -> Result<Vec<Loss>> {
+    let failed = |error: csv::Error| {
+        Error::Data(format!("cannot read losses from {}: {error}", path.display()))
+    };
+    let mut reader = ReaderBuilder::new().from_path(path).map_err(failed)?;
+    reader.deserialize().collect::<std::result::Result<_, _>>().map_err(failed)
 }
 
 /// Writes beside `path` and renames, so that nobody reads half a file.
@@ -248,6 +301,9 @@ impl Line<'_> {
             init_sha256: self.text("init_sha256").into(),
             scores_sha256: self.text("scores_sha256").into(),
             key: self.text("key").into(),
+            protocol_version: self.whole("protocol_version")?,
+            commit: self.text("commit").into(),
+            libtorch: self.text("libtorch").into(),
             axes: axes
                 .filter(|axis| !self.text(axis).is_empty())
                 .map(|axis| (axis.clone(), self.text(axis).into()))
@@ -352,6 +408,9 @@ mod tests {
             init_sha256: "i".into(),
             scores_sha256: "c".into(),
             key: "k".into(),
+            protocol_version: Some(1),
+            commit: "abc-dirty".into(),
+            libtorch: "2.11.0".into(),
             axes: IndexMap::from([
                 ("model.reconstruction".into(), "sum".into()),
                 ("model.hidden".into(), "[60, 30]".into()),
@@ -370,7 +429,7 @@ mod tests {
             text.lines().nth(1).unwrap(),
             "made-up,\"reconstruction=sum,hidden=[60, 30]\",1,full,ok,1,2,3,4,\
              0.30000000000000004,1.0,0.7,0.3333333333333333,5e-324,0.75,inf,200,4,cpu,1234.5,\
-             d,s,i,c,k,sum,\"[60, 30]\""
+             d,s,i,c,k,1,abc-dirty,2.11.0,sum,\"[60, 30]\""
         );
         assert!(text.starts_with(&format!("{},model.reconstruction,model.hidden\n", RUNS)));
         assert_eq!(read(&text).unwrap(), runs);
@@ -432,9 +491,15 @@ mod tests {
         let text = written(|path| write_summary(path, &summaries));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!((lines.len(), lines[0]), (13, SUMMARY));
-        assert_eq!(lines[3], "made-up,base,f1,3,0,0.875,0.0,0.875,0.875,0.875,0.875,0.875");
-        assert_eq!(lines[4], "made-up,base,auroc,0,0,,,,,,,");
-        assert_eq!(lines[9], "made-up,\"base,control=untrained\",f1,0,1,,,,,,,");
+        assert_eq!(
+            lines[3],
+            "made-up,base,f1,3,0,0.875,0.0,0.875,0.875,0.875,0.875,0.875,0.875,0.875,,,full,,"
+        );
+        assert_eq!(lines[4], "made-up,base,auroc,0,0,,,,,,,,,,,,full,,no run has a value");
+        assert_eq!(
+            lines[9],
+            "made-up,\"base,control=untrained\",f1,0,1,,,,,,,,,,,,full,,no run ended ok"
+        );
 
         let comparisons = compare(&summaries, &paper(vec![figure()]), "made-up");
         let text = written(|path| write_comparison(path, &comparisons));
@@ -444,14 +509,17 @@ mod tests {
             lines[1],
             format!(
                 "made-up,base,f1,paper,Table 2,0.9,,verified,3,0,0.875,0.0,{0},{0},{0},0.02,\
-                 not reproduced,",
-                0.875 - 0.9
+                 not reproduced,,,5e-5,one-sample t,1.0,0.0,not reproduced,not reproduced,{1},1.0,,,\
+                 full,,all runs are equal",
+                0.875 - 0.9,
+                0.9 - 0.875
             )
         );
         assert_eq!(
             lines[2],
             "made-up,\"base,control=untrained\",f1,paper,Table 2,0.9,,verified,0,1,,,,,,0.02,\
-             too few runs (1 of 1 runs failed),"
+             too few runs (1 of 1 runs failed),,,5e-5,one-sample t,,,too few runs,too few runs,,,,,\
+             full,,no run ended ok"
         );
     }
 

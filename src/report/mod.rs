@@ -2,11 +2,17 @@
 //! made from `runs.csv` rows; nothing here trains, and nothing prints: tables are strings.
 
 pub mod csv;
+pub mod document;
 pub mod terminal;
+
+use indexmap::IndexMap;
 
 use crate::metrics::Metric;
 use crate::record::Record;
+use crate::stats;
 use crate::summary::{self, Row};
+
+use document::Loss;
 
 /// The rows of `runs.csv`, in its order, from records in any order.
 pub fn rows_of(records: &[Record]) -> Vec<Row> {
@@ -44,6 +50,51 @@ fn row_of(record: &Record) -> Row {
         init_sha256: record.digests.init.clone(),
         scores_sha256: record.digests.scores.clone(),
         key: record.key.clone(),
+        protocol_version: Some(record.protocol_version),
+        commit: commit_of(record),
+        libtorch: record.provenance.libtorch.clone(),
         axes: record.cell.axes.clone(),
+    }
+}
+
+fn commit_of(record: &Record) -> String {
+    let dirty = if record.provenance.dirty { "-dirty" } else { "" };
+    format!("{}{dirty}", record.provenance.commit)
+}
+
+/// How each term of the loss fell over the epochs: cells in the order of `records`, terms in that of
+/// the model, epochs from 1. Runs that ended early count as long as they ran.
+pub fn losses_of(records: &[Record]) -> Vec<Loss> {
+    let mut cells: IndexMap<(&str, &str), Vec<&Record>> = IndexMap::new();
+    for record in records {
+        cells.entry((&record.experiment, &record.cell.label)).or_default().push(record);
+    }
+    let mut losses = Vec::new();
+    for runs in cells.values() {
+        let epochs = runs.iter().map(|run| run.loss_curve.len()).max().unwrap_or(0);
+        for (place, term) in runs[0].loss_terms.iter().enumerate() {
+            losses.extend((0..epochs).map(|epoch| loss(runs, term, place, epoch)));
+        }
+    }
+    losses
+}
+
+fn loss(runs: &[&Record], term: &str, place: usize, epoch: usize) -> Loss {
+    let value = |run: &&Record| run.loss_curve.get(epoch)?.get(place).copied();
+    let values: Vec<f64> =
+        runs.iter().filter_map(value).filter(|value| value.is_finite()).collect();
+    let quartiles = stats::quartiles(&values);
+    Loss {
+        experiment: runs[0].experiment.clone(),
+        cell: runs[0].cell.label.clone(),
+        scale: runs[0].scale,
+        term: term.to_owned(),
+        epoch: epoch as u64 + 1,
+        n: values.len(),
+        min: stats::min(&values),
+        q1: quartiles.map(|(q1, _)| q1),
+        median: stats::median(&values),
+        q3: quartiles.map(|(_, q3)| q3),
+        max: stats::max(&values),
     }
 }

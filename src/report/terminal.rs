@@ -4,7 +4,7 @@
 use crate::metrics::Metric;
 use crate::paper::Paper;
 use crate::record::Scale;
-use crate::summary::{Comparison, Summary, Verdict, split_control};
+use crate::summary::{Comparison, Pair, Power, Summary, Test, Verdict, split_control};
 
 const BOLD: &str = "1";
 const DIM: &str = "2";
@@ -40,8 +40,10 @@ impl Table {
             }
             text
         };
-        let header = line(&mut self.header.iter().copied()) + self.header[last];
-        let mut text = paint(&header, DIM, colour) + "\n";
+        let said = self.lines.iter().any(|(_, fields, _)| !fields[last].is_empty());
+        let header =
+            line(&mut self.header.iter().copied()) + if said { self.header[last] } else { "" };
+        let mut text = paint(header.trim_end(), DIM, colour) + "\n";
         let mut cell = "";
         for (this, fields, code) in &self.lines {
             if this != cell {
@@ -73,11 +75,15 @@ pub fn summary_table(summaries: &[Summary], from: &str, colour: bool) -> String 
             number(one.mean),
             number(one.std),
             number(one.min),
+            number(one.q1),
             number(one.median),
+            number(one.q3),
             number(one.max),
             bracket(one.ci95_low, one.ci95_high, |value| format!("{value:.4}")),
+            bracket(one.bca95_low, one.bca95_high, |value| format!("{value:.4}")),
+            one.note.clone(),
         ];
-        (place(&one.experiment, &first.experiment, &one.cell), fields, "")
+        (place(&one.experiment, &first.experiment, &one.cell), fields, DIM)
     });
     let header = [
         "metric",
@@ -86,12 +92,133 @@ pub fn summary_table(summaries: &[Summary], from: &str, colour: bool) -> String 
         "mean",
         "std",
         "min",
+        "q1",
         "median",
+        "q3",
         "max",
-        "95 % interval of the mean",
+        "95 % t interval",
+        "95 % BCa interval",
+        "note",
     ];
     let table = Table { header: header.into(), lines: lines.collect(), words: 1 };
-    format!("{}{}", title(&first.experiment, first.scale, from, colour), table.render(colour))
+    let codes = codes(summaries.iter().map(|one| one.code.as_str()));
+    format!(
+        "{}{}{codes}",
+        title(&first.experiment, first.scale, from, colour),
+        table.render(colour)
+    )
+}
+
+/// Cells of one experiment beside each other under the same seeds.
+pub fn pairs_table(pairs: &[Pair], from: &str, colour: bool) -> String {
+    let Some(first) = pairs.first() else {
+        return String::new();
+    };
+    let p = |value: Option<f64>| match value {
+        None => String::new(),
+        Some(p) if p < 0.0001 => "<0.0001".into(),
+        Some(p) => format!("{p:.4}"),
+    };
+    let effect = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:+.2}"));
+    let lines = pairs.iter().map(|one| {
+        let fields = vec![
+            one.metric.name().into(),
+            one.against.clone(),
+            one.n.to_string(),
+            one.mean_difference.map_or(String::new(), signed),
+            bracket(one.ci95_low, one.ci95_high, signed),
+            p(one.p_wilcoxon),
+            p(one.p_holm),
+            effect(one.cohen_dz),
+            effect(one.rank_biserial),
+            one.note.clone(),
+        ];
+        (place(&one.experiment, &first.experiment, &one.cell), fields, DIM)
+    });
+    let header = [
+        "metric",
+        "against",
+        "n",
+        "difference",
+        "95 % t interval",
+        "Wilcoxon p",
+        "Holm p",
+        "d_z",
+        "r",
+        "note",
+    ];
+    let table = Table { header: header.into(), lines: lines.collect(), words: 2 };
+    let title = title(&first.experiment, first.scale, from, colour);
+    format!(
+        "{title}{}paired by seed; d_z is the mean difference in standard deviations of the \
+         differences, r the rank-biserial correlation\n",
+        table.render(colour)
+    )
+}
+
+/// What as many runs as planned can show.
+pub fn power_table(lines: &[Power], experiment: &str, from: &str, colour: bool) -> String {
+    if lines.is_empty() {
+        return format!("no verified figure with a margin is compared with {experiment}\n");
+    }
+    let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.4}"));
+    let share =
+        |value: Option<f64>| value.map_or(String::new(), |value| format!("{:.1} %", 100.0 * value));
+    let count = |value: Option<usize>| value.map_or(String::new(), |value| value.to_string());
+    let rows = lines.iter().map(|one| {
+        let fields = vec![
+            one.metric.name().into(),
+            format!("±{}", one.margin),
+            one.runs.to_string(),
+            number(one.std),
+            one.n.to_string(),
+            share(one.power),
+            share(one.power_half),
+            share(one.power_twice),
+            number(one.smallest_margin),
+            number(one.largest_std),
+            count(one.runs_for_80),
+            count(one.runs_for_90),
+        ];
+        (one.cell.clone(), fields, "")
+    });
+    let header = [
+        "metric",
+        "margin",
+        "runs",
+        "std",
+        "of n",
+        "d = 0",
+        "d = m/2",
+        "d = 2m",
+        "m for 80 %",
+        "std for 80 %",
+        "runs for 80 %",
+        "runs for 90 %",
+    ];
+    let table = Table { header: header.into(), lines: rows.collect(), words: 1 };
+    format!(
+        "{} · what as many runs can show · std of the runs in {from}\n{}\
+         d = 0 and d = m/2: chance of 'reproduced' when the true difference is none or half the \
+         margin m; d = 2m: chance of\n'not reproduced' when it is twice the margin; then the \
+         smallest margin, the largest std and the runs that give\n'reproduced' a chance of 80 % \
+         (90 %) when the true difference is none\n",
+        paint(experiment, BOLD, colour),
+        table.render(colour),
+    )
+}
+
+/// Said only where it matters: more than one version.
+fn codes<'a>(codes: impl Iterator<Item = &'a str>) -> String {
+    let mixed: Vec<&str> = codes.filter(|code| code.contains(" + ")).collect();
+    match mixed.first() {
+        Some(code) => format!("runs of several versions of the code share a cell: {code}\n"),
+        None => String::new(),
+    }
+}
+
+fn signed(value: f64) -> String {
+    format!("{value:+.4}")
 }
 
 /// The published figures of one experiment beside its cells, and what may be said about each.
@@ -106,7 +233,6 @@ pub fn comparison_table(
         return format!("no figure of {} is compared with runs in {from}\n", paper.name);
     };
     let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.4}"));
-    let signed = |value: f64| format!("{value:+.4}");
     let lines = comparisons.iter().map(|one| {
         let spread = one.published_std.map_or(String::new(), |std| format!(" ± {std:.4}"));
         let fields = vec![
@@ -119,6 +245,7 @@ pub fn comparison_table(
             number(one.std),
             one.difference.map_or(String::new(), signed),
             bracket(one.ci90_low, one.ci90_high, signed),
+            number(one.margin),
             said(one),
         ];
         (place(&one.experiment, &first.experiment, &one.cell), fields, verdict_colour(one))
@@ -132,7 +259,8 @@ pub fn comparison_table(
         "mean",
         "std",
         "difference",
-        "90 % interval",
+        "90 % t interval",
+        "margin",
         "verdict",
     ];
     let table = Table { header: header.into(), lines: lines.collect(), words: 3 };
@@ -169,12 +297,21 @@ fn said(one: &Comparison) -> String {
     if let Some(runs) = one.runs_needed {
         text += &format!("; about {runs} runs would decide");
     }
+    if one.verdict_holm != one.verdict {
+        text += &format!("; {} after Holm's correction for its table", one.verdict_holm.name());
+    }
+    if one.verdict_rounded != one.verdict {
+        text += &format!("; {} given the figure's rounding", one.verdict_rounded.name());
+    }
     if let (Some(mean), Some((_, Some(control)))) =
         (one.mean, one.null_model.then(|| split_control(&one.cell)))
         && one.published > 0.0
     {
         let share = 100.0 * mean / one.published;
         text += &format!("; {control} reaches {share:.0} % of the figure");
+    }
+    if !one.note.is_empty() {
+        text += &format!("; {}", one.note);
     }
     text
 }
@@ -200,6 +337,10 @@ fn notes(comparisons: &[Comparison], paper: &Paper) -> String {
                 &format!("margin of {}: ±{} ({})\n", metric.name(), margin.value, margin.reason);
         }
     }
+    if comparisons.iter().any(|one| one.test == Test::Welch) {
+        text += "Welch's t interval where the paper prints a std and its number of runs\n";
+    }
+    text += &codes(comparisons.iter().map(|one| one.code.as_str()));
     text + "a figure is reproduced when the 90 % t interval of (mean − published) lies inside its \
             margin; failed runs are in no mean\n"
 }
@@ -214,7 +355,7 @@ mod tests {
     use crate::paper::{Figure, Status};
     use crate::record::State;
     use crate::summary::tests::{figure, paper, rows};
-    use crate::summary::{Row, compare, summarise};
+    use crate::summary::{Row, bootstrap, compare, summarise};
 
     fn runs() -> Vec<Row> {
         let mut runs = rows("base", &[0.9, 0.905, 0.895, 0.1]);
@@ -239,13 +380,13 @@ mod tests {
     fn a_comparison_says_where_everything_comes_from() {
         let expected = "\
 made-up · full protocol · results/made-up/runs.csv
-  metric  published        source             n  failed    mean     std  difference       90 % interval  verdict
+  metric  published        source             n  failed    mean     std  difference     90 % t interval  margin  verdict
 base
-  f1      0.9000           Table 2, verified  3       1  0.9000  0.0050     +0.0000  [-0.0084, +0.0084]  reproduced (1 of 4 runs failed)
-  f1      0.9000 ± 0.0100  Table 3, recalled  3       1  0.9000  0.0050     +0.0000  [-0.0084, +0.0084]  unverified (1 of 4 runs failed)
+  f1      0.9000           Table 2, verified  3       1  0.9000  0.0050     +0.0000  [-0.0084, +0.0084]  0.0200  reproduced (1 of 4 runs failed)
+  f1      0.9000 ± 0.0100  Table 3, recalled  3       1  0.9000  0.0050     +0.0000  [-0.0084, +0.0084]  0.0200  unverified (1 of 4 runs failed); published std without a number of runs: the figure counts as exact
 base,control=untrained
-  f1      0.9000           Table 2, verified  3       0  0.8100  0.0000     -0.0900  [-0.0900, -0.0900]  not reproduced; untrained reaches 90 % of the figure
-  f1      0.9000 ± 0.0100  Table 3, recalled  3       0  0.8100  0.0000     -0.0900  [-0.0900, -0.0900]  unverified; untrained reaches 90 % of the figure
+  f1      0.9000           Table 2, verified  3       0  0.8100  0.0000     -0.0900  [-0.0900, -0.0900]  0.0200  not reproduced; untrained reaches 90 % of the figure; all runs are equal
+  f1      0.9000 ± 0.0100  Table 3, recalled  3       0  0.8100  0.0000     -0.0900  [-0.0900, -0.0900]  0.0200  unverified; untrained reaches 90 % of the figure; published std without a number of runs: the figure counts as exact; all runs are equal
 published: A paper (paper), https://example.org
 margin of f1: ±0.02 (two points)
 a figure is reproduced when the 90 % t interval of (mean − published) lies inside its margin; failed runs are in no mean
@@ -257,13 +398,14 @@ a figure is reproduced when the 90 % t interval of (mean − published) lies ins
     fn a_summary_leaves_out_metrics_that_no_run_has() {
         let expected = "\
 made-up · full protocol · results/made-up
-  metric  n  failed    mean     std     min  median     max  95 % interval of the mean
+  metric  n  failed    mean     std     min      q1  median      q3     max   95 % t interval  95 % BCa interval  note
 base
-  f1      3       1  0.9000  0.0050  0.8950  0.9000  0.9050  [0.8876, 0.9124]
+  f1      3       1  0.9000  0.0050  0.8950  0.8975  0.9000  0.9025  0.9050  [0.8876, 0.9124]   [0.8950, 0.9050]
 base,control=untrained
-  f1      3       0  0.8100  0.0000  0.8100  0.8100  0.8100  [0.8100, 0.8100]
+  f1      3       0  0.8100  0.0000  0.8100  0.8100  0.8100  0.8100  0.8100  [0.8100, 0.8100]                     no bootstrap interval: all values are equal
 ";
-        let summaries = summarise(&runs()).unwrap();
+        let mut summaries = summarise(&runs()).unwrap();
+        bootstrap(&mut summaries, &runs(), 1000);
         assert_eq!(summary_table(&summaries, "results/made-up", false), expected);
     }
 

@@ -1,0 +1,357 @@
+//! From runs to estimates and from estimates to verdicts: rows of `runs.csv` → [`Summary`] →
+//! [`Comparison`], and [`Pair`]s of cells. Pure: what is here depends on the rows and the published
+//! figures alone.
+//! How to read a verdict, and why it is made this way: `docs/verdicts.md`.
+
+mod estimates;
+mod pairs;
+mod power;
+mod verdict;
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use indexmap::{IndexMap, IndexSet};
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::metrics::Metric;
+use crate::record::{Scale, State};
+
+pub use estimates::{Summary, bootstrap, summarise};
+pub use pairs::{Pair, pairs};
+pub use power::{Power, power};
+pub use verdict::{Comparison, Test, Verdict, compare};
+
+/// One line of `runs.csv`: one run, however it ended. Only experiment, cell, seed, scale and state
+/// are always known; a file of someone else's may hold nothing more than those and one metric.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    pub experiment: String,
+    pub cell: String,
+    pub seed: u64,
+    pub scale: Scale,
+    pub state: State,
+    pub tp: Option<u64>,
+    pub fp: Option<u64>,
+    #[serde(rename = "fn")]
+    pub fn_: Option<u64>,
+    pub tn: Option<u64>,
+    pub precision: Option<f64>,
+    pub recall: Option<f64>,
+    pub f1: Option<f64>,
+    pub auroc: Option<f64>,
+    pub auprc: Option<f64>,
+    /// AUROC of the 0/1 flags.
+    pub auroc_of_flags: Option<f64>,
+    pub threshold: Option<f64>,
+    /// Epochs trained.
+    pub epochs: Option<u64>,
+    /// Seeds trained together in the job.
+    pub batch_width: Option<usize>,
+    pub device: String,
+    pub wall_seconds: Option<f64>,
+    pub data_sha256: String,
+    pub split_sha256: String,
+    pub init_sha256: String,
+    pub scores_sha256: String,
+    pub key: String,
+    /// `record::PROTOCOL_VERSION` of the program that made the run.
+    pub protocol_version: Option<u32>,
+    /// Commit of the program, followed by `-dirty` where its source differed from it.
+    pub commit: String,
+    /// Version of libtorch.
+    pub libtorch: String,
+    /// Axis (full dotted key) → value as text.
+    #[serde(skip)]
+    pub axes: IndexMap<String, String>,
+}
+
+impl Row {
+    /// The run's value of `metric`, whatever the run's state.
+    pub fn value(&self, metric: Metric) -> Option<f64> {
+        match metric {
+            Metric::Precision => self.precision,
+            Metric::Recall => self.recall,
+            Metric::F1 => self.f1,
+            Metric::Auroc => self.auroc,
+            Metric::Auprc => self.auprc,
+            Metric::AurocOfFlags => self.auroc_of_flags,
+        }
+    }
+
+    /// The version of the code that made the run, as far as it is known: commit, libtorch,
+    /// protocol version. Empty where a file of someone else's says nothing of it.
+    pub fn code(&self) -> String {
+        let (commit, dirty) = match self.commit.strip_suffix("-dirty") {
+            Some(commit) => (commit, "-dirty"),
+            None => (self.commit.as_str(), ""),
+        };
+        let mut parts = Vec::new();
+        if !commit.is_empty() {
+            let short: String = commit.chars().take(7).collect();
+            parts.push(format!("{short}{dirty}"));
+        }
+        if !self.libtorch.is_empty() {
+            parts.push(format!("libtorch {}", self.libtorch));
+        }
+        parts.extend(self.protocol_version.map(|version| format!("protocol {version}")));
+        parts.join(" ")
+    }
+}
+
+/// The versions of the code that made these runs, in the order of the rows, joined by ` + `.
+fn codes<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
+    let mut seen: IndexSet<(&str, &str, Option<u32>)> = IndexSet::new();
+    let mut names: IndexSet<String> = IndexSet::new();
+    for row in rows {
+        if seen.insert((&row.commit, &row.libtorch, row.protocol_version)) {
+            let code = row.code();
+            names.insert(if code.is_empty() { "unknown".into() } else { code });
+        }
+    }
+    let names: Vec<String> = names.into_iter().collect();
+    // of runs that all say nothing there is nothing to say
+    if names == ["unknown"] { String::new() } else { names.join(" + ") }
+}
+
+/// Refuses to make one table of runs of one experiment that different versions of the code made.
+///
+/// # Errors
+/// Two such runs, by their places.
+pub fn refuse_mixed_code(rows: &[Row]) -> Result<()> {
+    let mut first: HashMap<&str, &Row> = HashMap::new();
+    for row in rows {
+        let known = *first.entry(&row.experiment).or_insert(row);
+        let same = (known.protocol_version, &known.commit, &known.libtorch)
+            == (row.protocol_version, &row.commit, &row.libtorch);
+        if same {
+            continue;
+        }
+        let place = |row: &Row| {
+            let code = row.code();
+            let code = if code.is_empty() { "a version that is not said" } else { &code };
+            format!("{} seed {} by {code}", row.cell, row.seed)
+        };
+        return Err(Error::Data(format!(
+            "runs of {} were made by different versions of the code: {}, {}; '--mixed-code' puts \
+             them into one table all the same, which then says so",
+            row.experiment,
+            place(known),
+            place(row),
+        )));
+    }
+    Ok(())
+}
+
+/// Puts rows into the order of every file: experiment, cell (numbers by value, a control after
+/// its cell), seed.
+pub fn sort(rows: &mut [Row]) {
+    // each label is taken apart once, however many rows have it
+    let mut cells: Vec<String> =
+        rows.iter().map(|row| &row.cell).collect::<IndexSet<_>>().into_iter().cloned().collect();
+    cells.sort_by_cached_key(|label| CellOrder::of(label));
+    let rank: HashMap<String, usize> =
+        cells.into_iter().enumerate().map(|(rank, label)| (label, rank)).collect();
+    rows.sort_by(|a, b| {
+        a.experiment
+            .cmp(&b.experiment)
+            .then_with(|| rank[&a.cell].cmp(&rank[&b.cell]))
+            .then(a.seed.cmp(&b.seed))
+    });
+}
+
+/// A cell's label without its control, and the control's name.
+pub fn split_control(label: &str) -> (&str, Option<&str>) {
+    match label.rsplit_once(",control=") {
+        Some((cell, control)) => (cell, Some(control)),
+        None => (label, None),
+    }
+}
+
+/// What a cell is sorted by: the parts of its label, the label, its control.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct CellOrder {
+    parts: Vec<Part>,
+    label: String,
+    control: Option<String>,
+}
+
+impl CellOrder {
+    fn of(label: &str) -> Self {
+        let (cell, control) = split_control(label);
+        Self {
+            parts: cell.split(',').map(Part::of).collect(),
+            label: cell.into(),
+            control: control.map(Into::into),
+        }
+    }
+}
+
+/// A part `axis=value` of a label: numbers stand by their value, before words.
+#[derive(PartialEq)]
+struct Part {
+    axis: String,
+    number: Option<f64>,
+    word: String,
+}
+
+impl Part {
+    fn of(part: &str) -> Self {
+        let (axis, value) = part.split_once('=').unwrap_or(("", part));
+        Self { axis: axis.into(), number: value.parse().ok(), word: value.into() }
+    }
+}
+
+impl Eq for Part {}
+
+impl PartialOrd for Part {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Part {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let numbers = match (self.number, other.number) {
+            (Some(a), Some(b)) => a.total_cmp(&b),
+            (a, b) => b.is_some().cmp(&a.is_some()),
+        };
+        self.axis.cmp(&other.axis).then(numbers).then_with(|| self.word.cmp(&other.word))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::paper::{Figure, Margin, Paper, Status};
+
+    /// A run that ended `ok` with this F1 and nothing else.
+    pub(crate) fn row(cell: &str, seed: u64, f1: f64) -> Row {
+        Row {
+            experiment: "made-up".into(),
+            cell: cell.into(),
+            seed,
+            scale: Scale::Full,
+            state: State::Ok,
+            tp: None,
+            fp: None,
+            fn_: None,
+            tn: None,
+            precision: None,
+            recall: None,
+            f1: Some(f1),
+            auroc: None,
+            auprc: None,
+            auroc_of_flags: None,
+            threshold: None,
+            epochs: None,
+            batch_width: None,
+            device: String::new(),
+            wall_seconds: None,
+            data_sha256: String::new(),
+            split_sha256: String::new(),
+            init_sha256: String::new(),
+            scores_sha256: String::new(),
+            key: String::new(),
+            protocol_version: None,
+            commit: String::new(),
+            libtorch: String::new(),
+            axes: IndexMap::new(),
+        }
+    }
+
+    pub(crate) fn rows(cell: &str, f1: &[f64]) -> Vec<Row> {
+        (1..).zip(f1).map(|(seed, &f1)| row(cell, seed, f1)).collect()
+    }
+
+    /// A figure of F1 0.9, and a paper that prints it with a margin of 0.02.
+    pub(crate) fn figure() -> Figure {
+        Figure {
+            table: "Table 2".into(),
+            dataset: "made-up".into(),
+            setting: "mean of 20 runs".into(),
+            method: "DAGMM".into(),
+            metric: Metric::F1,
+            value: 0.9,
+            decimals: 4,
+            std: None,
+            runs: None,
+            status: Status::Verified,
+            source: None,
+            experiment: Some("made-up".into()),
+            cell: None,
+        }
+    }
+
+    pub(crate) fn paper(figures: Vec<Figure>) -> Paper {
+        let margin = Margin { value: 0.02, reason: "two points".into() };
+        Paper {
+            name: "paper".into(),
+            title: "A paper".into(),
+            source: "https://example.org".into(),
+            margins: BTreeMap::from([(Metric::F1, margin)]),
+            counts: BTreeMap::new(),
+            figures,
+        }
+    }
+
+    #[test]
+    fn cells_stand_in_the_order_of_their_numbers_with_controls_beside_them() {
+        let ordered = [
+            "latent=1,mixtures=2",
+            "latent=1,mixtures=2,control=untrained",
+            "latent=1,mixtures=10",
+            "latent=1.5,mixtures=2",
+            "latent=10,mixtures=2",
+            "latent=10,mixtures=2,control=untrained",
+            "latent=none,mixtures=2",
+        ];
+        let mut runs: Vec<Row> =
+            ordered.iter().rev().flat_map(|cell| [row(cell, 10, 0.9), row(cell, 9, 0.9)]).collect();
+        sort(&mut runs);
+        let sorted: Vec<&str> = runs.iter().step_by(2).map(|row| row.cell.as_str()).collect();
+        assert_eq!(sorted, ordered);
+        assert_eq!((runs[0].seed, runs[1].seed), (9, 10));
+    }
+
+    #[test]
+    fn runs_of_two_versions_of_the_code_are_refused_by_both_places() {
+        let mut runs = rows("base", &[0.9, 0.9, 0.9]);
+        for row in &mut runs {
+            row.commit = "a".repeat(40);
+            row.libtorch = "2.11.0".into();
+        }
+        assert_eq!(refuse_mixed_code(&runs), Ok(()));
+        assert_eq!(codes(runs.iter()), "aaaaaaa libtorch 2.11.0");
+        let changes: [fn(&mut Row); 4] = [
+            |row| row.commit += "-dirty",
+            |row| row.libtorch = "2.12.0".into(),
+            |row| row.protocol_version = Some(2),
+            |row| (row.commit, row.libtorch) = (String::new(), String::new()),
+        ];
+        for change in changes {
+            let mut mixed = runs.clone();
+            change(&mut mixed[1]);
+            let error = refuse_mixed_code(&mixed).unwrap_err().to_string();
+            assert!(
+                error.contains("seed 1 by aaaaaaa libtorch 2.11.0, base seed 2 by "),
+                "{error}"
+            );
+            assert!(error.contains("--mixed-code"), "{error}");
+            assert!(codes(mixed.iter()).starts_with("aaaaaaa libtorch 2.11.0 + "));
+            // another experiment's runs are in another table
+            mixed[1].experiment = "other".into();
+            assert_eq!(refuse_mixed_code(&mixed), Ok(()));
+        }
+    }
+
+    #[test]
+    fn runs_that_say_nothing_of_their_code_are_of_one_unknown_version() {
+        let runs = rows("base", &[0.9, 0.9]);
+        assert_eq!(refuse_mixed_code(&runs), Ok(()));
+        assert_eq!(codes(runs.iter()), "");
+    }
+}
