@@ -192,9 +192,9 @@ fn power_equals_that_of_independent_integrals_and_of_one_sided_tests() {
             (Design { n: count(&case["n"]), std, margin }, number(&case["difference"]));
         let what = case.to_string();
         let reproduced = stats::power_reproduced(&design, difference);
-        assert_close(reproduced, &case["reproduced"], 1e-9, &what);
+        assert_close(reproduced, &case["reproduced"], 1e-10, &what);
         let refused = stats::power_not_reproduced(&design, difference);
-        assert_close(refused, &case["not_reproduced"], 1e-9, &what);
+        assert_close(refused, &case["not_reproduced"], 1e-10, &what);
     }
 }
 

@@ -211,8 +211,8 @@ def power_not_reproduced(n, std, margin, difference):
 
 
 def powers():
-    for n in (3, 4, 5, 20, 100):
-        for std in (0.003, 0.01, 0.02, 0.1):
+    for n in (3, 4, 5, 20, 100, 3000):
+        for std in (0.003, 0.01, 0.02, 0.1, 0.6):
             for difference in (0.0, 0.01, -0.02, 0.03):
                 design = {"n": n, "std": std, "margin": 0.02, "difference": difference}
                 yield {**design, "reproduced": power_reproduced(*design.values()),
