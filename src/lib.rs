@@ -30,6 +30,7 @@ pub mod metrics;
 pub mod model;
 pub mod paper;
 pub mod picture;
+pub mod plausibility;
 pub mod random;
 pub mod record;
 pub mod report;

@@ -48,13 +48,13 @@ pub struct Margin {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Counts {
     /// All rows; with `train-normals`, the rows of the test set.
-    pub rows: u64,
+    pub rows: u32,
     /// Anomalies among `rows`.
-    pub positives: u64,
+    pub positives: u32,
     /// Normal training rows, where training and test rows are the source's own files. Without it
     /// a random half of the rows is the training part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub train_normals: Option<u64>,
+    pub train_normals: Option<u32>,
     /// The share of rows that is flagged, in (0, 1).
     #[serde(deserialize_with = "share")]
     pub top: f64,
@@ -129,8 +129,8 @@ impl Figure {
     }
 }
 
-/// How well a figure is known. Only a verified one earns a verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How well a figure is known, from best to worst. Only a verified one earns a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// Seen in the source itself.
@@ -153,6 +153,30 @@ impl Status {
             Self::Recalled => "recalled",
         }
     }
+}
+
+/// The names of the papers in a folder, sorted.
+///
+/// # Errors
+/// A folder that cannot be read, or without a `.toml` file.
+pub fn names(dir: &Path) -> Result<Vec<String>> {
+    let unread = |why: String| {
+        Error::Usage(format!("cannot read published figures from {}: {why}", dir.display()))
+    };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(|error| unread(error.to_string()))? {
+        let path = entry.map_err(|error| unread(error.to_string()))?.path();
+        if path.extension().is_some_and(|extension| extension == "toml")
+            && let Some(name) = path.file_stem()
+        {
+            names.push(name.to_string_lossy().into_owned());
+        }
+    }
+    if names.is_empty() {
+        return Err(unread("there is no .toml file; name another folder with --papers".into()));
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Reads `DIR/NAME.toml`.

@@ -85,6 +85,18 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },
+    /// Hold published figures against each other, the data's counts and the flagging rule
+    CheckFigures {
+        /// Names of papers' files; by default all
+        #[arg(value_name = "PAPER")]
+        papers: Vec<String>,
+        /// The folder with the papers' files
+        #[arg(long = "papers", value_name = "DIR", default_value = "experiments/papers")]
+        folder: PathBuf,
+        /// JSON on stdout
+        #[arg(long)]
+        json: bool,
+    },
     /// Find, download and check data files
     Data {
         #[command(subcommand)]
@@ -262,6 +274,9 @@ fn dispatch(command: Command) -> Result<u8> {
             tables::report(&common, &source, tables.making(), to)
         }
         Command::Plan { common, training, power: true } => tables::power(&common, &training),
+        Command::CheckFigures { papers, folder, json } => {
+            tables::check_figures(&papers, &folder, json)
+        }
         Command::Data { command } => data::data(&command),
         #[cfg(feature = "training")]
         Command::Plan { common, training, power: false } => training::plan(&common, &training),

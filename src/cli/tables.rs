@@ -1,5 +1,5 @@
-//! The subcommands that follow from stored runs or a runs.csv: `tables`, `compare`, `report`,
-//! `plan --power`. Nothing here trains or needs libtorch.
+//! The subcommands that follow from stored runs, a runs.csv or published figures: `tables`,
+//! `compare`, `report`, `check-figures`, `plan --power`. Nothing here trains or needs libtorch.
 
 use std::path::{Path, PathBuf};
 
@@ -9,11 +9,11 @@ use serde_json::json;
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Experiment, Selection};
 use seedbed::metrics::Metric;
-use seedbed::paper::Paper;
+use seedbed::paper::{self, Paper};
 use seedbed::report::document::Document;
-use seedbed::report::{csv, terminal};
-use seedbed::store;
+use seedbed::report::{csv, figures, terminal};
 use seedbed::summary::{self, Comparison, Row, Verdict};
+use seedbed::{plausibility, store};
 
 use super::{Common, Shown, Source, Training, colour, print, print_documents, print_json};
 use crate::derived::{Derived, Making, papers_of};
@@ -207,6 +207,21 @@ pub fn summary_shown(derived: &Derived) -> Shown {
     });
     let fields = [("experiment", json!(derived.name)), ("summary", json!(derived.summaries))];
     Shown::new(format!("{}\n{table}{ceiling}\n", derived.title), fields)
+}
+
+/// Whatever is found, the exit code is 0: a wrong figure is the paper's, not the user's.
+pub fn check_figures(names: &[String], folder: &Path, json: bool) -> Result<u8> {
+    let names = if names.is_empty() { paper::names(folder)? } else { names.to_vec() };
+    let mut documents = Vec::new();
+    for name in &names {
+        let paper = paper::load(folder, name)?;
+        let checks = plausibility::check(&paper);
+        let text = figures::check_text(&checks, &paper, colour());
+        let fields = [("paper", json!(paper.name)), ("checks", json!(checks))];
+        Shown::new(text, fields).print(json, &mut documents)?;
+    }
+    print_documents(json, documents)?;
+    Ok(0)
 }
 
 pub fn strict_code(strict: bool, comparisons: &[Comparison]) -> u8 {

@@ -3,6 +3,7 @@
 
 pub mod csv;
 pub mod document;
+pub mod figures;
 pub mod terminal;
 
 use indexmap::IndexMap;

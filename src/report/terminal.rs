@@ -6,11 +6,11 @@ use crate::paper::Paper;
 use crate::record::Scale;
 use crate::summary::{Comparison, Pair, Power, Summary, Test, Verdict, split_control};
 
-const BOLD: &str = "1";
-const DIM: &str = "2";
-const RED: &str = "31";
-const GREEN: &str = "32";
-const YELLOW: &str = "33";
+pub(super) const BOLD: &str = "1";
+pub(super) const DIM: &str = "2";
+pub(super) const RED: &str = "31";
+pub(super) const GREEN: &str = "32";
+pub(super) const YELLOW: &str = "33";
 
 /// Columns under one heading a cell; the last column's text is left as it is.
 struct Table {
@@ -345,7 +345,7 @@ fn notes(comparisons: &[Comparison], paper: &Paper) -> String {
             margin; failed runs are in no mean\n"
 }
 
-fn paint(text: &str, code: &str, colour: bool) -> String {
+pub(super) fn paint(text: &str, code: &str, colour: bool) -> String {
     if colour && !code.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
 }
 
