@@ -11,7 +11,7 @@ use seedbed::experiment::{Experiment, Selection};
 use seedbed::metrics::Metric;
 use seedbed::paper::{self, Paper};
 use seedbed::report::document::Document;
-use seedbed::report::{csv, figures, terminal};
+use seedbed::report::{csv, figures, html, latex, markdown, terminal};
 use seedbed::summary::{self, Comparison, Row, Verdict};
 use seedbed::{plausibility, store};
 
@@ -62,10 +62,18 @@ pub fn report(common: &Common, source: &Source, making: Making, to: Option<PathB
     });
     let json = serde_json::to_string_pretty(&document)
         .map_err(|error| Error::Failed(format!("cannot write JSON: {error}")))?;
-    let path = folder.join("report.json");
-    store::write_whole(&path, &(json + "\n"))
-        .map_err(|error| Error::Failed(format!("cannot write {}: {error}", path.display())))?;
-    let paths = [path];
+    let mut paths = Vec::new();
+    for (name, text) in [
+        ("report.html", html::render(&document)),
+        ("report.md", markdown::render(&document)),
+        ("report.tex", latex::render(&document)),
+        ("report.json", json + "\n"),
+    ] {
+        let path = folder.join(name);
+        store::write_whole(&path, &text)
+            .map_err(|error| Error::Failed(format!("cannot write {}: {error}", path.display())))?;
+        paths.push(path);
+    }
     if common.json {
         print_json(&json!({"report": paths}))?;
         return Ok(0);

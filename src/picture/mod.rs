@@ -5,7 +5,7 @@
 //! Normal rows are light blue and plain, anomalies dark red and hatched or crossed, so that they
 //! stay apart in grey and for the colour-blind (after Okabe and Ito, 2008, vermilion darkened).
 
-mod axis;
+pub(crate) mod axis;
 mod canvas;
 mod images;
 mod latent;

@@ -30,7 +30,11 @@ pub struct Section {
     pub comparisons: Vec<Comparison>,
     pub summaries: Vec<Summary>,
     pub pairs: Vec<Pair>,
+    /// In `runs.csv`.
+    #[serde(skip)]
     pub rows: Vec<Row>,
+    /// In `losses.csv`.
+    #[serde(skip)]
     pub losses: Vec<Loss>,
     #[serde(skip)]
     pub pictures: Vec<Picture>,

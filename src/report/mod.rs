@@ -1,9 +1,15 @@
-//! What people and other programs read: CSV files and tables for a terminal. Everything here is
-//! made from `runs.csv` rows; nothing here trains, and nothing prints: tables are strings.
+//! What people and other programs read: CSV files, tables for a terminal, and reports. Everything here
+//! is made from `runs.csv` rows; nothing here trains, and nothing prints: tables are strings.
 
+mod chart;
 pub mod csv;
 pub mod document;
 pub mod figures;
+pub mod html;
+pub mod latex;
+pub mod markdown;
+pub mod protocol;
+mod table;
 pub mod terminal;
 
 use indexmap::IndexMap;

@@ -1,0 +1,483 @@
+//! What every format of a report says alike: its numbers, its sentences and its tables, as plain
+//! text that a renderer escapes and sets. Computes nothing that the document does not hold.
+
+use indexmap::IndexMap;
+
+use crate::metrics::Metric;
+use crate::paper::Paper;
+use crate::record::{Scale, State};
+use crate::report::document::{Document, Section};
+use crate::summary::{Comparison, Pair, Row, Summary, Verdict};
+
+/// A table shows this many rows; a sentence tells of the others.
+pub const ROWS: usize = 400;
+/// A list of distinct values (commits, data) shows this many.
+const VALUES: usize = 8;
+
+/// A table before it is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    pub caption: &'static str,
+    pub columns: Vec<Column>,
+    pub rows: Vec<Vec<String>>,
+    /// That rows are missing here, and where they are; empty where none is.
+    pub left_out: String,
+}
+
+/// The head of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    pub name: &'static str,
+    /// Whether it holds numbers, which stand flush right.
+    pub number: bool,
+}
+
+impl Table {
+    /// `columns`: a name each, after `#` where numbers stand in it. Columns without any text are
+    /// left away.
+    fn new(
+        caption: &'static str,
+        columns: &[&'static str],
+        rows: impl ExactSizeIterator<Item = Vec<String>>,
+        file: &str,
+    ) -> Self {
+        let all = rows.len();
+        let rows: Vec<Vec<String>> = rows.take(ROWS).collect();
+        let used: Vec<usize> = (0..columns.len())
+            .filter(|&at| at == 0 || rows.iter().any(|row| !row[at].is_empty()))
+            .collect();
+        let head = used.iter().map(|&at| {
+            let number = columns[at].starts_with('#');
+            Column { name: columns[at].trim_start_matches('#'), number }
+        });
+        Self {
+            caption,
+            columns: head.collect(),
+            left_out: left_out(rows.len(), all, "rows", file),
+            rows: rows
+                .into_iter()
+                .map(|row| used.iter().map(|&at| row[at].clone()).collect())
+                .collect(),
+        }
+    }
+}
+
+/// A sentence on what is not shown, empty where everything is.
+pub fn left_out(shown: usize, all: usize, what: &str, file: &str) -> String {
+    if shown >= all {
+        return String::new();
+    }
+    format!("Shown are the first {} of {} {what}; all are in {file}.", count(shown), count(all))
+}
+
+/// What the verdict rule is, for a reader who knows none of it.
+pub const RULE: &str = "A figure is reproduced when the 90 % interval of (our mean − published \
+    figure) lies inside its margin, not reproduced when it lies wholly outside, and inconclusive \
+    otherwise. Margins were declared, with their reasons, in the papers' files. Runs that failed are \
+    counted and are in no mean.";
+
+/// What the intervals of the other tables are.
+pub const INTERVALS: &str = "Intervals of a mean are 95 % t intervals over the runs; std divides by \
+    n − 1; BCa is the bias-corrected accelerated bootstrap. The interval beside a published figure is \
+    the 90 % t interval of the difference, which is the one that two one-sided tests at 5 % ask for.";
+
+/// The comparisons that count as rows of the overview: those of controls say how little a figure
+/// proves, and stand beside their cell.
+pub fn judged(document: &Document) -> impl Iterator<Item = &Comparison> {
+    document.sections.iter().flat_map(|section| &section.comparisons).filter(|one| !one.null_model)
+}
+
+/// How the comparisons went, in a sentence.
+pub fn lead(document: &Document) -> String {
+    let mut counts: IndexMap<&str, usize> = [
+        (Verdict::Reproduced, "reproduced"),
+        (Verdict::NotReproduced, "not reproduced"),
+        (Verdict::Inconclusive, "inconclusive"),
+        (Verdict::TooFewRuns, "with too few runs to judge"),
+        (Verdict::NoMargin, "without a declared margin"),
+        (Verdict::Unverified, "not verified in their source"),
+        (Verdict::ReducedRun, "beside reduced runs, which judge nothing"),
+    ]
+    .into_iter()
+    .map(|(verdict, words)| (words, judged(document).filter(|one| one.verdict == verdict).count()))
+    .collect();
+    counts.retain(|_, number| *number > 0);
+    let parts: Vec<String> =
+        counts.iter().map(|(words, number)| format!("{} {words}", count(*number))).collect();
+    let figures = judged(document).count();
+    match figures {
+        0 => "No published figure is compared here.".into(),
+        1 => format!("One published figure: {}.", parts.join(", ")),
+        _ => {
+            format!("{} comparisons with published figures: {}.", count(figures), parts.join(", "))
+        }
+    }
+}
+
+/// How many runs there are and how many failed.
+pub fn runs(document: &Document) -> String {
+    let rows = || document.sections.iter().flat_map(|section| &section.rows);
+    let (all, experiments) = (rows().count(), document.sections.len());
+    let of = if experiments == 1 {
+        "one experiment".into()
+    } else {
+        format!("{experiments} experiments")
+    };
+    let failed = match rows().filter(|row| row.state != State::Ok).count() {
+        0 => "none failed".to_owned(),
+        some => format!("{} failed", count(some)),
+    };
+    format!("{} runs of {of}; {failed}.", count(all))
+}
+
+/// What stands beside a verdict: corrections that change it, and what it would take to change it.
+pub fn asides(one: &Comparison) -> Vec<String> {
+    let mut said = Vec::new();
+    if one.verdict_holm != one.verdict {
+        said.push(format!("{} after Holm's correction", one.verdict_holm.name()));
+    }
+    if one.verdict_rounded != one.verdict {
+        said.push(format!("{} given the figure's rounding", one.verdict_rounded.name()));
+    }
+    if let Some(runs) = one.runs_needed {
+        said.push(format!("about {} runs would decide", count(runs)));
+    }
+    match one.verdict {
+        Verdict::Reproduced | Verdict::NotReproduced | Verdict::Inconclusive => {
+            said.extend(one.smallest_margin.map(|m| format!("smallest margin {}", number(m))));
+            said.extend(one.power.map(|power| format!("power {}", percent(power))));
+        }
+        Verdict::TooFewRuns | Verdict::Unverified | Verdict::NoMargin | Verdict::ReducedRun => {}
+    }
+    let versions = one.code.split(" + ").count();
+    if versions > 1 {
+        said.push(format!("{versions} versions of the code"));
+    }
+    if !one.note.is_empty() {
+        said.push(one.note.clone());
+    }
+    said
+}
+
+/// The tables of one experiment that have a row.
+pub fn all(section: &Section) -> Vec<Table> {
+    let tables = [comparisons(section), tests(section), summaries(section), pairs(section)];
+    tables.into_iter().filter(|table| !table.rows.is_empty()).collect()
+}
+
+/// Published figures beside our means.
+pub fn comparisons(section: &Section) -> Table {
+    const COLUMNS: [&str; 12] = [
+        "cell",
+        "metric",
+        "source",
+        "#published",
+        "#n",
+        "#failed",
+        "#mean",
+        "#std",
+        "#difference",
+        "#90 % interval",
+        "#margin",
+        "verdict",
+    ];
+    let rows = section.comparisons.iter().map(|one| {
+        let published = match (one.published_std, one.published_runs) {
+            (Some(std), Some(runs)) => {
+                format!("{} ± {} ({runs} runs)", number(one.published), number(std))
+            }
+            (Some(std), None) => format!("{} ± {}", number(one.published), number(std)),
+            (None, _) => number(one.published),
+        };
+        vec![
+            one.cell.clone(),
+            metric(one.metric).into(),
+            format!("{}, {}, {}", one.paper, one.table, one.status.name()),
+            published,
+            one.n.to_string(),
+            one.n_failed.to_string(),
+            blank(one.mean),
+            blank(one.std),
+            one.difference.map(signed).unwrap_or_default(),
+            interval(one.ci90_low, one.ci90_high, signed),
+            one.margin.map(|margin| format!("±{}", trimmed(margin))).unwrap_or_default(),
+            if one.null_model { format!("control: {}", reach(one)) } else { one.verdict_text() },
+        ]
+    });
+    Table::new("Published figures beside our means", &COLUMNS, rows, "comparison.csv")
+}
+
+/// Of a control beside a figure that was published for the trained model.
+fn reach(one: &Comparison) -> String {
+    match one.mean {
+        Some(mean) if one.published > 0.0 => {
+            format!("reaches {} of the figure", percent(mean / one.published))
+        }
+        Some(_) => "the figure is 0".into(),
+        None => "no value".into(),
+    }
+}
+
+/// The statistics behind the verdicts.
+pub fn tests(section: &Section) -> Table {
+    const COLUMNS: [&str; 13] = [
+        "cell",
+        "metric",
+        "source",
+        "test",
+        "#p equivalent",
+        "#p different",
+        "given rounding",
+        "after Holm",
+        "#smallest margin",
+        "#runs to decide",
+        "#power",
+        "#untrained",
+        "note",
+    ];
+    let trained: Vec<&Comparison> =
+        section.comparisons.iter().filter(|one| !one.null_model).collect();
+    let rows = trained.into_iter().map(|one| {
+        vec![
+            one.cell.clone(),
+            metric(one.metric).into(),
+            format!("{}, {}", one.paper, one.table),
+            one.test.name().into(),
+            one.p_equivalent.map(p).unwrap_or_default(),
+            one.p_different.map(p).unwrap_or_default(),
+            one.verdict_rounded.name().into(),
+            one.verdict_holm.name().into(),
+            blank(one.smallest_margin),
+            one.runs_needed.map(count).unwrap_or_default(),
+            one.power.map(percent).unwrap_or_default(),
+            one.control_mean.map_or_else(String::new, |mean| match one.control_share {
+                Some(share) => format!("{} ({})", number(mean), percent(share)),
+                None => number(mean),
+            }),
+            one.note.clone(),
+        ]
+    });
+    Table::new("What stands behind the verdicts", &COLUMNS, rows, "comparison.csv")
+}
+
+/// Estimates of each metric in each cell; metrics that no run has are left away.
+pub fn summaries(section: &Section) -> Table {
+    const COLUMNS: [&str; 14] = [
+        "cell",
+        "metric",
+        "#n",
+        "#failed",
+        "#mean",
+        "#95 % interval",
+        "#BCa interval",
+        "#std",
+        "#min",
+        "#lower quartile",
+        "#median",
+        "#upper quartile",
+        "#max",
+        "note",
+    ];
+    let known: Vec<&Summary> = section
+        .summaries
+        .iter()
+        .filter(|one| one.n > 0 || (one.n_failed == one.runs && one.metric == Metric::F1))
+        .collect();
+    let rows = known.into_iter().map(|one| {
+        vec![
+            one.cell.clone(),
+            metric(one.metric).into(),
+            one.n.to_string(),
+            one.n_failed.to_string(),
+            blank(one.mean),
+            interval(one.ci95_low, one.ci95_high, number),
+            interval(one.bca95_low, one.bca95_high, number),
+            blank(one.std),
+            blank(one.min),
+            blank(one.q1),
+            blank(one.median),
+            blank(one.q3),
+            blank(one.max),
+            one.note.clone(),
+        ]
+    });
+    Table::new("Estimates over the runs", &COLUMNS, rows, "summary.csv")
+}
+
+/// Cells against each other, seed by seed.
+pub fn pairs(section: &Section) -> Table {
+    const COLUMNS: [&str; 12] = [
+        "cell",
+        "against",
+        "axis",
+        "metric",
+        "#seeds",
+        "#mean difference",
+        "#95 % interval",
+        "#p (Wilcoxon)",
+        "#p after Holm",
+        "#Cohen's dz",
+        "#rank-biserial",
+        "note",
+    ];
+    let rows = section.pairs.iter().map(|one: &Pair| {
+        vec![
+            one.cell.clone(),
+            one.against.clone(),
+            one.axis.clone(),
+            metric(one.metric).into(),
+            one.n.to_string(),
+            one.mean_difference.map(signed).unwrap_or_default(),
+            interval(one.ci95_low, one.ci95_high, signed),
+            one.p_wilcoxon.map(p).unwrap_or_default(),
+            one.p_holm.map(p).unwrap_or_default(),
+            one.cohen_dz.map(|value| decimals(value, 2)).unwrap_or_default(),
+            one.rank_biserial.map(|value| decimals(value, 2)).unwrap_or_default(),
+            one.note.clone(),
+        ]
+    });
+    Table::new("Cells against each other under the same seeds", &COLUMNS, rows, "pairs.csv")
+}
+
+/// Title, address and margins of a paper, as sentences.
+pub fn margins(section: &Section, paper: &Paper) -> Vec<String> {
+    let used = |wanted: Metric| section.comparisons.iter().any(|one| one.metric == wanted);
+    let stated = paper.margins.iter().filter(|(metric, _)| used(**metric));
+    let said: Vec<String> = stated
+        .map(|(of, margin)| {
+            format!("Margin of {}: ±{} ({})", metric(*of), trimmed(margin.value), margin.reason)
+        })
+        .collect();
+    if said.is_empty() {
+        return vec!["No margin is declared, so none of its figures is judged.".into()];
+    }
+    said
+}
+
+/// What made the runs: topics, each with its distinct values and the number of runs of each.
+pub fn provenance(section: &Section) -> Vec<(&'static str, Vec<String>)> {
+    type Value = fn(&Row) -> String;
+    let topics: [(&'static str, Value); 7] = [
+        ("commit", |row| row.commit.clone()),
+        ("libtorch", |row| row.libtorch.clone()),
+        ("protocol version", |row| {
+            row.protocol_version.map(|version| version.to_string()).unwrap_or_default()
+        }),
+        ("device", |row| row.device.clone()),
+        ("data (SHA-256)", |row| row.data_sha256.clone()),
+        ("epochs", |row| row.epochs.map(|epochs| epochs.to_string()).unwrap_or_default()),
+        ("seeds trained together", |row| {
+            row.batch_width.map(|width| width.to_string()).unwrap_or_default()
+        }),
+    ];
+    let said = |value: Value| {
+        let mut values: IndexMap<String, usize> = IndexMap::new();
+        for row in &section.rows {
+            *values.entry(value(row)).or_default() += 1;
+        }
+        let all = values.len();
+        let shown = values.into_iter().take(VALUES).map(|(value, runs)| {
+            let value = if value.is_empty() { "not recorded" } else { &value };
+            format!("{value} ({} {})", count(runs), if runs == 1 { "run" } else { "runs" })
+        });
+        let mut shown: Vec<String> = shown.collect();
+        if all > VALUES {
+            shown.push(format!("and {} more, see runs.csv", count(all - VALUES)));
+        }
+        shown
+    };
+    topics.map(|(topic, value)| (topic, said(value))).into()
+}
+
+/// The word for a way to end, after a number of runs.
+pub fn state(state: State) -> &'static str {
+    match state {
+        State::Ok => "ok",
+        State::Diverged => "diverged",
+        State::OutOfMemory => "out of memory",
+        State::Crashed => "crashed",
+        State::TimedOut => "timed out",
+        State::InvalidData => "invalid data",
+    }
+}
+
+/// How a reduced section is marked; none for the full protocol.
+pub fn reduced(section: &Section) -> Option<&'static str> {
+    match section.scale {
+        Scale::Full => None,
+        Scale::Quick => Some(
+            "Reduced run (--quick or --set), not the full protocol: whatever these runs reach, it \
+             is no answer to the published figures.",
+        ),
+    }
+}
+
+/// A metric's name in running text.
+pub fn metric(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Precision => "precision",
+        Metric::Recall => "recall",
+        Metric::F1 => "F1",
+        Metric::Auroc => "AUROC",
+        Metric::Auprc => "AUPRC",
+        Metric::AurocOfFlags => "AUROC of the flags",
+    }
+}
+
+/// Four decimals, as the tables of papers have them.
+pub fn number(value: f64) -> String {
+    decimals(value, 4)
+}
+
+/// Four decimals and a sign.
+pub fn signed(value: f64) -> String {
+    let text = number(value);
+    if text.starts_with('−') { text } else { format!("+{text}") }
+}
+
+/// With a true minus sign, and none before a zero.
+pub fn decimals(value: f64, digits: usize) -> String {
+    if !value.is_finite() {
+        return String::new();
+    }
+    let text = format!("{:.digits$}", value.abs());
+    let zero = text.chars().all(|c| c == '0' || c == '.');
+    if value < 0.0 && !zero { format!("−{text}") } else { text }
+}
+
+/// A margin as it was declared.
+pub fn trimmed(value: f64) -> String {
+    value.to_string().replace('-', "−")
+}
+
+/// A share in whole percent; the last whole percent is not claimed where it is not reached.
+pub fn percent(share: f64) -> String {
+    let percent = 100.0 * share;
+    let text = if share < 1.0 && percent > 99.0 && percent < 99.95 {
+        decimals(percent, 1)
+    } else {
+        decimals(percent, 0)
+    };
+    format!("{text} %")
+}
+
+/// A count with a comma before each three digits.
+pub fn count(number: usize) -> String {
+    crate::picture::axis::count(number)
+}
+
+fn p(value: f64) -> String {
+    if value < 0.0001 { "< 0.0001".into() } else { number(value) }
+}
+
+fn blank(value: Option<f64>) -> String {
+    value.map(number).unwrap_or_default()
+}
+
+/// `[low, high]`; empty where there is none.
+pub fn interval(low: Option<f64>, high: Option<f64>, number: impl Fn(f64) -> String) -> String {
+    match low.zip(high) {
+        Some((low, high)) => format!("[{}, {}]", number(low), number(high)),
+        None => String::new(),
+    }
+}
