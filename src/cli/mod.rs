@@ -338,36 +338,41 @@ impl Common {
     }
 }
 
-/// What one experiment has to say on stdout: for people, and as fields for programs.
-struct Shown {
-    text: String,
-    fields: serde_json::Map<String, Value>,
+/// What the experiments have to say on stdout: text goes out at once, and fields for programs wait
+/// to be one JSON document.
+struct Output {
+    json: bool,
+    documents: Vec<serde_json::Map<String, Value>>,
 }
 
-impl Shown {
-    fn new<const N: usize>(text: String, fields: [(&str, Value); N]) -> Self {
-        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Self { text, fields }
+impl Output {
+    fn new(json: bool) -> Self {
+        Self { json, documents: Vec::new() }
     }
 
-    #[cfg(feature = "training")]
-    fn add(&mut self, other: Self) {
-        self.text.push_str(&other.text);
-        self.fields.extend(other.fields);
+    /// Begins what one experiment has to say.
+    fn next(&mut self) {
+        self.documents.push(serde_json::Map::new());
     }
 
-    /// Text goes out at once; JSON waits to be one document with that of other experiments.
-    fn print(self, json: bool, documents: &mut Vec<Value>) -> Result<()> {
-        if json {
-            documents.push(Value::Object(self.fields));
-            return Ok(());
+    /// Makes the text or the fields, whichever is asked for: of a large grid each is large.
+    fn show<const N: usize>(
+        &mut self,
+        text: impl FnOnce() -> String,
+        fields: impl FnOnce() -> [(&'static str, Value); N],
+    ) -> Result<()> {
+        match self.documents.last_mut().filter(|_| self.json) {
+            Some(document) => {
+                document.extend(fields().map(|(name, value)| (name.to_owned(), value)));
+                Ok(())
+            }
+            None => print(&text()),
         }
-        print(&self.text)
     }
-}
 
-fn print_documents(json: bool, documents: Vec<Value>) -> Result<()> {
-    if json { print_json(&documents) } else { Ok(()) }
+    fn end(self) -> Result<()> {
+        if self.json { print_json(&self.documents) } else { Ok(()) }
+    }
 }
 
 /// Whether stdout is a terminal that wants colour (no-color.org).

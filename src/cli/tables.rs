@@ -12,25 +12,26 @@ use seedbed::metrics::Metric;
 use seedbed::paper::{self, Paper};
 use seedbed::report::document::Document;
 use seedbed::report::{csv, figures, html, latex, markdown, terminal};
-use seedbed::summary::{self, Comparison, Row, Verdict};
+use seedbed::summary::{self, Comparison, Pair, Row, Verdict};
 use seedbed::{plausibility, store};
 
-use super::{Common, Shown, Source, Training, colour, print, print_documents, print_json};
+use super::{Common, Output, Source, Training, colour, print, print_json};
 use crate::derived::{Derived, Making, papers_of};
 
 pub fn tables(common: &Common, source: &Source, making: Making) -> Result<u8> {
-    let mut documents = Vec::new();
+    let mut output = Output::new(common.json);
     for derived in derive(common, source, making)? {
         derived.write_tables()?;
-        summary_shown(&derived).print(common.json, &mut documents)?;
+        output.next();
+        show_summary(&derived, &mut output)?;
     }
-    print_documents(common.json, documents)?;
+    output.end()?;
     Ok(0)
 }
 
 pub fn compare(common: &Common, source: &Source, making: Making, strict: bool) -> Result<u8> {
     let mut code = 0;
-    let mut documents = Vec::new();
+    let mut output = Output::new(common.json);
     // no table of a comparison has a bootstrap interval
     for derived in derive(common, source, Making { resamples: 0, ..making })? {
         if derived.papers.is_empty() {
@@ -39,10 +40,11 @@ pub fn compare(common: &Common, source: &Source, making: Making, strict: bool) -
         } else {
             derived.write_comparison()?;
         }
-        comparison_shown(&derived).print(common.json, &mut documents)?;
+        output.next();
+        show_comparison(&derived, &mut output)?;
         code = code.max(strict_code(strict, &derived.comparisons));
     }
-    print_documents(common.json, documents)?;
+    output.end()?;
     Ok(code)
 }
 
@@ -86,7 +88,7 @@ pub fn report(common: &Common, source: &Source, making: Making, to: Option<PathB
 
 /// What as many runs as planned can show about each published figure.
 pub fn power(common: &Common, training: &Training) -> Result<u8> {
-    let mut documents = Vec::new();
+    let mut output = Output::new(common.json);
     for experiment in common.load(Some(training))? {
         let papers = papers_of(&experiment)?;
         let making = Making { resamples: 0, mixed_code: true };
@@ -95,11 +97,13 @@ pub fn power(common: &Common, training: &Training) -> Result<u8> {
         let cells: Vec<String> = cells.into_iter().map(|cell| cell.label).collect();
         let (name, runs) = (&experiment.name, experiment.seeds.len());
         let lines = summary::power(name, &cells, &stored.summaries, &papers, runs);
-        let table = terminal::power_table(&lines, name, &stored.from(), colour());
-        let fields = [("experiment", json!(name)), ("power", json!(lines))];
-        Shown::new(table + "\n", fields).print(common.json, &mut documents)?;
+        output.next();
+        output.show(
+            || terminal::power_table(&lines, name, &stored.from(), colour()) + "\n",
+            || [("experiment", json!(name)), ("power", json!(lines))],
+        )?;
     }
-    print_documents(common.json, documents)?;
+    output.end()?;
     Ok(0)
 }
 
@@ -187,52 +191,64 @@ fn known(name: &str, common: &Common) -> Result<Option<Experiment>> {
 }
 
 /// Published figures beside the cells, one table a paper, then cells beside each other.
-pub fn comparison_shown(derived: &Derived) -> Shown {
+pub fn show_comparison(derived: &Derived, output: &mut Output) -> Result<()> {
     let Derived { comparisons, papers, pairs, .. } = derived;
     let from = derived.from();
     let table = |paper: &Paper| {
-        let of_paper: Vec<Comparison> =
-            comparisons.iter().filter(|one| one.paper == paper.name).cloned().collect();
+        let of_paper: Vec<&Comparison> =
+            comparisons.iter().filter(|one| one.paper == paper.name).collect();
         format!("{}\n", terminal::comparison_table(&of_paper, paper, &from, colour()))
     };
+    let text = || {
+        let compared: Vec<Metric> = comparisons.iter().map(|one| one.metric).collect();
+        let metrics = if compared.is_empty() { vec![Metric::F1, Metric::Auroc] } else { compared };
+        let shown: Vec<&Pair> =
+            pairs.iter().filter(|pair| metrics.contains(&pair.metric)).collect();
+        papers.iter().map(table).collect::<String>()
+            + &terminal::pairs_table(&shown, &from, colour())
+    };
     let names: Vec<&str> = papers.iter().map(|paper| paper.name.as_str()).collect();
-    let compared: Vec<Metric> = comparisons.iter().map(|one| one.metric).collect();
-    let metrics = if compared.is_empty() { vec![Metric::F1, Metric::Auroc] } else { compared };
-    let shown: Vec<_> =
-        pairs.iter().filter(|pair| metrics.contains(&pair.metric)).cloned().collect();
-    let text = papers.iter().map(table).collect::<String>()
-        + &terminal::pairs_table(&shown, &from, colour());
-    let fields =
-        [("papers", json!(names)), ("comparison", json!(comparisons)), ("pairs", json!(pairs))];
-    Shown::new(text, fields)
+    output.show(text, || {
+        [
+            ("experiment", json!(derived.name)),
+            ("papers", json!(names)),
+            ("comparison", json!(comparisons)),
+            ("pairs", json!(pairs)),
+        ]
+    })
 }
 
 /// The summary of an experiment, with the ceiling that a made-up data set has.
-pub fn summary_shown(derived: &Derived) -> Shown {
-    let table = terminal::summary_table(&derived.summaries, &derived.from(), colour());
-    let ceiling = derived.best_auroc.map_or(String::new(), |best| {
-        format!("no score can have an expected auroc above {best:.4} on these made-up rows\n")
-    });
-    let fields = [("experiment", json!(derived.name)), ("summary", json!(derived.summaries))];
-    Shown::new(format!("{}\n{table}{ceiling}\n", derived.title), fields)
-}
-
-/// Whatever is found, the exit code is 0: a wrong figure is the paper's, not the user's.
-pub fn check_figures(names: &[String], folder: &Path, json: bool) -> Result<u8> {
-    let names = if names.is_empty() { paper::names(folder)? } else { names.to_vec() };
-    let mut documents = Vec::new();
-    for name in &names {
-        let paper = paper::load(folder, name)?;
-        let checks = plausibility::check(&paper);
-        let text = figures::check_text(&checks, &paper, colour());
-        let fields = [("paper", json!(paper.name)), ("checks", json!(checks))];
-        Shown::new(text, fields).print(json, &mut documents)?;
-    }
-    print_documents(json, documents)?;
-    Ok(0)
+pub fn show_summary(derived: &Derived, output: &mut Output) -> Result<()> {
+    let text = || {
+        let table = terminal::summary_table(&derived.summaries, &derived.from(), colour());
+        let ceiling = derived.best_auroc.map_or(String::new(), |best| {
+            format!("no score can have an expected auroc above {best:.4} on these made-up rows\n")
+        });
+        format!("{}\n{table}{ceiling}\n", derived.title)
+    };
+    output
+        .show(text, || [("experiment", json!(derived.name)), ("summary", json!(derived.summaries))])
 }
 
 pub fn strict_code(strict: bool, comparisons: &[Comparison]) -> u8 {
     let failed = |one: &Comparison| one.verdict == Verdict::NotReproduced && !one.null_model;
     u8::from(strict && comparisons.iter().any(failed))
+}
+
+/// Whatever is found, the exit code is 0: a wrong figure is the paper's, not the user's.
+pub fn check_figures(names: &[String], folder: &Path, json: bool) -> Result<u8> {
+    let names = if names.is_empty() { paper::names(folder)? } else { names.to_vec() };
+    let mut output = Output::new(json);
+    for name in &names {
+        let paper = paper::load(folder, name)?;
+        let checks = plausibility::check(&paper);
+        output.next();
+        output.show(
+            || figures::check_text(&checks, &paper, colour()),
+            || [("paper", json!(paper.name)), ("checks", json!(checks))],
+        )?;
+    }
+    output.end()?;
+    Ok(0)
 }

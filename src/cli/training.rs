@@ -16,8 +16,8 @@ use seedbed::store::{self, Store};
 use seedbed::{dataset, device, doctor, libtorch};
 
 use super::data::fetch_file;
-use super::tables::{comparison_shown, strict_code, summary_shown};
-use super::{BenchOptions, Common, RunOptions, Training, print, print_documents, print_json};
+use super::tables::{show_comparison, show_summary, strict_code};
+use super::{BenchOptions, Common, Output, RunOptions, Training, print, print_json};
 use crate::derived::{Derived, Making, papers_of};
 use crate::plan::{Estimate, Plan, Source, duration};
 use crate::progress::Progress;
@@ -226,20 +226,20 @@ pub fn run(
         return Ok(interrupted(&plans));
     }
     let mut code = 0;
-    let mut documents = Vec::new();
+    let mut output = Output::new(common.json);
     for plan in &kept {
         let derived = Derived::stored(&plan.experiment, &out, making)?;
         derived.write_tables()?;
         code = code.max(u8::from(derived.rows.iter().any(|row| row.state != State::Ok)));
-        let mut shown = summary_shown(&derived);
+        output.next();
+        show_summary(&derived, &mut output)?;
         if !derived.papers.is_empty() {
             derived.write_comparison()?;
             code = code.max(strict_code(options.strict, &derived.comparisons));
-            shown.add(comparison_shown(&derived));
+            show_comparison(&derived, &mut output)?;
         }
-        shown.print(common.json, &mut documents)?;
     }
-    print_documents(common.json, documents)?;
+    output.end()?;
     for (name, error) in &left_out {
         eprintln!("left out: {name}: {error}");
     }

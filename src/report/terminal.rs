@@ -110,7 +110,7 @@ pub fn summary_table(summaries: &[Summary], from: &str, colour: bool) -> String 
 }
 
 /// Cells of one experiment beside each other under the same seeds.
-pub fn pairs_table(pairs: &[Pair], from: &str, colour: bool) -> String {
+pub fn pairs_table(pairs: &[&Pair], from: &str, colour: bool) -> String {
     let Some(first) = pairs.first() else {
         return String::new();
     };
@@ -224,7 +224,7 @@ fn signed(value: f64) -> String {
 /// The published figures of one experiment beside its cells, and what may be said about each.
 /// `from` says where the runs come from: a file or a folder.
 pub fn comparison_table(
-    comparisons: &[Comparison],
+    comparisons: &[&Comparison],
     paper: &Paper,
     from: &str,
     colour: bool,
@@ -329,7 +329,7 @@ fn verdict_colour(one: &Comparison) -> &'static str {
     }
 }
 
-fn notes(comparisons: &[Comparison], paper: &Paper) -> String {
+fn notes(comparisons: &[&Comparison], paper: &Paper) -> String {
     let mut text = format!("published: {} ({}), {}\n", paper.title, paper.name, paper.source);
     for (metric, margin) in &paper.margins {
         if comparisons.iter().any(|one| one.metric == *metric) {
@@ -373,6 +373,7 @@ mod tests {
         };
         let paper = paper(vec![figure(), recalled]);
         let comparisons = compare(&summarise(runs).unwrap(), &paper, "made-up");
+        let comparisons: Vec<&Comparison> = comparisons.iter().collect();
         comparison_table(&comparisons, &paper, "results/made-up/runs.csv", colour)
     }
 
