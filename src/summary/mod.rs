@@ -153,12 +153,7 @@ pub fn sort(rows: &mut [Row]) {
     cells.sort_by_cached_key(|label| CellOrder::of(label));
     let rank: HashMap<String, usize> =
         cells.into_iter().enumerate().map(|(rank, label)| (label, rank)).collect();
-    rows.sort_by(|a, b| {
-        a.experiment
-            .cmp(&b.experiment)
-            .then_with(|| rank[&a.cell].cmp(&rank[&b.cell]))
-            .then(a.seed.cmp(&b.seed))
-    });
+    rows.sort_by_cached_key(|row| (row.experiment.clone(), rank[&row.cell], row.seed));
 }
 
 /// A cell's label without its control, and the control's name.
