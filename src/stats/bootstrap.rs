@@ -81,3 +81,44 @@ fn centre(values: &[f64]) -> Result<f64, &'static str> {
         None => Err("fewer than 3 values"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VALUES: [f64; 6] = [0.8012, 0.8437, 0.8619, 0.8701, 0.8873, 0.9146];
+
+    #[test]
+    fn what_has_no_interval_says_why() {
+        let of = |values: &[f64]| bca_interval(values, 0.95, 100, 1);
+        assert_eq!(of(&[]), Err("fewer than 3 values"));
+        assert_eq!(of(&[0.1, 0.2]), Err("fewer than 3 values"));
+        assert_eq!(of(&[0.1; 5]), Err("all values are equal"));
+        for resamples in [0, 1] {
+            let error = bca_interval(&VALUES, 0.95, resamples, 1).unwrap_err();
+            assert!(error.starts_with("too few resamples"), "{error}");
+        }
+        for level in [0.0, 1.0, f64::NAN] {
+            let error = bca_interval(&VALUES, level, 100, 1);
+            assert_eq!(error, Err("the level is not between 0 and 1"));
+        }
+    }
+
+    #[test]
+    fn an_interval_depends_on_its_seed_and_nothing_else() {
+        let of = |seed| bca_interval(&VALUES, 0.95, 1000, seed).unwrap();
+        assert_eq!(of(1), of(1));
+        assert_ne!(of(1), of(2));
+        assert!(0.8 < of(1).low && of(1).low < of(1).high && of(1).high < 0.915);
+    }
+
+    #[test]
+    fn shifting_the_values_shifts_the_interval_and_reordering_ties_does_not_bias_it() {
+        // of three values every fifth resample has their mean exactly, whatever rounding says
+        let values = [0.1, 0.2, 0.3];
+        let here = bca_interval(&values, 0.9, 2000, 1).unwrap();
+        let there = bca_interval(&values.map(|value| value + 27.63), 0.9, 2000, 1).unwrap();
+        assert!((there.low - here.low - 27.63).abs() < 1e-12);
+        assert!((there.high - here.high - 27.63).abs() < 1e-12);
+    }
+}

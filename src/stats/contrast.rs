@@ -172,3 +172,65 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
     }
     adjusted
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ours(n: usize, std: f64) -> Sample {
+        Sample { n, mean: 0.92, std }
+    }
+
+    #[test]
+    fn a_contrast_needs_two_values_on_either_side() {
+        assert_eq!(Contrast::one_sample(&ours(1, 0.1), 0.9), None);
+        assert_eq!(Contrast::welch(&ours(1, 0.1), &ours(5, 0.1)), None);
+        assert_eq!(Contrast::welch(&ours(5, 0.1), &ours(1, 0.0)), None);
+        assert_eq!(Contrast::welch(&ours(5, 0.0), &ours(4, 0.0)).unwrap().degrees, 7.0);
+    }
+
+    #[test]
+    fn without_spread_every_estimate_is_its_limit() {
+        let exact = Contrast::one_sample(&ours(3, 0.0), 0.9).unwrap();
+        let d = exact.difference;
+        assert_eq!(exact.interval(0.9), Interval { low: d, high: d });
+        assert_eq!((exact.p_equivalent(0.03), exact.p_different(0.03)), (0.0, 1.0));
+        assert_eq!((exact.p_equivalent(0.01), exact.p_different(0.01)), (1.0, 0.0));
+        assert_eq!((exact.p_equivalent(d), exact.p_different(d)), (0.5, 0.5));
+        assert_eq!(exact.smallest_margin(0.05), d);
+    }
+
+    #[test]
+    fn a_published_spread_of_0_is_no_other_than_an_exact_figure() {
+        let exact = Contrast::one_sample(&ours(5, 0.1), 0.9).unwrap();
+        let welch = Contrast::welch(&ours(5, 0.1), &Sample { n: 9, mean: 0.9, std: 0.0 }).unwrap();
+        assert_eq!(exact, welch);
+    }
+
+    #[test]
+    fn p_values_and_intervals_tell_the_same() {
+        for mean in [0.9, 0.912, 0.9128, 0.93, 0.96] {
+            let contrast = Contrast::one_sample(&Sample { n: 5, mean, std: 0.01 }, 0.9).unwrap();
+            let Interval { low, high } = contrast.interval(VERDICT_LEVEL);
+            for margin in [0.0, 0.01, 0.02, 0.0223] {
+                let inside = -margin < low && high < margin;
+                assert_eq!(contrast.p_equivalent(margin) < 0.05, inside, "{mean} {margin}");
+                let outside = margin < low || high < -margin;
+                assert_eq!(contrast.p_different(margin) < 0.05, outside, "{mean} {margin}");
+            }
+            let edge = contrast.smallest_margin(0.05);
+            assert!((contrast.p_equivalent(edge) - 0.05).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn no_number_of_runs_decides_on_the_margin_beyond_the_cap_or_beside_a_vague_figure() {
+        assert_eq!(runs_needed(0.02, 0.01, None, 0.02), None);
+        assert_eq!(runs_needed(0.02, 0.0, None, 0.02), None);
+        assert_eq!(runs_needed(0.0199999, 0.05, None, 0.02), None);
+        assert_eq!(runs_needed(0.0, 0.0, None, 0.0), None);
+        assert_eq!(runs_needed(0.0, 0.001, Some((0.05, 5)), 0.02), None);
+        assert_eq!(runs_needed(0.0, 0.001, Some((0.0, 1)), 0.02), None);
+        assert_eq!(runs_needed(0.0, 1e-6, None, 0.02), Some(RUNS_MIN));
+    }
+}

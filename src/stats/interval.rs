@@ -1,7 +1,7 @@
 //! Student's t distribution and the interval of a mean. Accurate to 1e-9 of each number for 1 to
 //! 100,000 degrees of freedom.
 
-use statrs::distribution::{Continuous, ContinuousCDF, StudentsT};
+use statrs::distribution::{Continuous, ContinuousCDF, Normal, StudentsT};
 use statrs::function::beta::beta_reg;
 
 use super::{Contrast, RUNS_CAP, Sample};
@@ -41,15 +41,32 @@ pub(super) fn upper_tail(t: f64, degrees: f64) -> f64 {
     0.5 - 0.5 * centre.copysign(t)
 }
 
-/// The t with P(T > t) = `tail`, for a tail in (0, 0.5]. statrs' inverse is off by up to one part
-/// in 20,000; two of Newton's steps mend that.
+/// The t with P(T > t) = `tail`, for a tail in (0, 0.5]: from its expansion around the normal
+/// quantile (Abramowitz and Stegun, 1964, 26.7.5) by Newton's steps. statrs' own inverse takes
+/// several times as long and is off by up to one part in 20,000.
 pub(super) fn upper_quantile(tail: f64, degrees: f64) -> f64 {
     let student = student(degrees);
-    let mut t = student.inverse_cdf(1.0 - tail);
-    for _ in 0..2 {
-        t += (upper_tail(t, degrees) - tail) / student.pdf(t);
+    let z = Normal::standard().inverse_cdf(tail).abs();
+    let (square, degrees) = (z * z, student.freedom());
+    let terms = [
+        (square + 1.0) / 4.0,
+        ((5.0 * square + 16.0) * square + 3.0) / 96.0,
+        (((3.0 * square + 19.0) * square + 17.0) * square - 15.0) / 384.0,
+        ((((79.0 * square + 776.0) * square + 1482.0) * square - 1920.0) * square - 945.0)
+            / 92_160.0,
+    ];
+    let expansion = terms.iter().rev().fold(0.0, |sum, term| (sum + term) / degrees);
+    let mut t = z * (1.0 + expansion);
+    loop {
+        // the tail is convex and t no smaller than z, so the steps cannot wander off
+        let step = (upper_tail(t, degrees) - tail) / student.pdf(t);
+        t = (t + step).max(z);
+        // the next step would be about the square of this one; a step that is NaN ends it too
+        let goes_on = step.abs() > 1e-6 * t;
+        if !goes_on {
+            return t;
+        }
     }
-    t
 }
 
 #[cfg(test)]
@@ -70,7 +87,7 @@ mod tests {
     #[test]
     fn the_quantile_inverts_the_distribution_where_the_library_alone_does_not() {
         for degrees in [1.0, 1.3, 2.0, 7.5, 19.0, 999.0, 99_999.0, 1e18] {
-            for tail in [0.4999, 0.25, 0.1, 0.05, 0.025, 1e-6] {
+            for tail in [0.5, 0.4999, 0.25, 0.1, 0.05, 0.025, 1e-6, 1e-15] {
                 let back = upper_tail(upper_quantile(tail, degrees), degrees);
                 assert!((back / tail - 1.0).abs() < 1e-9, "{degrees} {tail}: {back}");
             }

@@ -164,3 +164,53 @@ fn integral(from: f64, to: f64, value: impl Fn(f64) -> f64) -> f64 {
         .sum();
     STEP * half * sum
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_runs_margin_or_spread_the_power_is_its_limit() {
+        let of = |n, std, margin, difference| {
+            let design = Design { n, std, margin };
+            (power_reproduced(&design, difference), power_not_reproduced(&design, difference))
+        };
+        assert_eq!(of(0, 0.1, 0.02, 0.0), (0.0, 0.0));
+        assert_eq!(of(2, 0.0, 0.02, 0.0), (0.0, 0.0));
+        assert_eq!(of(3, 0.0, 0.02, 0.01), (1.0, 0.0));
+        assert_eq!(of(3, 0.0, 0.02, 0.02), (0.0, 0.0));
+        assert_eq!(of(3, 0.0, 0.02, -0.03), (0.0, 1.0));
+        assert_eq!(of(3, 0.1, 0.0, 0.0).0, 0.0);
+        // a margin of 0 is missed by chance in 5 % on each side
+        assert!((of(20, 0.1, 0.0, 0.0).1 - 0.1).abs() < 1e-9);
+        assert!((of(20, 1e-9, 0.02, 0.0).0 - 1.0).abs() < 1e-12);
+        assert!((of(20, 1e-9, 0.02, 0.03).1 - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_plan_is_the_smallest_that_has_the_power() {
+        for (std, difference, power) in [(0.03, 0.0, 0.8), (0.03, 0.008, 0.9)] {
+            let n = runs_for_power(std, 0.02, difference, power).unwrap();
+            let at = |n| power_reproduced(&Design { n, std, margin: 0.02 }, difference);
+            assert!(at(n) >= power && at(n - 1) < power);
+        }
+        let margin = margin_for_power(20, 0.03, 0.8).unwrap();
+        let found = power_reproduced(&Design { n: 20, std: 0.03, margin }, 0.0);
+        assert!((found - 0.8).abs() < 1e-9);
+        assert!((std_for_power(20, margin, 0.8).unwrap() - 0.03).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_no_number_of_runs_shows_is_none() {
+        assert_eq!(runs_for_power(0.03, 0.02, 0.02, 0.8), None);
+        assert_eq!(runs_for_power(0.03, 0.0, 0.0, 0.8), None);
+        assert_eq!(runs_for_power(0.03, 0.02, 0.0199999, 0.8), None);
+        assert_eq!(runs_for_power(0.0, 0.02, 0.01, 0.8), Some(RUNS_MIN));
+        for power in [0.0, 1.0, f64::NAN] {
+            assert_eq!(margin_for_power(20, 0.03, power), None);
+        }
+        assert_eq!(margin_for_power(2, 0.03, 0.8), None);
+        assert_eq!(std_for_power(20, 0.0, 0.8), None);
+        assert_eq!(margin_for_power(20, 0.0, 0.8), Some(0.0));
+    }
+}
