@@ -217,7 +217,7 @@ fn check_line(paper: &Paper, figures: &[&Figure]) -> Check {
     };
     let first = figures[0];
     let runs = first.runs.filter(|_| figures.iter().all(|figure| figure.runs == first.runs));
-    let harmonic = harmonic(&printed, runs == Some(1));
+    let harmonic = harmonic(&printed, runs);
     // an F1 that contradicts precision and recall would make every protocol impossible
     let sound = harmonic.is_none_or(|harmonic| harmonic.verdict == Verdict::Consistent);
     let held = Printed { f1: printed.f1.filter(|_| sound), ..printed };
@@ -237,7 +237,7 @@ fn check_line(paper: &Paper, figures: &[&Figure]) -> Check {
         ratio: printed.ratio(),
         printed,
         harmonic,
-        protocols: counts.map(|counts| protocols(&held, counts, runs == Some(1))),
+        protocols: counts.map(|counts| protocols(&held, counts, runs)),
     }
 }
 
@@ -245,7 +245,7 @@ fn f1_of(precision: f64, recall: f64) -> f64 {
     if precision + recall > 0.0 { 2.0 * precision * recall / (precision + recall) } else { 0.0 }
 }
 
-fn harmonic(printed: &Printed, single: bool) -> Option<Harmonic> {
+fn harmonic(printed: &Printed, runs: Option<u64>) -> Option<Harmonic> {
     let f1 = printed.f1?;
     let precision = printed.precision.unwrap_or(Interval::UNKNOWN);
     let recall = printed.recall.unwrap_or(Interval::UNKNOWN);
@@ -253,15 +253,17 @@ fn harmonic(printed: &Printed, single: bool) -> Option<Harmonic> {
         low: f1_of(precision.low, recall.low),
         high: f1_of(precision.high, recall.high),
     };
-    let required = match single {
-        true => of_one_run,
-        false => Interval { low: (precision.low + recall.low - 1.0).max(0.0), ..of_one_run },
+    let required = match runs {
+        Some(1) => of_one_run,
+        Some(_) | None => {
+            Interval { low: (precision.low + recall.low - 1.0).max(0.0), ..of_one_run }
+        }
     };
     let verdict = if f1.meets(required) { Verdict::Consistent } else { Verdict::Impossible };
     Some(Harmonic { verdict, of_one_run, required })
 }
 
-fn protocols(printed: &Printed, counts: &Counts, single: bool) -> Vec<Finding> {
+fn protocols(printed: &Printed, counts: &Counts, runs: Option<u64>) -> Vec<Finding> {
     let splits: &[SplitKind] = match counts.train_normals {
         Some(_) => &[SplitKind::Official],
         None => &[SplitKind::HalfOfAll, SplitKind::HalfOfNormals],
@@ -274,7 +276,7 @@ fn protocols(printed: &Printed, counts: &Counts, single: bool) -> Vec<Finding> {
             let rule = Rule { sizes: &sizes, of, top: counts.top };
             findings.push(Finding {
                 stated: counts.stated == Some(protocol),
-                ..rule.finding(printed, protocol, single)
+                ..rule.finding(printed, protocol, runs)
             });
         }
     }
@@ -374,7 +376,7 @@ struct Rule<'a> {
 }
 
 impl Rule<'_> {
-    fn finding(&self, printed: &Printed, protocol: Protocol, single: bool) -> Finding {
+    fn finding(&self, printed: &Printed, protocol: Protocol, runs: Option<u64>) -> Finding {
         let (ratio, counts) = (printed.ratio(), self.ratio());
         let means = Means::new(printed, counts);
         let f1 = printed.f1.unwrap_or(means.f1);
@@ -383,11 +385,12 @@ impl Rule<'_> {
         } else if !f1.meets(means.f1) {
             (Verdict::Impossible, Ground::F1, means.f1, f1)
         } else {
-            let flags = self.false_flags(if single { means.recall.low } else { 0.0 });
-            let verdict = match (single, &flags) {
-                (true, _) => self.single(printed),
-                (false, Some(flags)) => means.at_equal_rates(flags),
-                (false, None) => Verdict::Consistent,
+            let spread = means.recall_of_runs(runs);
+            let flags = self.false_flags(spread.low);
+            let verdict = match (runs, &flags) {
+                (Some(1), _) => self.single(printed),
+                (Some(_) | None, Some(flags)) => means.at_equal_rates(flags, spread.high),
+                (Some(_) | None, None) => Verdict::Consistent,
             };
             match (verdict, flags) {
                 (Verdict::Impossible, _) => (verdict, Ground::WholeNumbers, counts, ratio),
@@ -395,8 +398,7 @@ impl Rule<'_> {
                     (verdict, Ground::Counts, counts, ratio)
                 }
                 (Verdict::Consistent | Verdict::Implausible, Some(flags)) => {
-                    let most = if single { means.recall.high } else { 1.0 };
-                    let low = flags.least_ratio(most);
+                    let low = flags.least_ratio(spread.high);
                     let required = Interval { low, high: flags.most_ratio(means.recall.low) };
                     (verdict, Ground::EqualRates, required, ratio)
                 }
@@ -612,11 +614,21 @@ impl Means {
         Self { precision, recall, f1 }
     }
 
-    /// Whether runs with any spread have these means at equal rates. The largest precision is a
-    /// concave function of recall, so it bounds means too; the smallest is, so its chord does.
-    fn at_equal_rates(&self, flags: &FalseFlags) -> Verdict {
+    /// Where the recall of each run lies: none is below 0 or above 1.
+    fn recall_of_runs(&self, runs: Option<u64>) -> Interval {
+        let runs = runs.map_or(f64::INFINITY, |runs| runs as f64);
+        Interval {
+            low: (1.0 - runs * (1.0 - self.recall.low)).max(0.0),
+            high: (runs * self.recall.high).min(1.0),
+        }
+    }
+
+    /// Whether runs, each with a recall up to `most_recall`, have these means at equal rates. The
+    /// largest precision is a concave function of recall, so it bounds means too; the smallest is
+    /// one as well, so means are bounded by its chord.
+    fn at_equal_rates(&self, flags: &FalseFlags, most_recall: f64) -> Verdict {
         let most = self.recall.high * flags.most_ratio(self.recall.high);
-        let least = self.recall.low * flags.least_ratio(1.0);
+        let least = self.recall.low * flags.least_ratio(most_recall);
         match self.precision.low <= most && least <= self.precision.high {
             true => Verdict::Consistent,
             false => Verdict::Implausible,
@@ -811,7 +823,7 @@ mod tests {
                         for line in lines.iter().chain(possible.keys()) {
                             let [precision, recall, f1] = *line;
                             let findings =
-                                protocols(&printed(precision, recall, f1), &counts, true);
+                                protocols(&printed(precision, recall, f1), &counts, Some(1));
                             let found = findings.iter().find(|one| one.protocol == protocol);
                             let verdict = found.unwrap().verdict;
                             let expected = possible.get(line).copied();
@@ -867,7 +879,7 @@ mod tests {
                     }
                     let check = checked(
                         means.map(|mean| (mean * 1e4).round() / 1e4),
-                        None,
+                        Some(runs).filter(|_| repetition % 3 > 0),
                         Some(counts.clone()),
                     );
                     let findings = check.protocols.unwrap();
@@ -926,6 +938,19 @@ mod tests {
                 assert_eq!(of(metrics, runs)[0].verdict, Verdict::Impossible, "{metrics:?}");
             }
         }
+    }
+
+    #[test]
+    fn few_runs_of_a_low_recall_have_no_single_good_one_among_them() {
+        // at equal rates a run with a recall of 0.01 has a precision near 0.011, one that finds all
+        // anomalies has 0.71: a mean recall of 0.01 is made of at most one of these in 100
+        let counts = counts(5_000, 1_000, Some(4_000), 0.2);
+        let of = |runs| {
+            let findings = checked([0.0080, 0.0100, 0.0089], runs, Some(counts.clone())).protocols;
+            findings.unwrap()[1].verdict
+        };
+        assert_eq!((of(Some(1)), of(Some(10))), (Verdict::Implausible, Verdict::Implausible));
+        assert_eq!((of(Some(1_000)), of(None)), (Verdict::Consistent, Verdict::Consistent));
     }
 
     #[test]

@@ -151,6 +151,14 @@ fn notes(checks: &[Check]) -> String {
             wrong.join(", ")
         );
     }
+    let false_f1 =
+        |check: &&Check| check.harmonic.is_some_and(|one| one.verdict != Verdict::Consistent);
+    for check in checks.iter().filter(false_f1) {
+        text += &format!(
+            "the f1 of {} ({}, {}) follows from no precision and recall that print so\n",
+            check.method, check.table, check.dataset
+        );
+    }
     if findings().any(|finding| finding.ground == Ground::EqualRates) {
         text += "where training rows place the threshold, precision/recall would be so if they were \
                  flagged as often as normal test rows; implausible: only if they are not, with \
