@@ -36,6 +36,12 @@ reproduce: build ## train every experiment in full; shows first how long that ta
 	$(seedbed) plan $(experiments)
 	$(seedbed) run $(experiments)
 
+.PHONY: report
+report: ## rebuild every table and report of results/ from its runs.csv; needs no libtorch and no data
+	cargo build --release --locked --no-default-features --target-dir target/report
+	target/report/release/seedbed report --out results
+	target/report/release/seedbed report --quick --out results/reduced
+
 .PHONY: check
 check: setup ## formatting, clippy and tests
 	cargo fmt --check
