@@ -10,7 +10,7 @@ use seedbed::report::csv;
 use seedbed::stats::{self, Design};
 use seedbed::summary::{self, Row, Verdict};
 
-const REPETITIONS: u32 = 4000;
+const REPETITIONS: u32 = 3000;
 const MARGIN: f64 = 0.02;
 
 /// What runs are drawn from, around their true mean.
@@ -135,9 +135,7 @@ fn against_an_exact_figure_each_wrong_verdict_comes_in_at_most_5_percent() {
             assert_at_most(edge.refused, 0.051, &what);
             assert!(edge.refused > 0.05 - four_errors(0.05), "{what}: {}", edge.refused);
         }
-        for inside in [0.0, 0.5] {
-            assert_at_most(at(inside * MARGIN).refused, 0.05, &what);
-        }
+        assert_at_most(at(MARGIN / 2.0).refused, 0.05, &what);
     }
 }
 
@@ -160,9 +158,7 @@ fn against_a_mean_with_its_own_spread_too() {
             assert_at_most(edge.reproduced, bound, &what);
             assert_at_most(edge.refused, bound, &what);
         }
-        for inside in [0.0, 0.5] {
-            assert_at_most(at(inside * MARGIN).refused, 0.05, &what);
-        }
+        assert_at_most(at(MARGIN / 2.0).refused, 0.05, &what);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::random::{Numbers, Stream};
 
 /// The bias-corrected accelerated bootstrap interval of the mean of `values` (Efron, 1987) from
 /// `resamples` resamples. The same seed gives the same interval on every machine. 10,000 resamples
-/// leave an end uncertain by about 1.5 % of the interval's width.
+/// leave an end uncertain by about 1 % of the interval's width.
 ///
 /// # Errors
 /// Why there is none: fewer than three values, all equal, or what [`bca_from`] says.
