@@ -25,7 +25,7 @@ build: setup ## build target/release/seedbed
 
 .PHONY: quick
 quick: build ## train every experiment at reduced size and compare with the papers
-	$(seedbed) run --quick --available $(experiments)
+	$(seedbed) run --quick --available --mixed-code $(experiments)
 
 .PHONY: test
 test: setup ## run the tests

@@ -68,6 +68,8 @@ impl Derived {
         let mut left_out = LeftOut::default();
         let mut losses = Vec::new();
         let (rows, origin) = if published {
+            let name = &experiment.name;
+            eprintln!("no run of {name} is stored here: reading {}", table.display());
             let rows = published_rows(experiment, &table, &mut left_out)?;
             let file = store.dir().join("losses.csv");
             if file.exists() {

@@ -175,6 +175,28 @@ fn a_verdict_decides_the_exit_code_only_with_strict() {
 }
 
 #[test]
+fn runs_are_not_added_to_those_of_another_version_of_the_code_unless_asked() {
+    let sandbox = Sandbox::new();
+    sandbox.seedbed("run tiny --cell reconstruction=sum --seeds 1-2").expect(0);
+    let store = seedbed::store::Store::open(&sandbox.path("results"), "tiny");
+    for mut record in store.load_all().expect("records").0 {
+        record.provenance.commit = "0123456789".into();
+        store.put(&record).expect("a record");
+    }
+    // nothing is to be added
+    sandbox.seedbed("run tiny --cell reconstruction=sum --seeds 1-2").expect(0);
+    let refused = sandbox.seedbed("run tiny --cell reconstruction=sum --seeds 1-3").expect(2);
+    refused.says("another version of the code made (0123456789").says("--mixed-code");
+    assert_eq!(sandbox.records("results").len(), 4, "nothing was trained");
+    let mixed = "run tiny --cell reconstruction=sum --seeds 1-3 --mixed-code";
+    sandbox.seedbed(mixed).expect(0).prints("(2 versions of the code)");
+    assert!(
+        sandbox.read("results/tiny/summary.csv").contains("0123456 libtorch 2.11.0 protocol 1 + ")
+    );
+    sandbox.seedbed("tables tiny").expect(3).says("made by different versions of the code");
+}
+
+#[test]
 fn any_runs_csv_can_be_compared() {
     let sandbox = Sandbox::new();
     let rows = "tiny,reconstruction=sum,1,ok,full,0.010\ntiny,reconstruction=sum,2,ok,full,0.012\n\

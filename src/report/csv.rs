@@ -509,7 +509,7 @@ mod tests {
             lines[1],
             format!(
                 "made-up,base,f1,paper,Table 2,0.9,,verified,3,0,0.875,0.0,{0},{0},{0},0.02,\
-                 not reproduced,,,5e-5,one-sample t,1.0,0.0,not reproduced,not reproduced,{1},1.0,,,\
+                 not reproduced,,,0.00005,one-sample t,1.0,0.0,not reproduced,not reproduced,{1},1.0,,,\
                  full,,all runs are equal",
                 0.875 - 0.9,
                 0.9 - 0.875
@@ -518,7 +518,7 @@ mod tests {
         assert_eq!(
             lines[2],
             "made-up,\"base,control=untrained\",f1,paper,Table 2,0.9,,verified,0,1,,,,,,0.02,\
-             too few runs (1 of 1 runs failed),,,5e-5,one-sample t,,,too few runs,too few runs,,,,,\
+             too few runs (1 of 1 runs failed),,,0.00005,one-sample t,,,too few runs,too few runs,,,,,\
              full,,no run ended ok"
         );
     }

@@ -11,8 +11,8 @@ use crate::paper::{Figure, Paper, Status};
 use crate::record::Scale;
 use crate::stats::{self, Contrast, Design, Sample};
 
-/// A verdict accepts being wrong in this share of repetitions: its interval has level 1 − 2 α.
-const ALPHA: f64 = 0.05;
+/// Of each of the two one-sided tests behind the interval that decides.
+const ALPHA: f64 = (1.0 - stats::VERDICT_LEVEL) / 2.0;
 
 /// What may be said about one published figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -236,7 +236,7 @@ fn compare_one(
 ) -> Comparison {
     let margin = paper.margins.get(&figure.metric).map(|margin| margin.value);
     let (test, contrast) = contrast(summary, figure);
-    let interval = contrast.map(|contrast| contrast.interval(1.0 - 2.0 * ALPHA));
+    let interval = contrast.map(|contrast| contrast.interval(stats::VERDICT_LEVEL));
     let decided = |rounding: f64| match (barred(figure.status, summary, margin), contrast, margin) {
         (Some(verdict), _, _) => verdict,
         (None, Some(contrast), Some(margin)) => decide(&contrast, margin, rounding),
@@ -327,7 +327,7 @@ fn barred(status: Status, summary: &Summary, margin: Option<f64>) -> Option<Verd
 /// margin or more (two one-sided tests; Schuirmann, 1987). A rounded figure may be off by
 /// `rounding`, so the verdict must hold wherever it lies.
 fn decide(contrast: &Contrast, margin: f64, rounding: f64) -> Verdict {
-    let interval = contrast.interval(1.0 - 2.0 * ALPHA);
+    let interval = contrast.interval(stats::VERDICT_LEVEL);
     let (inner, outer) = (margin - rounding, margin + rounding);
     if -inner < interval.low && interval.high < inner {
         Verdict::Reproduced
