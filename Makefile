@@ -28,8 +28,13 @@ quick: build ## train every experiment at reduced size and compare with the pape
 	$(seedbed) run --quick --available --mixed-code $(experiments)
 
 .PHONY: test
-test: setup ## run the tests
+test: setup browser ## run the tests
+	cargo build --release --locked --no-default-features --target-dir target/report
 	cargo test --release --locked
+
+.PHONY: browser
+browser: ## install Debian's Chromium for the tests of the report, where it is missing and may be installed
+	@scripts/setup-browser.sh
 
 .PHONY: reproduce
 reproduce: build ## train every experiment in full; shows first how long that takes
@@ -43,9 +48,10 @@ report: ## rebuild every table and report of results/ from its runs.csv; needs n
 	target/report/release/seedbed report --quick --out results/reduced
 
 .PHONY: check
-check: setup ## formatting, clippy and tests
+check: setup browser ## formatting, clippy and tests
 	cargo fmt --check
 	cargo clippy --release --locked --all-targets -- -D warnings
+	cargo clippy --release --locked --no-default-features --target-dir target/report --all-targets -- -D warnings
 	cargo test --release --locked
 
 .PHONY: bench-peer

@@ -127,6 +127,11 @@ pub fn forest(one: &Comparison, scale: Scale) -> Svg {
             "<rect class=\"band\" x=\"{low:.2}%\" y=\"0\" width=\"{width:.2}%\" height=\"100%\"/>"
         ));
     }
+    if scale == Scale::Absolute {
+        for end in [0.0, 0.5, 1.0] {
+            svg.line("grid", (unit(end), 0.0), (unit(end), FOREST));
+        }
+    }
     let published = at(one.published);
     svg.line("published", (published, 0.0), (published, FOREST));
     if let Some(mean) = one.control_mean {
@@ -185,23 +190,21 @@ pub fn forest_axis(scale: Scale, margin: Option<f64>) -> Svg {
     let mut svg = Svg::silent("axis", 16.0);
     match scale {
         Scale::Margins => {
-            let label = |times: f64| match (margin, times) {
-                (_, 0.0) => "published".to_owned(),
-                (Some(margin), _) => {
-                    let value = (times * margin * 1e9).round() / 1e9;
-                    let sign = if value > 0.0 { "+" } else { "" };
-                    format!("{sign}{}", table::trimmed(value))
+            let label = |times: f64| {
+                let sign = if times > 0.0 { "+" } else { "" };
+                match margin {
+                    // no noise of the multiplication
+                    Some(margin) => {
+                        format!("{sign}{}", table::trimmed((times * margin * 1e9).round() / 1e9))
+                    }
+                    None => format!("{sign}{}m", table::trimmed(times)),
                 }
-                (None, _) if times < 0.0 => format!("−{}m", -times),
-                (None, _) => format!("+{times}m"),
             };
-            for (times, anchor) in
-                [(-4.0, "start"), (-1.0, "middle"), (1.0, "middle"), (4.0, "end")]
-            {
-                let place = 50.0 + MARGIN * times;
-                let place = if times.abs() < 4.0 { place } else { 50.0 + 49.5 * times.signum() };
-                svg.label(anchor, place, 12.0, &label(times));
+            svg.label("start", 0.5, 12.0, &label(-4.0));
+            for times in [-1.0, 1.0] {
+                svg.label("middle", 50.0 + MARGIN * times, 12.0, &label(times));
             }
+            svg.label("end", 99.5, 12.0, &label(4.0));
         }
         Scale::Absolute => {
             for (value, anchor) in [(0.0, "start"), (0.5, "middle"), (1.0, "end")] {
@@ -392,6 +395,69 @@ fn curves(svg: &mut Svg, bands: &[Band], x: impl Fn(f64) -> f64, y: impl Fn(f64)
             svg.add(format_args!("<circle class=\"median\" cx=\"{cx}\" cy=\"{cy}\" r=\"2.5\"/>"));
         } else {
             svg.add(format_args!("<path class=\"median\" d=\"M{}\"/>", median.join("L")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Scale as RunScale;
+
+    fn of(epoch: u64, value: Option<f64>) -> Loss {
+        let (experiment, cell, term) = ("e".into(), "c".into(), "loss".into());
+        let [min, q1, median, q3, max] = [value; 5];
+        Loss {
+            experiment,
+            cell,
+            scale: RunScale::Full,
+            term,
+            epoch,
+            n: 3,
+            min,
+            q1,
+            median,
+            q3,
+            max,
+        }
+    }
+
+    #[test]
+    fn equal_runs_do_not_hide_each_other_and_stay_in_their_row() {
+        let dots = swarm(vec![50.0; 20]);
+        let mut heights: Vec<f64> = dots.iter().map(|(_, y)| *y).collect();
+        heights.sort_by(f64::total_cmp);
+        assert!(heights.windows(2).all(|pair| pair[1] - pair[0] > 1.0), "{heights:?}");
+        assert!(heights[0] > 2.8 && heights[19] < STRIP - 2.8, "{heights:?}");
+        let apart = swarm(vec![10.0, 90.0, 50.0]);
+        assert!(apart.iter().all(|(_, y)| *y == STRIP / 2.0));
+    }
+
+    #[test]
+    fn thinning_keeps_peaks_and_gaps_part_a_curve() {
+        let value = |epoch| Some(if epoch == 777 { 99.0 } else { 1.0 });
+        let losses: Vec<Loss> = (1..=2000).map(|epoch| of(epoch, value(epoch))).collect();
+        let bands = thinned(&losses.iter().collect::<Vec<_>>());
+        assert!(bands.len() <= POINTS);
+        assert!(bands.iter().any(|band| band.values.is_some_and(|values| values[4] == 99.0)));
+        let gap: Vec<Loss> = (1..=9).map(|epoch| of(epoch, (epoch != 5).then_some(1.0))).collect();
+        let svg = loss(&gap.iter().collect::<Vec<_>>(), "w").to_string();
+        assert_eq!(svg.matches("path class=\"median\"").count(), 2);
+        for values in [&[][..], &[of(1, None)], &[of(1, Some(1e300))], &[of(1, Some(0.0))]] {
+            let svg = loss(&values.iter().collect::<Vec<_>>(), "<w>").to_string();
+            assert!(!svg.contains("NaN") && !svg.contains("inf") && svg.contains("&#60;w&#62;"));
+            assert!(roxmltree::Document::parse(&svg).is_ok(), "{svg}");
+        }
+    }
+
+    #[test]
+    fn an_axis_holds_every_value_and_never_much_more_than_0_to_1() {
+        for values in [&[][..], &[0.0, 1.0], &[0.5], &[0.99, 0.999, f64::NAN]] {
+            let axis = strip_axis(values.iter().copied());
+            for &value in values.iter().filter(|value| !value.is_nan()) {
+                assert!((0.0..=1.0).contains(&axis.place(value)), "{value}");
+            }
+            assert!(axis.place(-0.01) < 0.0 && axis.place(1.01) > 1.0);
         }
     }
 }

@@ -2,8 +2,10 @@
 //! Lays out what the document says and computes nothing; how to read it: `docs/report.md`.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use askama::Template;
+use askama::filters::{Escaper, Html, HtmlSafe};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use indexmap::{IndexMap, IndexSet};
@@ -42,7 +44,7 @@ pub fn render(document: &Document) -> String {
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
-    lead: String,
+    lead: [String; 2],
     runs: String,
     overviews: Vec<Overview>,
     sections: Vec<View<'a>>,
@@ -107,11 +109,40 @@ impl Kind {
     }
 }
 
+/// A cell's label, which may break after its commas and equals signs.
+struct Label(String);
+
+impl fmt::Display for Label {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        for piece in self.0.split_inclusive([',', '=']) {
+            Html.write_escaped_str(&mut *to, piece)?;
+            if piece.ends_with([',', '=']) {
+                to.write_str("<wbr>")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl HtmlSafe for Label {}
+
+impl Label {
+    fn of(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// A table of the first screen.
 struct Overview {
     kind: Kind,
     axis: Svg,
     groups: Vec<Group>,
+    /// How many are shown.
+    rows: usize,
     left_out: String,
 }
 
@@ -127,7 +158,7 @@ struct Group {
 struct Figure {
     metric: &'static str,
     /// Empty for the only cell of an experiment.
-    cell: String,
+    cell: Label,
     table: String,
     verdict: Verdict,
     asides: String,
@@ -139,6 +170,7 @@ struct Figure {
     interval: String,
     n: usize,
     failed: String,
+    any_failed: bool,
     control: String,
     control_mean: String,
 }
@@ -170,6 +202,7 @@ impl Overview {
                     rows: rows.into_iter().map(|one| Figure::of(kind, one)).collect(),
                 })
                 .collect(),
+            rows: FIGURES.min(all),
             left_out: table::left_out(FIGURES.min(all), all, "comparisons", "comparison.csv"),
         })
     }
@@ -184,10 +217,10 @@ impl Figure {
     fn of(kind: Kind, one: &Comparison) -> Self {
         Self {
             metric: table::metric(one.metric),
-            cell: if one.cell == "base" { String::new() } else { one.cell.clone() },
+            cell: Label(if one.cell == "base" { String::new() } else { one.cell.clone() }),
             table: one.table.clone(),
-            verdict: one.verdict,
-            asides: table::asides(one).join(" · "),
+            verdict: if kind == Kind::Reduced { Verdict::ReducedRun } else { one.verdict },
+            asides: asides(kind, one),
             chart: chart::forest(one, kind.scale()),
             published: table::number(one.published),
             spread: published_spread(one),
@@ -196,13 +229,11 @@ impl Figure {
             interval: table::interval(one.ci90_low, one.ci90_high, table::signed),
             n: one.n,
             failed: failed(one),
-            control: match one.control_share {
-                Some(share) => table::percent(share),
-                None => String::new(),
-            },
+            any_failed: one.n_failed > 0,
+            control: one.control_share.map(table::percent).unwrap_or_default(),
             control_mean: match (one.control_mean, split_control(&one.cell).1) {
                 (Some(mean), _) => table::number(mean),
-                (None, Some(_)) => "is the control".into(),
+                (None, Some(_)) => "is untrained".into(),
                 (None, None) => "no control".into(),
             },
         }
@@ -211,6 +242,16 @@ impl Figure {
     /// A class of the page's style, and the name of the icon.
     fn class(&self) -> &'static str {
         class(self.verdict)
+    }
+}
+
+/// A reduced run has none of the words that a verdict has.
+fn asides(kind: Kind, one: &Comparison) -> String {
+    match kind {
+        Kind::Judged | Kind::Shown => table::asides(one).join(" · "),
+        Kind::Reduced if one.verdict == Verdict::ReducedRun => one.note.clone(),
+        Kind::Reduced if one.note.is_empty() => one.verdict.name().into(),
+        Kind::Reduced => format!("{} · {}", one.verdict.name(), one.note),
     }
 }
 
@@ -241,7 +282,7 @@ fn failed(one: &Comparison) -> String {
     let parts = parts.into_iter().filter(|(number, _)| *number > 0);
     let parts: Vec<String> =
         parts.map(|(number, what)| format!("{} {what}", table::count(number))).collect();
-    if parts.is_empty() { "none failed".into() } else { parts.join(", ") }
+    if parts.is_empty() { "0 failed".into() } else { parts.join(", ") }
 }
 
 /// One experiment.
@@ -327,7 +368,7 @@ struct Dots {
 }
 
 struct DotRow {
-    cell: String,
+    cell: Label,
     control: Option<String>,
     chart: Svg,
     mean: String,
@@ -409,7 +450,7 @@ fn dot_row(
         control: control.is_some(),
     };
     DotRow {
-        cell: cell.to_owned(),
+        cell: Label::of(cell),
         control: control.map(Into::into),
         chart: chart::strip(axis, &strip),
         mean,

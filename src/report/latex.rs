@@ -32,7 +32,7 @@ impl Escaper for Latex {
             ',' | '=' | '/' => write!(to, "{c}\\allowbreak{{}}"),
             c if c.is_control() => to.write_char(' '),
             c if c.is_ascii() || ('À'..='ſ').contains(&c) => to.write_char(c),
-            c => write!(to, "[U+{:04X}]", u32::from(c)),
+            c => write!(to, "{{[}}U+{:04X}{{]}}\\allowbreak{{}}", u32::from(c)),
         }
     }
 }
@@ -92,7 +92,7 @@ fn command(c: char) -> Option<&'static str> {
 #[template(path = "report.tex", syntax = "angles")]
 struct Page<'a> {
     document: &'a Document,
-    lead: String,
+    lead: [String; 2],
     runs: String,
 }
 
@@ -110,4 +110,33 @@ fn columns(table: &Table) -> String {
 pub fn render(document: &Document) -> String {
     let page = Page { document, lead: table::lead(document), runs: table::runs(document) };
     page.render().expect("writing to a string does not fail")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn escaped(text: &str) -> String {
+        let mut to = String::new();
+        Latex.write_escaped_str(&mut to, text).unwrap();
+        to
+    }
+
+    #[test]
+    fn text_cannot_become_a_command() {
+        assert_eq!(
+            escaped("\\input{x} $ & # % _ ^ ~"),
+            "\\textbackslash{}input\\{x\\} \\$ \\& \\# \\% \
+             \\_\\allowbreak{} \\textasciicircum{} \\textasciitilde{}"
+        );
+        assert_eq!(escaped("a\n\nb"), "a  b", "a blank line would end the paragraph");
+        assert_eq!(escaped("--?`"), "-{}-{}?{}\\textasciigrave{}", "no ligature");
+    }
+
+    #[test]
+    fn every_character_is_one_that_pdflatex_knows_or_is_named() {
+        assert_eq!(escaped("−0.5 ± 1"), "\\ensuremath{-}0.5 \\ensuremath{\\pm} 1");
+        assert_eq!(escaped("Müller, Łukasz"), "Müller,\\allowbreak{} Łukasz");
+        assert_eq!(escaped("逻"), "{[}U+903B{]}\\allowbreak{}");
+    }
 }

@@ -44,7 +44,7 @@ fn code(text: &str) -> String {
 #[template(path = "report.md")]
 struct Page<'a> {
     document: &'a Document,
-    lead: String,
+    lead: [String; 2],
     runs: String,
 }
 
@@ -52,4 +52,17 @@ struct Page<'a> {
 pub fn render(document: &Document) -> String {
     let page = Page { document, lead: table::lead(document), runs: table::runs(document) };
     page.render().expect("writing to a string does not fail")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_cannot_become_markup_or_leave_its_cell() {
+        let mut text = String::new();
+        Markdown.write_escaped_str(&mut text, "a|b\n# c <d> `e` *f* _g_ [h](i) & \\").unwrap();
+        assert_eq!(text, "a\\|b \\# c &lt;d&gt; \\`e\\` \\*f\\* \\_g\\_ \\[h\\](i) &amp; \\\\");
+        assert_eq!(code("a\n```\tb"), "a ``` b");
+    }
 }

@@ -499,3 +499,86 @@ fn ordinal(value: f64) -> String {
 fn rounded(value: f64) -> String {
     plain((value * 1e6).round() / 1e6)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::experiment::{Experiment, Selection};
+
+    fn cells(name: &str) -> Vec<Cell> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
+        let path = folder.join(format!("{name}.toml"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        Experiment::parse(&path, &text, &Selection::default()).unwrap().cells
+    }
+
+    fn said(name: &str, topic: &str) -> Vec<(String, String)> {
+        let parts = of_cells(&cells(name));
+        let part = parts.into_iter().find(|part| part.topic == topic).unwrap();
+        part.statements.into_iter().map(|one| (one.text, one.cells)).collect()
+    }
+
+    #[test]
+    fn every_shipped_protocol_is_said_in_whole_sentences() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        for path in entries.filter(|path| path.extension().is_some_and(|end| end == "toml")) {
+            let parts = of_cells(&cells(path.file_stem().unwrap().to_str().unwrap()));
+            assert_eq!(parts.len(), 10, "nine topics and the control");
+            for Statement { text, .. } in parts.iter().flat_map(|part| &part.statements) {
+                assert!(text.ends_with('.') && !text.contains("not said"), "{text}");
+                assert!(
+                    text.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit()),
+                    "{text}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_cells_differ_in_is_said_for_each_and_the_rest_once() {
+        let loss = said("dagmm-kddcup", "loss");
+        assert!(loss[0].0.contains("summed over the features"));
+        assert_eq!(loss[0].1, "reconstruction=sum");
+        assert!(loss[1].0.contains("averaged over the features"));
+        assert_eq!(loss[1].1, "reconstruction=mean", "controls are not named beside their cells");
+        assert_eq!(said("dagmm-kddcup", "training").len(), 1);
+        let digits = said("conv-vae-mnist", "score");
+        assert!(digits[0].1.ends_with("; and 4 more"), "{}", digits[0].1);
+    }
+
+    #[test]
+    fn numbers_of_the_files_are_in_the_sentences() {
+        let has = |name, topic, words: &str| {
+            let text = &said(name, topic)[0].0;
+            assert!(text.contains(words), "{words}: {text}");
+        };
+        has("dagmm-kddcup", "threshold", "The 20 % of the test rows");
+        has(
+            "danieltan07-kddcup",
+            "threshold",
+            "the 80th percentile of the scores of training and test",
+        );
+        has(
+            "vae-families-kddcup",
+            "threshold",
+            "the 95th percentile of the scores of the training rows",
+        );
+        has("conv-vae-notebook-mnist", "threshold", "above 0.3.");
+        has("conv-vae-notebook-mnist", "preparation", "0 to 255 become −1 to 1.");
+        has("danieltan07-kddcup", "training", "clipped at 5.");
+        has("danieltan07-kddcup", "preparation", "the attack rows, wherever");
+        has("vae-kddcup", "preparation", "values outside are clipped");
+        has("dagmm-kddcup", "training", "a step size of 1e-4");
+    }
+
+    #[test]
+    fn shares_have_no_noise_of_the_conversion() {
+        assert_eq!([percent(0.07), percent(0.125), percent(0.29)], ["7 %", "12.5 %", "29 %"]);
+        let ordinals = [1.0, 2.0, 3.0, 11.0, 52.0, 97.5].map(ordinal);
+        assert_eq!(ordinals, ["1st", "2nd", "3rd", "11th", "52nd", "97.5th"]);
+        assert_eq!([plain(-1.0), plain(1e-12), plain(0.005)], ["−1", "1e-12", "0.005"]);
+    }
+}

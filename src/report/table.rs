@@ -87,31 +87,46 @@ pub fn judged(document: &Document) -> impl Iterator<Item = &Comparison> {
     document.sections.iter().flat_map(|section| &section.comparisons).filter(|one| !one.null_model)
 }
 
-/// How the comparisons went, in a sentence.
-pub fn lead(document: &Document) -> String {
-    let mut counts: IndexMap<&str, usize> = [
+/// How the comparisons went: first the verdicts, then what has none.
+pub fn lead(document: &Document) -> [String; 2] {
+    let with = |verdicts: &[(Verdict, &str)]| -> (usize, String) {
+        let counts = verdicts.iter().map(|(verdict, words)| {
+            let full = judged(document).filter(|one| one.scale == Scale::Full);
+            (full.filter(|one| one.verdict == *verdict).count(), *words)
+        });
+        let counts: Vec<(usize, &str)> = counts.filter(|(number, _)| *number > 0).collect();
+        let said: Vec<String> =
+            counts.iter().map(|(number, words)| format!("{} {words}", count(*number))).collect();
+        (counts.iter().map(|(number, _)| number).sum(), said.join(", "))
+    };
+    let (verdicts, said) = with(&[
         (Verdict::Reproduced, "reproduced"),
         (Verdict::NotReproduced, "not reproduced"),
         (Verdict::Inconclusive, "inconclusive"),
-        (Verdict::TooFewRuns, "with too few runs to judge"),
+        (Verdict::TooFewRuns, "with too few runs"),
+    ]);
+    let (shown, beside) = with(&[
         (Verdict::NoMargin, "without a declared margin"),
         (Verdict::Unverified, "not verified in their source"),
-        (Verdict::ReducedRun, "beside reduced runs, which judge nothing"),
-    ]
-    .into_iter()
-    .map(|(verdict, words)| (words, judged(document).filter(|one| one.verdict == verdict).count()))
-    .collect();
-    counts.retain(|_, number| *number > 0);
-    let parts: Vec<String> =
-        counts.iter().map(|(words, number)| format!("{} {words}", count(*number))).collect();
-    let figures = judged(document).count();
-    match figures {
-        0 => "No published figure is compared here.".into(),
-        1 => format!("One published figure: {}.", parts.join(", ")),
-        _ => {
-            format!("{} comparisons with published figures: {}.", count(figures), parts.join(", "))
-        }
+    ]);
+    let reduced = judged(document).filter(|one| one.scale == Scale::Quick).count();
+    let figures = |number: usize| match number {
+        1 => "1 published figure".to_owned(),
+        _ => format!("{} published figures", count(number)),
+    };
+    let first = match (verdicts, shown + reduced) {
+        (0, 0) => "No published figure is compared here.".to_owned(),
+        (0, _) => "No published figure is judged here.".to_owned(),
+        (number, _) => format!("{}: {said}.", figures(number)),
+    };
+    let mut others = Vec::new();
+    if shown > 0 {
+        others.push(format!("{} shown without a verdict: {beside}.", figures(shown)));
     }
+    if reduced > 0 {
+        others.push(format!("{} beside reduced runs, which judge nothing.", figures(reduced)));
+    }
+    [first, others.join(" ")]
 }
 
 /// How many runs there are and how many failed.
@@ -170,6 +185,7 @@ pub fn comparisons(section: &Section) -> Table {
     const COLUMNS: [&str; 12] = [
         "cell",
         "metric",
+        "verdict",
         "source",
         "#published",
         "#n",
@@ -179,7 +195,6 @@ pub fn comparisons(section: &Section) -> Table {
         "#difference",
         "#90 % interval",
         "#margin",
-        "verdict",
     ];
     let rows = section.comparisons.iter().map(|one| {
         let published = match (one.published_std, one.published_runs) {
@@ -192,6 +207,7 @@ pub fn comparisons(section: &Section) -> Table {
         vec![
             one.cell.clone(),
             metric(one.metric).into(),
+            if one.null_model { format!("control: {}", reach(one)) } else { one.verdict_text() },
             format!("{}, {}, {}", one.paper, one.table, one.status.name()),
             published,
             one.n.to_string(),
@@ -201,7 +217,6 @@ pub fn comparisons(section: &Section) -> Table {
             one.difference.map(signed).unwrap_or_default(),
             interval(one.ci90_low, one.ci90_high, signed),
             one.margin.map(|margin| format!("±{}", trimmed(margin))).unwrap_or_default(),
-            if one.null_model { format!("control: {}", reach(one)) } else { one.verdict_text() },
         ]
     });
     Table::new("Published figures beside our means", &COLUMNS, rows, "comparison.csv")
@@ -450,15 +465,18 @@ pub fn trimmed(value: f64) -> String {
     value.to_string().replace('-', "−")
 }
 
-/// A share in whole percent; the last whole percent is not claimed where it is not reached.
+/// A share in whole percent; one that is nearly all is not called all.
 pub fn percent(share: f64) -> String {
     let percent = 100.0 * share;
-    let text = if share < 1.0 && percent > 99.0 && percent < 99.95 {
-        decimals(percent, 1)
+    if percent >= 1000.0 {
+        return ">\u{a0}999\u{a0}%".into();
+    }
+    let text = if (99.5..100.0).contains(&percent) {
+        decimals((10.0 * percent).floor() / 10.0, 1)
     } else {
         decimals(percent, 0)
     };
-    format!("{text} %")
+    format!("{text}\u{a0}%")
 }
 
 /// A count with a comma before each three digits.
@@ -479,5 +497,41 @@ pub fn interval(low: Option<f64>, high: Option<f64>, number: impl Fn(f64) -> Str
     match low.zip(high) {
         Some((low, high)) => format!("[{}, {}]", number(low), number(high)),
         None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_four_decimals_a_true_minus_and_no_negative_zero() {
+        assert_eq!([number(0.93694), number(-0.05446)], ["0.9369", "−0.0545"]);
+        assert_eq!(
+            [signed(0.00004), signed(-0.00004), signed(-0.1)],
+            ["+0.0000", "+0.0000", "−0.1000"]
+        );
+        assert_eq!([number(f64::NAN), number(f64::INFINITY)], ["", ""]);
+        assert_eq!(interval(Some(-0.1), Some(0.2), signed), "[−0.1000, +0.2000]");
+        assert_eq!(interval(Some(-0.1), None, signed), "");
+        assert_eq!([p(0.00009), p(0.5)], ["< 0.0001", "0.5000"]);
+    }
+
+    #[test]
+    fn a_share_near_all_is_not_called_all() {
+        let shares = [0.923, 0.9961, 0.99999, 1.0, 2.16, 60.0].map(percent);
+        let expected = ["92 %", "99.6 %", "99.9 %", "100 %", "216 %", "> 999 %"];
+        assert_eq!(shares.map(|share| share.replace('\u{a0}', " ")), expected);
+    }
+
+    #[test]
+    fn a_column_without_text_is_left_away_and_missing_rows_are_told() {
+        let rows: Vec<Vec<String>> =
+            (0..1000).map(|row| vec![row.to_string(), String::new(), "x".into()]).collect();
+        let table = Table::new("c", &["#a", "note", "b"], rows.into_iter(), "f.csv");
+        let names: Vec<(&str, bool)> = table.columns.iter().map(|c| (c.name, c.number)).collect();
+        assert_eq!(names, [("a", true), ("b", false)]);
+        assert_eq!((table.rows.len(), &table.rows[7]), (ROWS, &vec!["7".to_owned(), "x".into()]));
+        assert_eq!(table.left_out, "Shown are the first 400 of 1,000 rows; all are in f.csv.");
     }
 }
