@@ -12,7 +12,10 @@
 //! report       the same, for people
 //! ```
 //!
-//! What stands right of a record is a pure function of `runs.csv`: nothing there trains. The
+//! Beside the path: `plausibility` asks of a paper's figures alone whether they can be right.
+//!
+//! What stands right of a record is a pure function of `runs.csv`: nothing there trains, and it
+//! builds without libtorch (without the feature `training`). The
 //! program (`main`, `cli`, `worker`, `plan`, `progress`) is a user of this library.
 
 #[cfg(feature = "training")]
