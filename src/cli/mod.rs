@@ -40,6 +40,9 @@ enum Command {
         /// Instead: what as many runs can show about each published figure
         #[arg(long)]
         power: bool,
+        /// With --power: this margin instead of those that the papers' files declare
+        #[arg(long, value_name = "M", requires = "power", value_parser = margin)]
+        margin: Option<f64>,
     },
     /// Train what is not stored, then write and show the tables and the comparison
     Run {
@@ -251,6 +254,13 @@ struct DataOptions {
     json: bool,
 }
 
+fn margin(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(margin) if margin > 0.0 && margin <= 1.0 => Ok(margin),
+        Ok(_) | Err(_) => Err("must be a number above 0 and up to 1, such as 0.02".to_owned()),
+    }
+}
+
 /// Parses the command line, does what it says, and reports an error on stderr.
 pub fn main() -> ExitCode {
     match dispatch(Cli::parse().command) {
@@ -273,13 +283,15 @@ fn dispatch(command: Command) -> Result<u8> {
         Command::Report { common, tables, source, to } => {
             tables::report(&common, &source, tables.making(), to)
         }
-        Command::Plan { common, training, power: true } => tables::power(&common, &training),
+        Command::Plan { common, training, power: true, margin } => {
+            tables::power(&common, &training, margin)
+        }
         Command::CheckFigures { papers, folder, json } => {
             tables::check_figures(&papers, &folder, json)
         }
         Command::Data { command } => data::data(&command),
         #[cfg(feature = "training")]
-        Command::Plan { common, training, power: false } => training::plan(&common, &training),
+        Command::Plan { common, training, power: false, .. } => training::plan(&common, &training),
         #[cfg(feature = "training")]
         Command::Run { common, training, run, tables } => {
             training::run(&common, &training, &run, tables.making())

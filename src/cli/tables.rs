@@ -87,7 +87,7 @@ pub fn report(common: &Common, source: &Source, making: Making, to: Option<PathB
 }
 
 /// What as many runs as planned can show about each published figure.
-pub fn power(common: &Common, training: &Training) -> Result<u8> {
+pub fn power(common: &Common, training: &Training, margin: Option<f64>) -> Result<u8> {
     let mut output = Output::new(common.json);
     for experiment in common.load(Some(training))? {
         let papers = papers_of(&experiment)?;
@@ -96,7 +96,7 @@ pub fn power(common: &Common, training: &Training) -> Result<u8> {
         let cells = experiment.select(&training.cell)?;
         let cells: Vec<String> = cells.into_iter().map(|cell| cell.label).collect();
         let (name, runs) = (&experiment.name, experiment.seeds.len());
-        let lines = summary::power(name, &cells, &stored.summaries, &papers, runs);
+        let lines = summary::power(name, &cells, &stored.summaries, &papers, runs, margin);
         output.next();
         output.show(
             || terminal::power_table(&lines, name, &stored.from(), colour()) + "\n",

@@ -159,7 +159,9 @@ pub fn pairs_table(pairs: &[&Pair], from: &str, colour: bool) -> String {
 /// What as many runs as planned can show.
 pub fn power_table(lines: &[Power], experiment: &str, from: &str, colour: bool) -> String {
     if lines.is_empty() {
-        return format!("no verified figure with a margin is compared with {experiment}\n");
+        return format!(
+            "no verified figure with a margin is compared with {experiment}; try one with --margin\n"
+        );
     }
     let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.4}"));
     let share =
