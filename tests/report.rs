@@ -6,8 +6,7 @@
 mod browser;
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 use browser::Browser;
 use seedbed::experiment::{Experiment, Selection};
@@ -197,20 +196,12 @@ fn judged(document: &Document) -> Vec<&Comparison> {
     all.filter(|one| !one.null_model).collect()
 }
 
-fn shots() -> Option<PathBuf> {
-    std::env::var_os("SEEDBED_SHOTS").map(PathBuf::from)
-}
-
 /// The page in a browser, with the functions of `browser/page.js`; none without a browser.
-fn open(document: &Document, name: &str) -> Option<(Browser, tempfile::TempDir)> {
+fn open(document: &Document) -> Option<(Browser, tempfile::TempDir)> {
     let command = browser::find()?;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.html");
-    let page = html::render(document);
-    if let Some(shots) = shots() {
-        std::fs::write(shots.join(format!("{name}.html")), &page).unwrap();
-    }
-    std::fs::write(&file, page).unwrap();
+    std::fs::write(&file, html::render(document)).unwrap();
     let mut browser = Browser::start(&command);
     browser.window(1280, 800);
     browser.media("screen", "light");
@@ -227,7 +218,7 @@ fn no_faults(found: &Value, what: &str) {
 #[test]
 fn in_a_browser_every_figure_has_a_row_whose_drawing_agrees_with_its_verdict() {
     let document = committed();
-    let Some((mut browser, _folder)) = open(&document, "report") else { return };
+    let Some((mut browser, _folder)) = open(&document) else { return };
     let rows = browser.evaluate("page.figures()");
     let rows = rows.as_array().unwrap();
     let expected = judged(&document);
@@ -263,7 +254,10 @@ fn in_a_browser_every_figure_has_a_row_whose_drawing_agrees_with_its_verdict() {
 #[test]
 fn in_a_browser_pages_fit_are_legible_and_can_be_read_by_all() {
     for (name, document) in [("report", committed()), ("eventful", eventful())] {
-        let Some((mut browser, _folder)) = open(&document, name) else { return };
+        let Some((mut browser, _folder)) = open(&document) else { return };
+        if let Some(shots) = std::env::var_os("SEEDBED_SHOTS") {
+            leave_pictures(&mut browser, name, &document, Path::new(&shots));
+        }
         no_faults(&browser.evaluate("page.access()"), "access");
         no_faults(&browser.evaluate("page.foreign()"), "foreign");
         for width in [380, 950, 970, 1280] {
@@ -287,7 +281,7 @@ fn in_a_browser_pages_fit_are_legible_and_can_be_read_by_all() {
 
 #[test]
 fn on_paper_nothing_stays_closed() {
-    let Some((mut browser, _folder)) = open(&committed(), "report") else { return };
+    let Some((mut browser, _folder)) = open(&committed()) else { return };
     browser.window(680, 1000);
     let closed = "document.querySelectorAll('details:not([open])').length";
     assert!(browser.evaluate(closed).as_u64().unwrap() > 5);
@@ -306,7 +300,7 @@ fn texts_of_strangers_stay_texts() {
     let page = html::render(&document);
     assert!(!page.contains("<script") && !page.contains("<b onclick"));
     assert!(!page.contains("href=\"javascript"), "a source that is no web address is no link");
-    let Some((mut browser, _folder)) = open(&document, "eventful") else { return };
+    let Some((mut browser, _folder)) = open(&document) else { return };
     let text = |selector: &str| format!("document.querySelector('{selector}').textContent");
     assert_eq!(browser.evaluate(&text("section.experiment h2")), NASTY);
     assert!(browser.evaluate(&text("pre")).as_str().unwrap().starts_with(NASTY));
@@ -318,9 +312,7 @@ fn texts_of_strangers_stay_texts() {
     assert_eq!(images.as_array().unwrap().len(), 4, "{images}");
     assert!(images.as_array().unwrap().iter().all(|width| width.as_u64() > Some(10)), "{images}");
     let said = browser.evaluate(&text("section.experiment"));
-    for words in
-        ["1 diverged, 1 timed out", "Shown are the first 4 of 5 pictures", "no run ended ok"]
-    {
+    for words in ["1 diverged, 1 timed out", "Shown are 4 of 5 pictures", "no run ended ok"] {
         assert!(said.as_str().unwrap().contains(words), "{words}");
     }
     assert_eq!(browser.complaints(), Vec::<String>::new());
@@ -343,19 +335,6 @@ fn the_same_document_gives_the_same_bytes_and_never_a_nan() {
 }
 
 #[test]
-fn the_committed_results_are_rendered_within_a_second() {
-    let document = committed();
-    let start = Instant::now();
-    let pages = [html::render(&document), markdown::render(&document), latex::render(&document)];
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-    assert!(pages[0].len() < 3_000_000, "{} bytes", pages[0].len());
-    if let Some(shots) = shots() {
-        std::fs::write(shots.join("report.md"), &pages[1]).unwrap();
-        std::fs::write(shots.join("report.tex"), &pages[2]).unwrap();
-    }
-}
-
-#[test]
 fn five_thousand_cells_leave_the_page_usable_and_it_says_what_is_missing() {
     let labels: Vec<String> = (0..5000).map(|cell| format!("a={cell}")).collect();
     let values: Vec<f64> = (0..20).map(|seed| 0.9 + 0.001 * f64::from(seed)).collect();
@@ -366,9 +345,7 @@ fn five_thousand_cells_leave_the_page_usable_and_it_says_what_is_missing() {
     let mut section = section("made-up", rows, vec![paper("t", "https://example.org", &[0.9])]);
     section.pairs.clear();
     let document = Document { sections: vec![section] };
-    let start = Instant::now();
     let page = html::render(&document);
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     assert!(page.len() < 2_000_000, "{} bytes", page.len());
     for sentence in [
         "5,000 published figures",
@@ -442,22 +419,20 @@ fn a_reduced_run_is_marked_and_has_no_word_of_a_verdict() {
     );
 }
 
-#[test]
-#[ignore = "makes pictures to look at: SEEDBED_SHOTS=DIR cargo test --test report -- --ignored"]
-fn screenshots() {
-    let shots = shots().expect("SEEDBED_SHOTS names a folder");
-    for (name, document) in [("report", committed()), ("eventful", eventful())] {
-        let Some((mut browser, _folder)) = open(&document, name) else { return };
-        for (width, height) in [(1280, 800), (380, 800)] {
-            browser.window(width, height);
-            for scheme in ["light", "dark"] {
-                browser.media("screen", scheme);
-                browser.screenshot(&shots.join(format!("{name}-{width}-{scheme}.png")));
-                browser.evaluate("document.querySelector('.experiment').scrollIntoView()");
-                browser.screenshot(&shots.join(format!("{name}-{width}-{scheme}-section.png")));
-                browser.evaluate("scrollTo(0, 0)");
-            }
+/// What the pages look like, for people.
+fn leave_pictures(browser: &mut Browser, name: &str, document: &Document, shots: &Path) {
+    for (width, height) in [(1280, 800), (380, 800)] {
+        browser.window(width, height);
+        for scheme in ["light", "dark"] {
+            browser.media("screen", scheme);
+            browser.screenshot(&shots.join(format!("{name}-{width}-{scheme}.png")));
+            browser.evaluate("document.querySelector('.experiment').scrollIntoView()");
+            browser.screenshot(&shots.join(format!("{name}-{width}-{scheme}-section.png")));
+            browser.evaluate("scrollTo(0, 0)");
         }
-        browser.print(&shots.join(format!("{name}.pdf")));
     }
+    browser.print(&shots.join(format!("{name}.pdf")));
+    std::fs::write(shots.join(format!("{name}.html")), html::render(document)).unwrap();
+    std::fs::write(shots.join(format!("{name}.md")), markdown::render(document)).unwrap();
+    std::fs::write(shots.join(format!("{name}.tex")), latex::render(document)).unwrap();
 }

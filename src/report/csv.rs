@@ -33,7 +33,7 @@ pub const SUMMARY: &str = "experiment,cell,metric,n,n_failed,mean,std,min,median
 /// The columns of `comparison.csv`.
 pub const COMPARISON: &str = "experiment,cell,metric,paper,table,published,published_std,\
     status,n,n_failed,mean,std,difference,ci90_low,ci90_high,margin,verdict,runs_needed,\
-    published_runs,rounding,test,p_equivalent,p_different,verdict_rounded,verdict_holm,\
+    method,published_runs,rounding,test,p_equivalent,p_different,verdict_rounded,verdict_holm,\
     smallest_margin,power,control_mean,control_share,scale,code,note";
 
 /// The columns of `pairs.csv`.
@@ -113,7 +113,7 @@ pub fn write_comparison(path: &Path, comparisons: &[Comparison]) -> Result<()> {
         let measured = (one.n, one.n_failed, one.mean, one.std);
         let interval = (one.difference, one.ci90_low, one.ci90_high, one.margin);
         let verdict = (one.verdict_text(), one.runs_needed);
-        let test = (one.published_runs, one.rounding, one.test.name());
+        let test = (&one.method, one.published_runs, one.rounding, one.test.name());
         let chances = (one.p_equivalent, one.p_different);
         let others = (one.verdict_rounded.name(), one.verdict_holm.name(), one.smallest_margin);
         let control = (one.power, one.control_mean, one.control_share);
@@ -509,7 +509,7 @@ mod tests {
             lines[1],
             format!(
                 "made-up,base,f1,paper,Table 2,0.9,,verified,3,0,0.875,0.0,{0},{0},{0},0.02,\
-                 not reproduced,,,0.00005,one-sample t,1.0,0.0,not reproduced,not reproduced,{1},1.0,,,\
+                 not reproduced,,DAGMM,,0.00005,one-sample t,1.0,0.0,not reproduced,not reproduced,{1},1.0,,,\
                  full,,all runs are equal",
                 0.875 - 0.9,
                 0.9 - 0.875
@@ -518,7 +518,7 @@ mod tests {
         assert_eq!(
             lines[2],
             "made-up,\"base,control=untrained\",f1,paper,Table 2,0.9,,verified,0,1,,,,,,0.02,\
-             too few runs (1 of 1 runs failed),,,0.00005,one-sample t,,,too few runs,too few runs,,,,,\
+             too few runs (1 of 1 runs failed),,DAGMM,,0.00005,one-sample t,,,too few runs,too few runs,,,,,\
              full,,no run ended ok"
         );
     }

@@ -218,7 +218,7 @@ impl Figure {
         Self {
             metric: table::metric(one.metric),
             cell: Label(if one.cell == "base" { String::new() } else { one.cell.clone() }),
-            table: one.table.clone(),
+            table: format!("{}, {}", one.table, one.method),
             verdict: if kind == Kind::Reduced { Verdict::ReducedRun } else { one.verdict },
             asides: asides(kind, one),
             chart: chart::forest(one, kind.scale()),
@@ -553,7 +553,17 @@ fn albums(section: &Section) -> (Vec<Album>, String) {
         .map(|((cell, seed), pictures)| Album { cell: cell.into(), seed, pictures })
         .collect();
     let all = section.pictures.len();
-    (albums, table::left_out(all - left_out, all, "pictures", "the folder pictures"))
+    let missing = match left_out {
+        0 => String::new(),
+        some => {
+            let shown = table::count(all - some);
+            format!(
+                "Shown are {shown} of {} pictures; all are in the folder pictures.",
+                table::count(all)
+            )
+        }
+    };
+    (albums, missing)
 }
 
 /// None for a file that is no picture by its name.

@@ -208,7 +208,7 @@ pub fn comparisons(section: &Section) -> Table {
             one.cell.clone(),
             metric(one.metric).into(),
             if one.null_model { format!("control: {}", reach(one)) } else { one.verdict_text() },
-            format!("{}, {}, {}", one.paper, one.table, one.status.name()),
+            format!("{}, {}, {}, {}", one.paper, one.table, one.method, one.status.name()),
             published,
             one.n.to_string(),
             one.n_failed.to_string(),
@@ -256,7 +256,7 @@ pub fn tests(section: &Section) -> Table {
         vec![
             one.cell.clone(),
             metric(one.metric).into(),
-            format!("{}, {}", one.paper, one.table),
+            format!("{}, {}, {}", one.paper, one.table, one.method),
             one.test.name().into(),
             one.p_equivalent.map(p).unwrap_or_default(),
             one.p_different.map(p).unwrap_or_default(),

@@ -86,6 +86,8 @@ pub struct Comparison {
     /// Name of the paper's file.
     pub paper: String,
     pub table: String,
+    /// Whose figure it is, as the paper names it.
+    pub method: String,
     pub published: f64,
     pub published_std: Option<f64>,
     /// Runs that the published mean is over, where that is stated.
@@ -253,6 +255,7 @@ fn compare_one(
         metric: figure.metric,
         paper: paper.name.clone(),
         table: figure.table.clone(),
+        method: figure.method.clone(),
         published: figure.value,
         published_std: figure.std,
         published_runs: figure.runs,
