@@ -683,16 +683,19 @@ mod tests {
         Counts { rows, positives, train_normals, top, stated: None }
     }
 
-    /// Figures printed as ten-thousandths.
-    fn printed(precision: u64, recall: u64, f1: u64) -> Printed {
-        let of =
-            |digits: u64| Some(Interval::printed(&figure(Metric::F1, digits as f64 / 1e4, None)));
+    /// Precision, recall and F1 in units of the last printed digit.
+    fn printed([precision, recall, f1]: [u64; 3], decimals: u32) -> Printed {
+        let of = |digits: u64| {
+            let value = digits as f64 / 10f64.powi(decimals as i32);
+            Some(Interval::printed(&Figure { decimals, ..figure(Metric::F1, value, None) }))
+        };
         Printed { precision: of(precision), recall: of(recall), f1: of(f1) }
     }
 
-    /// What a fraction prints as, in ten-thousandths: two answers where a half may go either way.
-    fn digits(numerator: u64, denominator: u64) -> Vec<u64> {
-        let (whole, rest) = (numerator * 10_000 / denominator, numerator * 10_000 % denominator);
+    /// What a fraction prints as: two answers where a half may go either way.
+    fn digits(numerator: u64, denominator: u64, decimals: u32) -> Vec<u64> {
+        let numerator = numerator * 10u64.pow(decimals);
+        let (whole, rest) = (numerator / denominator, numerator % denominator);
         match (2 * rest).cmp(&denominator) {
             std::cmp::Ordering::Less => vec![whole],
             std::cmp::Ordering::Equal => vec![whole, whole + 1],
@@ -700,11 +703,11 @@ mod tests {
         }
     }
 
-    fn prints(found: u64, flagged: u64, positives: u64) -> Vec<[u64; 3]> {
+    fn prints(found: u64, flagged: u64, positives: u64, decimals: u32) -> Vec<[u64; 3]> {
         let mut all = Vec::new();
-        for precision in digits(found, flagged) {
-            for recall in digits(found, positives) {
-                for f1 in digits(2 * found, flagged + positives) {
+        for precision in digits(found, flagged, decimals) {
+            for recall in digits(found, positives, decimals) {
+                for f1 in digits(2 * found, flagged + positives, decimals) {
                     all.push([precision, recall, f1]);
                 }
             }
@@ -718,6 +721,7 @@ mod tests {
         sizes: &[[u64; 3]],
         of: Population,
         (part, whole): (u64, u64),
+        decimals: u32,
     ) -> BTreeMap<[u64; 3], Verdict> {
         let rounded = |rows: u64| (rows * part / whole)..=(rows * part).div_ceil(whole);
         let square = |a: u64, b: u64| (i128::from(a) - i128::from(b)).pow(2);
@@ -756,7 +760,7 @@ mod tests {
                     let Some(&best) = verdicts.iter().min().filter(|_| flagged > 0) else {
                         continue;
                     };
-                    for line in prints(found, flagged, positives) {
+                    for line in prints(found, flagged, positives, decimals) {
                         let known = lines.entry(line).or_insert(best);
                         *known = best.min(*known);
                     }
@@ -790,52 +794,58 @@ mod tests {
 
     #[test]
     fn one_run_is_consistent_exactly_if_whole_numbers_under_the_rule_print_it() {
-        let mut numbers = Numbers::new(1, Stream::Data, 0);
+        let rules = [Population::Test, Population::TrainAndTest, Population::Train];
         let mut seen = [0; 3];
-        for (rows, positives) in [(20, 5), (27, 4), (31, 9)] {
+        for (rows, positives, official, decimals) in [
+            (20, 5, None, 4),
+            (31, 9, None, 4),
+            (27, 8, None, 2),
+            (28, 9, Some(11), 4),
+            (90, 40, Some(11), 2),
+        ] {
+            let splits: &[SplitKind] = match official {
+                Some(_) => &[SplitKind::Official],
+                None => &[SplitKind::HalfOfAll, SplitKind::HalfOfNormals],
+            };
             for (part, whole) in [(1, 5), (1, 4), (2, 5)] {
-                for official in [None, Some(11)] {
-                    let top = part as f64 / whole as f64;
-                    let counts = counts(rows, positives, official, top);
-                    let (rows, positives) = (u64::from(rows), u64::from(positives));
-                    // any line that has whole numbers under some rule, and some that have none
-                    let mut lines: Vec<[u64; 3]> = Vec::new();
-                    for flagged in 1..=rows {
-                        for found in 0..=positives.min(flagged) {
-                            lines.extend(prints(found, flagged, positives));
-                            lines.extend(prints(found, flagged, positives.div_ceil(2).max(found)));
-                        }
-                    }
-                    for line in lines.clone() {
-                        let nudge = (numbers.uniform() * 3.0) as u64;
-                        lines.push([line[0], line[1] + nudge, line[2]]);
-                    }
-                    let splits = match official {
-                        Some(_) => vec![SplitKind::Official],
-                        None => vec![SplitKind::HalfOfAll, SplitKind::HalfOfNormals],
-                    };
-                    for (split, of) in splits.iter().flat_map(|&split| {
-                        [Population::Test, Population::TrainAndTest, Population::Train]
-                            .map(|of| (split, of))
-                    }) {
-                        let possible = possible(&few(rows, positives, split), of, (part, whole));
+                let counts = counts(rows, positives, official, part as f64 / whole as f64);
+                let lines = lines(u64::from(rows), u64::from(positives), decimals);
+                for (&split, of) in splits.iter().flat_map(|split| rules.map(|of| (split, of))) {
+                    let few = few(u64::from(rows), u64::from(positives), split);
+                    let possible = possible(&few, of, (part, whole), decimals);
+                    let sizes = sizes(&counts, split);
+                    let rule = Rule { sizes: &sizes, of, top: counts.top };
+                    for line in lines.iter().chain(possible.keys()) {
                         let protocol = Protocol { split, of };
-                        for line in lines.iter().chain(possible.keys()) {
-                            let [precision, recall, f1] = *line;
-                            let findings =
-                                protocols(&printed(precision, recall, f1), &counts, Some(1));
-                            let found = findings.iter().find(|one| one.protocol == protocol);
-                            let verdict = found.unwrap().verdict;
-                            let expected = possible.get(line).copied();
-                            let expected = expected.unwrap_or(Verdict::Impossible);
-                            assert_eq!(verdict, expected, "{line:?} {counts:?} {protocol:?}");
-                            seen[verdict as usize] += 1;
-                        }
+                        let found = rule.finding(&printed(*line, decimals), protocol, Some(1));
+                        let expected = possible.get(line).unwrap_or(&Verdict::Impossible);
+                        assert_eq!(found.verdict, *expected, "{line:?} {counts:?} {protocol:?}");
+                        seen[found.verdict as usize] += 1;
                     }
                 }
             }
         }
-        assert!(seen.iter().all(|&count| count > 100), "{seen:?}");
+        assert!(seen.iter().all(|&count| count > 1000), "{seen:?}");
+    }
+
+    /// Lines that whole numbers print under some rule, and their neighbours, which few do.
+    fn lines(rows: u64, positives: u64, decimals: u32) -> Vec<[u64; 3]> {
+        let mut lines = Vec::new();
+        for flagged in 1..=rows / 2 {
+            for found in 0..=positives.min(flagged) {
+                lines.extend(prints(found, flagged, positives, decimals));
+                lines.extend(prints(found, flagged, positives.div_ceil(2).max(found), decimals));
+            }
+        }
+        lines.sort();
+        lines.dedup();
+        for [precision, recall, f1] in lines.clone() {
+            lines.push([precision + 1, recall, f1]);
+            lines.push([precision, recall + 1, f1]);
+            lines.push([precision, recall, f1 + 1]);
+            lines.push([precision, recall, f1.saturating_sub(1)]);
+        }
+        lines
     }
 
     #[test]
