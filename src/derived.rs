@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use indexmap::IndexSet;
+
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
 use seedbed::paper::{self, Paper};
@@ -37,6 +39,8 @@ pub struct Derived {
     /// The best possible AUROC, of a made-up data set.
     pub best_auroc: Option<f64>,
     cells: Vec<Cell>,
+    /// What `--set` changed.
+    set: Vec<String>,
     origin: Origin,
     notes: Vec<String>,
 }
@@ -133,6 +137,7 @@ impl Derived {
             losses: Vec::new(),
             best_auroc,
             cells: experiment.map_or_else(Vec::new, |experiment| experiment.cells.clone()),
+            set: experiment.map_or_else(Vec::new, |experiment| experiment.set.clone()),
             origin,
             notes: Vec::new(),
         })
@@ -219,7 +224,13 @@ impl Derived {
     /// # Errors
     /// `Failed` for a picture that cannot be read.
     pub fn section(self) -> Result<Section> {
-        let from = self.from();
+        // a report is read elsewhere, and the same runs give the same bytes wherever they lie
+        let from = match &self.origin {
+            Origin::Store(..) | Origin::Published(_) => format!("{}/runs.csv", self.name),
+            Origin::File(file) => {
+                file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into())
+            }
+        };
         let pictures = match &self.origin {
             Origin::Store(store, _) | Origin::Published(store) => pictures(store, &self.rows)?,
             Origin::File(_) => Vec::new(),
@@ -269,27 +280,37 @@ impl Derived {
             Some(Scale::Quick) => " --quick",
             Some(Scale::Full) | None => "",
         };
-        let mut commands: Vec<String> = commit(&self.rows).into_iter().collect();
+        let set = self.set.iter().map(|change| format!(" --set {}", quoted(change)));
+        let set = set.collect::<String>();
+        let mut commands = checkout(&self.rows);
         commands.push("make build".to_owned());
         commands.extend(groups.into_iter().map(|(seeds, cells)| {
-            let chosen = cells.iter().map(|cell| format!(" --cell '{cell}'")).collect::<String>();
-            let chosen = if cells.len() == trained { String::new() } else { chosen };
-            format!(
-                "target/release/seedbed run {}{quick} --seeds {}{chosen}",
-                self.name,
-                ranges(&seeds)
-            )
+            let chosen = cells.iter().map(|cell| format!(" --cell {}", quoted(cell)));
+            let chosen = if cells.len() == trained { String::new() } else { chosen.collect() };
+            let (name, seeds) = (&self.name, ranges(&seeds));
+            format!("target/release/seedbed run {name}{quick}{set} --seeds {seeds}{chosen}")
         }));
         commands
     }
 }
 
-/// Checks out the one version that made all runs, where there is one that can be checked out.
-fn commit(rows: &[Row]) -> Option<String> {
-    let commit = &rows.first()?.commit;
-    let same = rows.iter().all(|row| row.commit == *commit);
-    (same && !commit.is_empty() && !commit.ends_with("-dirty"))
-        .then(|| format!("git checkout {commit}"))
+/// Checks out the version that made all runs, or says why that cannot be done.
+fn checkout(rows: &[Row]) -> Vec<String> {
+    let commits: IndexSet<&str> = rows.iter().map(|row| row.commit.as_str()).collect();
+    let said = match commits.iter().copied().collect::<Vec<_>>()[..] {
+        [] | [""] => "# the version of the code that made these runs is not known".to_owned(),
+        [commit] => match commit.strip_suffix("-dirty") {
+            Some(commit) => format!("# made by a changed {commit}, which nobody can check out"),
+            None => format!("git checkout {commit}"),
+        },
+        _ => format!("# made by {} versions of the code, see above", commits.len()),
+    };
+    vec![said]
+}
+
+/// For a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// `1-20`, `1,3,7-9`: as `--seeds` takes them.
@@ -436,6 +457,10 @@ fn published_rows(
     let mut current = Vec::new();
     for row in csv::read_runs(table)? {
         let label = &row.cell;
+        if row.experiment != experiment.name {
+            left_out.add(format!("of experiment {}", row.experiment));
+            continue;
+        }
         let Some((cell, data)) = cells.get(label.as_str()) else {
             left_out.add(format!("cell {label}, which the experiment does not have"));
             continue;

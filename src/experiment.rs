@@ -118,6 +118,8 @@ pub struct Experiment {
     pub seeds: Vec<u64>,
     /// The grid in file order, each cell followed by its controls.
     pub cells: Vec<Cell>,
+    /// `key=value`, what `--set` changed.
+    pub set: Vec<String>,
 }
 
 /// What the command line asks of an experiment file.
@@ -246,6 +248,7 @@ impl Experiment {
             },
             seeds: selection.seeds.clone().unwrap_or_else(|| (1..=runs).collect()),
             cells: expand(&source, &spec, &axes, &overrides, &head.controls)?,
+            set: selection.set.clone(),
         })
     }
 

@@ -191,7 +191,9 @@ fn runs_are_not_added_to_those_of_another_version_of_the_code_unless_asked() {
     let mixed = "run tiny --cell reconstruction=sum --seeds 1-3 --mixed-code";
     sandbox.seedbed(mixed).expect(0).prints("(2 versions of the code)");
     assert!(
-        sandbox.read("results/tiny/summary.csv").contains("0123456 libtorch 2.11.0 protocol 1 + ")
+        sandbox
+            .read("results/tiny/summary.csv")
+            .contains("0123456789 libtorch 2.11.0 protocol 1 + ")
     );
     sandbox.seedbed("tables tiny").expect(3).says("made by different versions of the code");
 }

@@ -348,7 +348,7 @@ fn five_thousand_cells_leave_the_page_usable_and_it_says_what_is_missing() {
     let page = html::render(&document);
     assert!(page.len() < 2_000_000, "{} bytes", page.len());
     for sentence in [
-        "5,000 published figures",
+        "5,000 comparisons with 1 published figure:",
         "Shown are the first 300 of 5,000 comparisons; all are in comparison.csv.",
         "Shown are the first 60 of 5,000 cells; all are in runs.csv.",
         "Shown are the first 400 of 5,000 rows; all are in summary.csv.",

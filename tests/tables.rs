@@ -140,7 +140,7 @@ fn runs_of_several_versions_of_the_code_share_a_table_only_when_asked_and_it_say
     for command in ["tables", "compare", "report"] {
         let refused = sandbox.seedbed(&format!("{command} tiny")).expect(3);
         refused
-            .says("seed 1 by aaaaaaa, reconstruction=sum seed 3 by bbbbbbb")
+            .says("seed 1 by aaaaaaaa, reconstruction=sum seed 3 by bbbbbbbb")
             .says("--mixed-code");
         assert!(!sandbox.path("results/tiny/summary.csv").exists());
         assert!(!sandbox.path("results/tiny/comparison.csv").exists());
@@ -152,12 +152,12 @@ fn runs_of_several_versions_of_the_code_share_a_table_only_when_asked_and_it_say
     {
         let text = sandbox.read(&format!("results/{file}"));
         assert!(
-            text.contains("aaaaaaa + bbbbbbb") || text.contains("2 versions of the code"),
+            text.contains("aaaaaaaa + bbbbbbbb") || text.contains("2 versions of the code"),
             "{file}"
         );
     }
     let compared = sandbox.seedbed("compare tiny --mixed-code").expect(0);
-    compared.prints("reproduced (2 versions of the code)").prints("aaaaaaa + bbbbbbb");
+    compared.prints("reproduced (2 versions of the code)").prints("aaaaaaaa + bbbbbbbb");
 }
 
 #[test]

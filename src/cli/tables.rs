@@ -62,6 +62,12 @@ pub fn report(common: &Common, source: &Source, making: Making, to: Option<PathB
         Some(file) => file.parent().unwrap_or(Path::new("")).to_owned(),
         None => common.out(),
     });
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        let folder = folder.display();
+        Error::Failed(format!(
+            "cannot write the report into {folder}: {error}; name another with --to"
+        ))
+    })?;
     let json = serde_json::to_string_pretty(&document)
         .map_err(|error| Error::Failed(format!("cannot write JSON: {error}")))?;
     let mut paths = Vec::new();
@@ -122,6 +128,12 @@ fn derive(common: &Common, source: &Source, making: Making) -> Result<Vec<Derive
         });
         return derived.collect();
     };
+    if common.out.is_some() {
+        return Err(Error::Usage(
+            "--out says where results are, and --runs reads a file instead; 'report' takes --to DIR"
+                .to_owned(),
+        ));
+    }
     let mut rows: IndexMap<String, Vec<Row>> = IndexMap::new();
     for row in csv::read_runs(file)? {
         rows.entry(row.experiment.clone()).or_default().push(row);

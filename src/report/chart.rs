@@ -100,6 +100,9 @@ impl Scale {
             (Self::Margins, Some(margin)) if margin > 0.0 => {
                 50.0 + MARGIN * (value - one.published) / margin
             }
+            // at a margin of 0 whatever differs lies beyond every scale
+            (Self::Margins, Some(_)) if value == one.published => 50.0,
+            (Self::Margins, Some(_)) => 50.0 + (value - one.published).signum() * 1000.0,
             (Self::Margins | Self::Absolute, _) => unit(value),
         }
     }

@@ -204,9 +204,7 @@ fn readable() -> std::fs::Permissions {
 /// says, NaN and figures outside [0, 1] among them; a run that is there twice: by file, line and
 /// column.
 pub fn read_runs(path: &Path) -> Result<Vec<Row>> {
-    let failed = |error: csv::Error| {
-        Error::Data(format!("cannot read runs from {}: {error}", path.display()))
-    };
+    let failed = |error: csv::Error| unreadable(path, &error);
     let mut reader = ReaderBuilder::new().from_path(path).map_err(failed)?;
     let columns = columns(path, reader.headers().map_err(failed)?)?;
     let mut rows = Vec::new();
@@ -227,8 +225,28 @@ pub fn read_runs(path: &Path) -> Result<Vec<Row>> {
         }
         rows.push(row);
     }
+    if rows.is_empty() {
+        let path = path.display();
+        return Err(Error::Data(format!("{path} holds no run: there is no line below its header")));
+    }
     crate::summary::sort(&mut rows);
     Ok(rows)
+}
+
+/// What the csv crate found, by line.
+fn unreadable(path: &Path, error: &csv::Error) -> Error {
+    let path = path.display();
+    let line = error.position().map_or(1, csv::Position::line);
+    Error::Data(match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("{path}:{line}: {len} fields, but the header names {expected_len} columns")
+        }
+        csv::ErrorKind::Utf8 { err, .. } => {
+            format!("{path}:{line}: field {} is not UTF-8: save the file as UTF-8", err.field() + 1)
+        }
+        csv::ErrorKind::Io(error) => format!("cannot read runs from {path}: {error}"),
+        _ => format!("{path}:{line}: {error}"),
+    })
 }
 
 /// Column name → index.
@@ -276,8 +294,8 @@ impl Line<'_> {
     fn row(&self) -> Result<Row> {
         let axes = self.columns.keys().filter(|name| name.contains('.'));
         Ok(Row {
-            experiment: self.needed("experiment")?.into(),
-            cell: self.needed("cell")?.into(),
+            experiment: self.name("experiment")?.into(),
+            cell: self.name("cell")?.into(),
             seed: self.whole("seed")?.ok_or_else(|| self.wrong("seed", "is empty"))?,
             scale: self.word("scale")?,
             state: self.word("state")?,
@@ -323,6 +341,19 @@ impl Line<'_> {
         }
     }
 
+    /// A space that nobody sees would make another cell of it, and a control character could do
+    /// anything to a terminal.
+    fn name(&self, column: &str) -> Result<&str> {
+        let text = self.needed(column)?;
+        if text.trim() != text {
+            return Err(self.wrong(column, "begins or ends with a space"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(self.wrong(column, "holds a control character"));
+        }
+        Ok(text)
+    }
+
     fn word<'de, T: Deserialize<'de>>(&'de self, column: &str) -> Result<T> {
         let text: StrDeserializer<'de, WordError> = StrDeserializer::new(self.needed(column)?);
         T::deserialize(text).map_err(|error| self.wrong(column, &format!("has an {error}")))
@@ -361,7 +392,7 @@ impl Line<'_> {
             "{}:{}: column {column}: `{}` {complaint}",
             self.path.display(),
             self.number,
-            self.text(column)
+            self.text(column).escape_debug()
         ))
     }
 }
@@ -467,7 +498,13 @@ mod tests {
             ("{}a,,1,full,ok,0.9,1\n", ":2: column cell: `` is empty"),
             ("{}a,base,1,full,OK,0.9,1\n", ":2: column state: `OK` has an unknown variant"),
             ("{}a,base,1,fast,ok,0.9,1\n", ":2: column scale: `fast` has an unknown variant"),
-            ("{}a,base,1,full,ok,0.9\n", "line: 2"),
+            ("{}a,base,1,full,ok,0.9\n", ":2: 6 fields, but the header names 7 columns"),
+            ("{}a,base ,1,full,ok,0.9,1\n", ":2: column cell: `base ` begins or ends with a space"),
+            (
+                "{}a,\u{1b}[31m,1,full,ok,0.9,1\n",
+                "column cell: `\\u{1b}[31m` holds a control character",
+            ),
+            ("{}", "holds no run: there is no line below its header"),
             (
                 "{}a,base,1,full,ok,0.9,1\na,base,1,full,ok,0.8,1\n",
                 ":3: seed 1 of a base is already on line 2",

@@ -233,7 +233,7 @@ impl Figure {
             control: one.control_share.map(table::percent).unwrap_or_default(),
             control_mean: match (one.control_mean, split_control(&one.cell).1) {
                 (Some(mean), _) => table::number(mean),
-                (None, Some(_)) => "is untrained".into(),
+                (None, Some(_)) => "is a control".into(),
                 (None, None) => "no control".into(),
             },
         }

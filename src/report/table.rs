@@ -1,7 +1,7 @@
 //! What every format of a report says alike: its numbers, its sentences and its tables, as plain
 //! text that a renderer escapes and sets. Computes nothing that the document does not hold.
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::metrics::Metric;
 use crate::paper::Paper;
@@ -78,7 +78,8 @@ pub const RULE: &str = "A figure is reproduced when the 90 % interval of (our me
 
 /// What the intervals of the other tables are.
 pub const INTERVALS: &str = "Intervals of a mean are 95 % t intervals over the runs; std divides by \
-    n − 1; BCa is the bias-corrected accelerated bootstrap. The interval beside a published figure is \
+    n − 1; BCa is the bias-corrected accelerated bootstrap. A t interval that leaves [0, 1] has too \
+    few runs for its kind. The interval beside a published figure is \
     the 90 % t interval of the difference, which is the one that two one-sided tests at 5 % ask for.";
 
 /// The comparisons that count as rows of the overview: those of controls say how little a figure
@@ -89,15 +90,26 @@ pub fn judged(document: &Document) -> impl Iterator<Item = &Comparison> {
 
 /// How the comparisons went: first the verdicts, then what has none.
 pub fn lead(document: &Document) -> [String; 2] {
-    let with = |verdicts: &[(Verdict, &str)]| -> (usize, String) {
-        let counts = verdicts.iter().map(|(verdict, words)| {
-            let full = judged(document).filter(|one| one.scale == Scale::Full);
-            (full.filter(|one| one.verdict == *verdict).count(), *words)
-        });
-        let counts: Vec<(usize, &str)> = counts.filter(|(number, _)| *number > 0).collect();
-        let said: Vec<String> =
-            counts.iter().map(|(number, words)| format!("{} {words}", count(*number))).collect();
-        (counts.iter().map(|(number, _)| number).sum(), said.join(", "))
+    let full: Vec<&Comparison> = judged(document).filter(|one| one.scale == Scale::Full).collect();
+    let reduced: Vec<&Comparison> =
+        judged(document).filter(|one| one.scale == Scale::Quick).collect();
+    let with = |verdicts: &[(Verdict, &str)]| -> (Vec<&Comparison>, String) {
+        let (mut rows, mut said) = (Vec::new(), Vec::new());
+        for (verdict, words) in verdicts {
+            let of_verdict = full.iter().filter(|one| one.verdict == *verdict);
+            let of_verdict: Vec<&Comparison> = of_verdict.copied().collect();
+            if of_verdict.is_empty() {
+                continue;
+            }
+            let lost = of_verdict.iter().filter(|one| one.verdict_holm != one.verdict).count();
+            let lost = match lost {
+                0 => String::new(),
+                lost => format!(" ({} of them inconclusive after Holm’s correction)", count(lost)),
+            };
+            said.push(format!("{} {words}{lost}", count(of_verdict.len())));
+            rows.extend(of_verdict);
+        }
+        (rows, said.join(", "))
     };
     let (verdicts, said) = with(&[
         (Verdict::Reproduced, "reproduced"),
@@ -109,24 +121,39 @@ pub fn lead(document: &Document) -> [String; 2] {
         (Verdict::NoMargin, "without a declared margin"),
         (Verdict::Unverified, "not verified in their source"),
     ]);
-    let reduced = judged(document).filter(|one| one.scale == Scale::Quick).count();
-    let figures = |number: usize| match number {
-        1 => "1 published figure".to_owned(),
-        _ => format!("{} published figures", count(number)),
-    };
-    let first = match (verdicts, shown + reduced) {
+    let first = match (verdicts.len(), shown.len() + reduced.len()) {
         (0, 0) => "No published figure is compared here.".to_owned(),
         (0, _) => "No published figure is judged here.".to_owned(),
-        (number, _) => format!("{}: {said}.", figures(number)),
+        (_, _) => format!("{}: {said}.", figures(&verdicts)),
     };
     let mut others = Vec::new();
-    if shown > 0 {
-        others.push(format!("{} shown without a verdict: {beside}.", figures(shown)));
+    if !shown.is_empty() {
+        others.push(format!("{} shown without a verdict: {beside}.", figures(&shown)));
     }
-    if reduced > 0 {
-        others.push(format!("{} beside reduced runs, which judge nothing.", figures(reduced)));
+    if !reduced.is_empty() {
+        others.push(format!("{} beside reduced runs, which judge nothing.", figures(&reduced)));
     }
     [first, others.join(" ")]
+}
+
+/// A figure that names no cell is compared with every cell, so there can be more comparisons than
+/// figures.
+fn figures(comparisons: &[&Comparison]) -> String {
+    let distinct: IndexSet<_> = comparisons
+        .iter()
+        .map(|one| {
+            let place = (&one.experiment, &one.paper, &one.table, &one.method, one.metric);
+            (place, one.published.to_bits())
+        })
+        .collect();
+    let figures = match distinct.len() {
+        1 => "1 published figure".to_owned(),
+        number => format!("{} published figures", count(number)),
+    };
+    match comparisons.len() {
+        number if number == distinct.len() => figures,
+        number => format!("{} comparisons with {figures}", count(number)),
+    }
 }
 
 /// How many runs there are and how many failed.
@@ -164,9 +191,8 @@ pub fn asides(one: &Comparison) -> Vec<String> {
         }
         Verdict::TooFewRuns | Verdict::Unverified | Verdict::NoMargin | Verdict::ReducedRun => {}
     }
-    let versions = one.code.split(" + ").count();
-    if versions > 1 {
-        said.push(format!("{versions} versions of the code"));
+    if one.versions > 1 {
+        said.push(format!("{} versions of the code", one.versions));
     }
     if !one.note.is_empty() {
         said.push(one.note.clone());
@@ -224,12 +250,10 @@ pub fn comparisons(section: &Section) -> Table {
 
 /// Of a control beside a figure that was published for the trained model.
 fn reach(one: &Comparison) -> String {
-    match one.mean {
-        Some(mean) if one.published > 0.0 => {
-            format!("reaches {} of the figure", percent(mean / one.published))
-        }
-        Some(_) => "the figure is 0".into(),
-        None => "no value".into(),
+    match (one.mean, one.reach()) {
+        (_, Some(share)) => format!("reaches {} of the figure", percent(share)),
+        (Some(mean), None) => format!("reaches {}", number(mean)),
+        (None, None) => "no value".into(),
     }
 }
 
@@ -337,9 +361,9 @@ pub fn pairs(section: &Section) -> Table {
     ];
     let rows = section.pairs.iter().map(|one: &Pair| {
         vec![
-            one.cell.clone(),
-            one.against.clone(),
-            one.axis.clone(),
+            one.cell.to_string(),
+            one.against.to_string(),
+            one.axis.to_string(),
             metric(one.metric).into(),
             one.n.to_string(),
             one.mean_difference.map(signed).unwrap_or_default(),

@@ -101,13 +101,16 @@ pub fn summary_table(summaries: &[Summary], from: &str, colour: bool) -> String 
         "note",
     ];
     let table = Table { header: header.into(), lines: lines.collect(), words: 1 };
-    let codes = codes(summaries.iter().map(|one| one.code.as_str()));
+    let codes = codes(summaries.iter().map(|one| (one.versions, one.code.as_str())));
     format!(
         "{}{}{codes}",
         title(&first.experiment, first.scale, from, colour),
         table.render(colour)
     )
 }
+
+/// Pairs that a terminal shows; of a large grid there are many times as many as cells.
+const PAIRS: usize = 1000;
 
 /// Cells of one experiment beside each other under the same seeds.
 pub fn pairs_table(pairs: &[&Pair], from: &str, colour: bool) -> String {
@@ -120,10 +123,10 @@ pub fn pairs_table(pairs: &[&Pair], from: &str, colour: bool) -> String {
         Some(p) => format!("{p:.4}"),
     };
     let effect = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:+.2}"));
-    let lines = pairs.iter().map(|one| {
+    let lines = pairs.iter().take(PAIRS).map(|one| {
         let fields = vec![
             one.metric.name().into(),
-            one.against.clone(),
+            one.against.to_string(),
             one.n.to_string(),
             one.mean_difference.map_or(String::new(), signed),
             bracket(one.ci95_low, one.ci95_high, signed),
@@ -149,8 +152,12 @@ pub fn pairs_table(pairs: &[&Pair], from: &str, colour: bool) -> String {
     ];
     let table = Table { header: header.into(), lines: lines.collect(), words: 2 };
     let title = title(&first.experiment, first.scale, from, colour);
+    let more = match pairs.len().saturating_sub(PAIRS) {
+        0 => String::new(),
+        more => format!("… and {more} more pairs: pairs.csv or --json has all\n"),
+    };
     format!(
-        "{title}{}paired by seed; d_z is the mean difference in standard deviations of the \
+        "{title}{}{more}paired by seed; d_z is the mean difference in standard deviations of the \
          differences, r the rank-biserial correlation\n",
         table.render(colour)
     )
@@ -210,11 +217,10 @@ pub fn power_table(lines: &[Power], experiment: &str, from: &str, colour: bool) 
     )
 }
 
-/// Said only where it matters: more than one version.
-fn codes<'a>(codes: impl Iterator<Item = &'a str>) -> String {
-    let mixed: Vec<&str> = codes.filter(|code| code.contains(" + ")).collect();
-    match mixed.first() {
-        Some(code) => format!("runs of several versions of the code share a cell: {code}\n"),
+/// Said only where it matters: of more than one version.
+fn codes<'a>(mut codes: impl Iterator<Item = (usize, &'a str)>) -> String {
+    match codes.find(|(versions, _)| *versions > 1) {
+        Some((_, names)) => format!("runs of several versions of the code share a cell: {names}\n"),
         None => String::new(),
     }
 }
@@ -305,12 +311,8 @@ fn said(one: &Comparison) -> String {
     if one.verdict_rounded != one.verdict {
         text += &format!("; {} given the figure's rounding", one.verdict_rounded.name());
     }
-    if let (Some(mean), Some((_, Some(control)))) =
-        (one.mean, one.null_model.then(|| split_control(&one.cell)))
-        && one.published > 0.0
-    {
-        let share = 100.0 * mean / one.published;
-        text += &format!("; {control} reaches {share:.0} % of the figure");
+    if let (Some(share), (_, Some(control))) = (one.reach(), split_control(&one.cell)) {
+        text += &format!("; {control} reaches {:.0} % of the figure", 100.0 * share);
     }
     if !one.note.is_empty() {
         text += &format!("; {}", one.note);
@@ -342,7 +344,7 @@ fn notes(comparisons: &[&Comparison], paper: &Paper) -> String {
     if comparisons.iter().any(|one| one.test == Test::Welch) {
         text += "Welch's t interval where the paper prints a std and its number of runs\n";
     }
-    text += &codes(comparisons.iter().map(|one| one.code.as_str()));
+    text += &codes(comparisons.iter().map(|one| (one.versions, one.code.as_str())));
     text + "a figure is reproduced when the 90 % t interval of (mean − published) lies inside its \
             margin; failed runs are in no mean\n"
 }

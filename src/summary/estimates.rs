@@ -44,7 +44,9 @@ pub struct Summary {
     /// 95 % bias-corrected accelerated bootstrap interval of the mean, where [`bootstrap`] made one.
     pub bca95_low: Option<f64>,
     pub bca95_high: Option<f64>,
-    /// Versions of the code that made the runs; empty where that is not known.
+    /// Number of versions of the code that made the runs.
+    pub versions: usize,
+    /// Their names; empty where they are not known.
     pub code: String,
     /// Why something is blank; empty where nothing is.
     pub note: String,
@@ -128,7 +130,7 @@ fn refuse_mixed_scales(rows: &[Row]) -> Result<()> {
     )))
 }
 
-fn summarise_cell(runs: &[&Row], metric: Metric, code: &str) -> Summary {
+fn summarise_cell(runs: &[&Row], metric: Metric, (versions, code): &(usize, String)) -> Summary {
     let values = values(runs, metric);
     let n_failed = runs.iter().filter(|row| row.state != State::Ok).count();
     let quartiles = stats::quartiles(&values);
@@ -154,7 +156,8 @@ fn summarise_cell(runs: &[&Row], metric: Metric, code: &str) -> Summary {
         ci95_high: interval.map(|interval| interval.high),
         bca95_low: None,
         bca95_high: None,
-        code: code.to_owned(),
+        versions: *versions,
+        code: code.clone(),
         note: note(runs.len(), values.len(), n_failed),
     }
 }

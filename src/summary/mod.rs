@@ -83,14 +83,23 @@ impl Row {
     /// The version of the code that made the run, as far as it is known: commit, libtorch,
     /// protocol version. Empty where a file of someone else's says nothing of it.
     pub fn code(&self) -> String {
-        let (commit, dirty) = match self.commit.strip_suffix("-dirty") {
-            Some(commit) => (commit, "-dirty"),
+        self.code_with(&self.commit)
+    }
+
+    /// With a git hash in its first seven digits.
+    fn short_code(&self) -> String {
+        let (hash, dirty) = match self.commit.strip_suffix("-dirty") {
+            Some(hash) => (hash, "-dirty"),
             None => (self.commit.as_str(), ""),
         };
+        let is_hash = hash.len() == 40 && hash.bytes().all(|digit| digit.is_ascii_hexdigit());
+        if is_hash { self.code_with(&format!("{}{dirty}", &hash[..7])) } else { self.code() }
+    }
+
+    fn code_with(&self, commit: &str) -> String {
         let mut parts = Vec::new();
         if !commit.is_empty() {
-            let short: String = commit.chars().take(7).collect();
-            parts.push(format!("{short}{dirty}"));
+            parts.push(commit.to_owned());
         }
         if !self.libtorch.is_empty() {
             parts.push(format!("libtorch {}", self.libtorch));
@@ -98,21 +107,29 @@ impl Row {
         parts.extend(self.protocol_version.map(|version| format!("protocol {version}")));
         parts.join(" ")
     }
+
+    /// What two runs of one version of the code have in common.
+    fn version(&self) -> (Option<u32>, &str, &str) {
+        (self.protocol_version, &self.commit, &self.libtorch)
+    }
 }
 
-/// The versions of the code that made these runs, in the order of the rows, joined by ` + `.
-fn codes<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
-    let mut seen: IndexSet<(&str, &str, Option<u32>)> = IndexSet::new();
-    let mut names: IndexSet<String> = IndexSet::new();
+/// The versions of the code that made these runs: their number, and their names in the order of the
+/// rows, joined by ` + `.
+fn codes<'a>(rows: impl Iterator<Item = &'a Row>) -> (usize, String) {
+    let mut versions: IndexMap<(Option<u32>, &str, &str), &Row> = IndexMap::new();
     for row in rows {
-        if seen.insert((&row.commit, &row.libtorch, row.protocol_version)) {
-            let code = row.code();
-            names.insert(if code.is_empty() { "unknown".into() } else { code });
-        }
+        versions.entry(row.version()).or_insert(row);
     }
-    let names: Vec<String> = names.into_iter().collect();
+    let named = |name: fn(&Row) -> String| -> IndexSet<String> {
+        versions.values().map(|row| name(row)).collect()
+    };
+    let short = named(Row::short_code);
+    let names = if short.len() == versions.len() { short } else { named(Row::code) };
     // of runs that all say nothing there is nothing to say
-    if names == ["unknown"] { String::new() } else { names.join(" + ") }
+    let unknown = if versions.len() > 1 { "unknown" } else { "" };
+    let names = names.iter().map(|name| if name.is_empty() { unknown } else { name });
+    (versions.len(), names.collect::<Vec<_>>().join(" + "))
 }
 
 /// Refuses to make one table of runs of one experiment that different versions of the code made.
@@ -123,9 +140,7 @@ pub fn refuse_mixed_code(rows: &[Row]) -> Result<()> {
     let mut first: HashMap<&str, &Row> = HashMap::new();
     for row in rows {
         let known = *first.entry(&row.experiment).or_insert(row);
-        let same = (known.protocol_version, &known.commit, &known.libtorch)
-            == (row.protocol_version, &row.commit, &row.libtorch);
-        if same {
+        if known.version() == row.version() {
             continue;
         }
         let place = |row: &Row| {
@@ -184,7 +199,6 @@ impl CellOrder {
 }
 
 /// A part `axis=value` of a label: numbers stand by their value, before words.
-#[derive(PartialEq)]
 struct Part {
     axis: String,
     number: Option<f64>,
@@ -195,6 +209,12 @@ impl Part {
     fn of(part: &str) -> Self {
         let (axis, value) = part.split_once('=').unwrap_or(("", part));
         Self { axis: axis.into(), number: value.parse().ok(), word: value.into() }
+    }
+}
+
+impl PartialEq for Part {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
     }
 }
 
@@ -320,7 +340,7 @@ pub(crate) mod tests {
             row.libtorch = "2.11.0".into();
         }
         assert_eq!(refuse_mixed_code(&runs), Ok(()));
-        assert_eq!(codes(runs.iter()), "aaaaaaa libtorch 2.11.0");
+        assert_eq!(codes(runs.iter()), (1, "aaaaaaa libtorch 2.11.0".into()));
         let changes: [fn(&mut Row); 4] = [
             |row| row.commit += "-dirty",
             |row| row.libtorch = "2.12.0".into(),
@@ -331,12 +351,11 @@ pub(crate) mod tests {
             let mut mixed = runs.clone();
             change(&mut mixed[1]);
             let error = refuse_mixed_code(&mixed).unwrap_err().to_string();
-            assert!(
-                error.contains("seed 1 by aaaaaaa libtorch 2.11.0, base seed 2 by "),
-                "{error}"
-            );
+            assert!(error.contains("aaa libtorch 2.11.0, base seed 2 by "), "{error}");
             assert!(error.contains("--mixed-code"), "{error}");
-            assert!(codes(mixed.iter()).starts_with("aaaaaaa libtorch 2.11.0 + "));
+            let (versions, names) = codes(mixed.iter());
+            assert_eq!(versions, 2);
+            assert!(names.starts_with("aaaaaaa libtorch 2.11.0 + "), "{names}");
             // another experiment's runs are in another table
             mixed[1].experiment = "other".into();
             assert_eq!(refuse_mixed_code(&mixed), Ok(()));
@@ -347,6 +366,18 @@ pub(crate) mod tests {
     fn runs_that_say_nothing_of_their_code_are_of_one_unknown_version() {
         let runs = rows("base", &[0.9, 0.9]);
         assert_eq!(refuse_mixed_code(&runs), Ok(()));
-        assert_eq!(codes(runs.iter()), "");
+        assert_eq!(codes(runs.iter()), (1, String::new()));
+    }
+
+    #[test]
+    fn versions_whose_short_names_agree_are_named_in_full() {
+        let mut runs = rows("base", &[0.9, 0.9]);
+        (runs[0].commit, runs[1].commit) = ("release-0".into(), "release-1".into());
+        assert_eq!(codes(runs.iter()), (2, "release-0 + release-1".into()));
+        let hash = |last: char| format!("{}{last}", "a".repeat(39));
+        (runs[0].commit, runs[1].commit) = (hash('a'), hash('b'));
+        assert_eq!(codes(runs.iter()), (2, format!("{} + {}", hash('a'), hash('b'))));
+        runs[1].commit = hash('a');
+        assert_eq!(codes(runs.iter()), (1, "aaaaaaa".into()));
     }
 }

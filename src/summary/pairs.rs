@@ -2,6 +2,7 @@
 //! split, so their difference is free of what the split does to both.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -12,18 +13,18 @@ use crate::record::{Scale, State};
 use crate::stats;
 
 /// Along an axis with more values than this each is compared with the first only.
-const ALL_PAIRS_UP_TO: usize = 5;
+const ALL_PAIRS_UP_TO: usize = 3;
 
 /// One metric of one cell against another cell.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Pair {
-    pub experiment: String,
+    pub experiment: Arc<str>,
     pub scale: Scale,
-    pub cell: String,
+    pub cell: Arc<str>,
     /// The other cell.
-    pub against: String,
+    pub against: Arc<str>,
     /// The axis that differs, or `control`.
-    pub axis: String,
+    pub axis: Arc<str>,
     pub metric: Metric,
     /// Seeds under which both cells have a value on the same split.
     pub n: usize,
@@ -47,7 +48,7 @@ pub struct Pair {
 }
 
 /// Every cell against its control, and against the cells that differ from it in one axis alone: all
-/// of them along an axis of up to five values, else the one with the axis's first value. Cells whose
+/// of them along an axis of up to three values, else the one with the axis's first value. Cells whose
 /// splits differ under the same seeds (other data) are no pairs. In the order of the rows.
 pub fn pairs(rows: &[Row]) -> Vec<Pair> {
     let mut cells: IndexMap<(&str, &str), Cell> = IndexMap::new();
@@ -55,18 +56,29 @@ pub fn pairs(rows: &[Row]) -> Vec<Pair> {
         let cell = cells.entry((&row.experiment, &row.cell)).or_insert_with(|| Cell::of(row));
         cell.runs.insert(row.seed, row);
     }
+    // of a large grid there are many pairs, and each names its cells
+    let names: HashMap<&str, Arc<str>> = cells
+        .values()
+        .flat_map(|cell| cell.axes.keys().copied().chain([cell.experiment, cell.label, CONTROL]))
+        .map(|name| (name, Arc::from(name)))
+        .collect();
     let mut pairs = Vec::new();
     let partners = Partners::of(&cells);
     for cell in cells.values() {
         for (axis, other) in partners.of_cell(&cells, cell) {
+            let place = [cell.experiment, cell.label, other.label, axis];
+            let place = place.map(|name| names[name].clone());
             for metric in Metric::ALL {
-                pairs.extend(compare(cell, other, axis, metric));
+                pairs.extend(compare(cell, other, &place, metric));
             }
         }
     }
     correct_by_holm(&mut pairs);
     pairs
 }
+
+/// The axis between a cell and its control.
+const CONTROL: &str = "control";
 
 /// A cell with its runs.
 struct Cell<'a> {
@@ -120,18 +132,28 @@ fn parts(label: &str) -> Vec<&str> {
 /// What a line of cells along one axis has in common: experiment, axis, control, the other axes.
 type Line<'a> = (&'a str, &'a str, Option<&'a str>, Vec<(&'a str, &'a str)>);
 
-/// Which cells lie on one line, by their places, in the order of the rows.
-struct Partners<'a>(HashMap<Line<'a>, Vec<usize>>);
+/// Which cells belong together, by their places, in the order of the rows.
+struct Partners<'a> {
+    lines: HashMap<Line<'a>, Vec<usize>>,
+    /// Experiment and cell → its controls.
+    controls: HashMap<(&'a str, &'a str), Vec<usize>>,
+}
 
 impl<'a> Partners<'a> {
     fn of(cells: &IndexMap<(&'a str, &'a str), Cell<'a>>) -> Self {
         let mut lines: HashMap<Line<'a>, Vec<usize>> = HashMap::new();
-        for (place, cell) in cells.values().enumerate().filter(|(_, cell)| cell.control.is_none()) {
+        let mut controls: HashMap<_, Vec<usize>> = HashMap::new();
+        for (place, cell) in cells.values().enumerate() {
+            if cell.control.is_some() {
+                let trained = (cell.experiment, split_control(cell.label).0);
+                controls.entry(trained).or_default().push(place);
+                continue;
+            }
             for axis in cell.axes.keys() {
                 lines.entry(line(cell, axis)).or_default().push(place);
             }
         }
-        Self(lines)
+        Self { lines, controls }
     }
 
     /// The axis and the other cell of each pair in which `cell` comes first.
@@ -144,17 +166,11 @@ impl<'a> Partners<'a> {
             return Vec::new();
         }
         let place = cells.get_index_of(&(cell.experiment, cell.label));
-        let controls = cells.values().skip(place.map_or(0, |place| place + 1)).take(1);
-        let mut partners: Vec<(&str, &Cell)> = controls
-            .filter(|next| {
-                next.experiment == cell.experiment
-                    && next.control.is_some()
-                    && split_control(next.label).0 == cell.label
-            })
-            .map(|control| ("control", control))
-            .collect();
+        let controls = self.controls.get(&(cell.experiment, cell.label)).into_iter().flatten();
+        let mut partners: Vec<(&str, &Cell)> =
+            controls.map(|&control| (CONTROL, &cells[control])).collect();
         for axis in cell.axes.keys() {
-            let on_line = &self.0[&line(cell, axis)];
+            let on_line = &self.lines[&line(cell, axis)];
             let earlier = on_line.iter().take_while(|&&other| Some(other) != place);
             let all = on_line.len() <= ALL_PAIRS_UP_TO;
             let compared = earlier.take(if all { ALL_PAIRS_UP_TO } else { 1 });
@@ -171,7 +187,7 @@ fn line<'a>(cell: &Cell<'a>, axis: &'a str) -> Line<'a> {
 }
 
 /// `None` where the two share no seed with a value of the metric, or never a split.
-fn compare(cell: &Cell, other: &Cell, axis: &str, metric: Metric) -> Option<Pair> {
+fn compare(cell: &Cell, other: &Cell, place: &[Arc<str>; 4], metric: Metric) -> Option<Pair> {
     let value = |row: &Row| (row.state == State::Ok).then(|| row.value(metric)).flatten();
     let mut other_splits = 0;
     let mut differences = Vec::new();
@@ -182,12 +198,13 @@ fn compare(cell: &Cell, other: &Cell, axis: &str, metric: Metric) -> Option<Pair
         if known && row.split_sha256 != against.split_sha256 {
             other_splits += 1;
         } else {
-            differences.push(ours - theirs);
+            differences.push(without_noise(ours - theirs));
         }
     }
     if differences.is_empty() {
         return None;
     }
+    let [experiment, label, against, axis] = place;
     let (mean, std) = (stats::mean(&differences), stats::std(&differences));
     let interval =
         mean.zip(std).and_then(|(mean, std)| stats::t_interval(differences.len(), mean, std, 0.95));
@@ -204,11 +221,11 @@ fn compare(cell: &Cell, other: &Cell, axis: &str, metric: Metric) -> Option<Pair
         notes.push(format!("no Wilcoxon test: {why}"));
     }
     Some(Pair {
-        experiment: cell.experiment.to_owned(),
+        experiment: experiment.clone(),
         scale: cell.scale,
-        cell: cell.label.to_owned(),
-        against: other.label.to_owned(),
-        axis: axis.to_owned(),
+        cell: label.clone(),
+        against: against.clone(),
+        axis: axis.clone(),
         metric,
         n: differences.len(),
         mean_difference: mean,
@@ -223,8 +240,14 @@ fn compare(cell: &Cell, other: &Cell, axis: &str, metric: Metric) -> Option<Pair
     })
 }
 
+/// Metrics lie in [0, 1], so a difference has an error of about 1e-16: enough to part differences that
+/// are equal, which tests by ranks and spreads would take for what the runs say.
+fn without_noise(difference: f64) -> f64 {
+    (difference * 1e12).round() / 1e12
+}
+
 fn correct_by_holm(pairs: &mut [Pair]) {
-    let mut families: IndexMap<(String, Metric), Vec<usize>> = IndexMap::new();
+    let mut families: IndexMap<(Arc<str>, Metric), Vec<usize>> = IndexMap::new();
     for (place, pair) in pairs.iter().enumerate().filter(|(_, pair)| pair.p_wilcoxon.is_some()) {
         families.entry((pair.experiment.clone(), pair.metric)).or_default().push(place);
     }
@@ -244,7 +267,9 @@ mod tests {
     fn names(rows: &[Row]) -> Vec<(String, String, String)> {
         let mut rows = rows.to_vec();
         super::super::sort(&mut rows);
-        pairs(&rows).into_iter().map(|pair| (pair.cell, pair.against, pair.axis)).collect()
+        let name = |name: Arc<str>| name.to_string();
+        let of = |pair: Pair| (name(pair.cell), name(pair.against), name(pair.axis));
+        pairs(&rows).into_iter().map(of).collect()
     }
 
     fn grid(cells: &[&str]) -> Vec<Row> {
@@ -277,12 +302,35 @@ mod tests {
 
     #[test]
     fn a_long_axis_is_compared_with_its_first_value_alone() {
-        let labels: Vec<String> = (1..=6).map(|latent| format!("latent={latent}")).collect();
+        let labels: Vec<String> = (1..=4).map(|latent| format!("latent={latent}")).collect();
         let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
         let long = names(&grid(&labels));
-        assert_eq!(long.len(), 5);
+        assert_eq!(long.len(), 3);
         assert!(long.iter().all(|(_, against, _)| against == "latent=1"));
-        assert_eq!(names(&grid(&labels[..5])).len(), 10);
+        let short: Vec<_> = names(&grid(&labels[..3]));
+        assert_eq!(short.len(), 3);
+        assert!(short.iter().any(|(cell, other, _)| cell == "latent=3" && other == "latent=2"));
+    }
+
+    #[test]
+    fn every_control_of_a_cell_is_compared_in_whatever_order_the_rows_come() {
+        let mut runs = grid(&["base", "base,control=random", "base,control=untrained"]);
+        runs.reverse();
+        let against: Vec<String> =
+            pairs(&runs).iter().map(|pair| pair.against.to_string()).collect();
+        assert_eq!(against, ["base,control=untrained", "base,control=random"]);
+    }
+
+    #[test]
+    fn differences_that_only_rounding_parts_are_equal() {
+        // each 0.1 apart, in numbers that floating point cannot hold
+        let mut runs = rows("x=1", &[0.31, 0.45, 0.9, 0.72, 0.63]);
+        runs.extend(rows("x=2", &[0.21, 0.35, 0.8, 0.62, 0.53]));
+        let pair = &pairs(&runs)[0];
+        assert_eq!((pair.std_difference, pair.cohen_dz), (Some(0.0), None));
+        assert!(pair.note.contains("no effect size"), "{}", pair.note);
+        // 5 differences of one size and sign: 2 / 2⁵
+        assert_eq!(pair.p_wilcoxon, Some(0.0625));
     }
 
     #[test]
@@ -304,7 +352,7 @@ mod tests {
         runs[7].split_sha256 = "another".into();
         let pair = &pairs(&runs)[0];
         // seed 1: 0.6 − 0.5; seed 4: 0.9 − 0.8; seed 2 failed, seed 3 drew two splits, seed 5 is alone
-        assert_eq!((pair.cell.as_str(), pair.n), ("a=2", 2));
+        assert_eq!((&*pair.cell, pair.n), ("a=2", 2));
         assert!((pair.mean_difference.unwrap() - 0.1).abs() < 1e-12);
         assert!(pair.note.contains("1 seeds with different splits left out"), "{}", pair.note);
         for row in runs.iter_mut().filter(|row| row.cell == "a=2") {

@@ -14,6 +14,9 @@ use crate::stats::{self, Contrast, Design, Sample};
 /// Of each of the two one-sided tests behind the interval that decides.
 const ALPHA: f64 = (1.0 - stats::VERDICT_LEVEL) / 2.0;
 
+/// The control that a figure is measured by; a file of someone else's may have others beside it.
+const UNTRAINED: &str = "untrained";
+
 /// What may be said about one published figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Verdict {
@@ -130,7 +133,9 @@ pub struct Comparison {
     /// A control beside a figure that was published for the trained model: its verdict tells how
     /// little the figure proves, not whether anything reproduces.
     pub null_model: bool,
-    /// Versions of the code that made the runs; empty where that is not known.
+    /// Number of versions of the code that made the runs.
+    pub versions: usize,
+    /// Their names; empty where they are not known.
     pub code: String,
     /// Why something is blank or not what one expects; empty where there is nothing to say.
     pub note: String,
@@ -149,11 +154,28 @@ impl Comparison {
         if undefined > 0 {
             text += &format!(" ({undefined} of {} runs without a value)", self.runs);
         }
-        let versions = self.code.split(" + ").count();
-        if versions > 1 {
-            text += &format!(" ({versions} versions of the code)");
+        if self.versions > 1 {
+            text += &format!(" ({} versions of the code)", self.versions);
         }
         text
+    }
+
+    /// How much of the figure our mean is, for a control beside a figure of the trained model.
+    pub fn reach(&self) -> Option<f64> {
+        self.mean
+            .filter(|_| self.null_model)
+            .and_then(|mean| share(self.metric, mean, self.published))
+    }
+}
+
+/// `mean` as a share of `published`. None for an area under the ROC curve, whose worst is not 0: a
+/// detector that knows nothing has 0.5, and no share of a figure says how much that is.
+fn share(metric: Metric, mean: f64, published: f64) -> Option<f64> {
+    match metric {
+        Metric::Auroc | Metric::AurocOfFlags => None,
+        Metric::Precision | Metric::Recall | Metric::F1 | Metric::Auprc => {
+            (published > 0.0).then(|| mean / published)
+        }
     }
 }
 
@@ -172,7 +194,7 @@ pub fn compare(summaries: &[Summary], paper: &Paper, experiment: &str) -> Vec<Co
         .iter()
         .filter_map(|one| {
             let (cell, control) = split_control(&one.cell);
-            control.map(|_| ((cell, one.metric), *one))
+            (control == Some(UNTRAINED)).then_some(((cell, one.metric), *one))
         })
         .collect();
     let mut comparisons = Vec::new();
@@ -225,6 +247,7 @@ fn no_runs(experiment: &str, cell: &str, scale: Scale, metric: Metric) -> Summar
         ci95_high: None,
         bca95_low: None,
         bca95_high: None,
+        versions: 0,
         code: String::new(),
         note: "nobody ran this cell".into(),
     }
@@ -245,7 +268,7 @@ fn compare_one(
         (None, _, _) => Verdict::TooFewRuns,
     };
     let verdict = decided(0.0);
-    let spread = figure.std.zip(figure.runs).filter(|_| test == Test::Welch);
+    let outlook = outlook(summary, figure, margin, verdict);
     let control_mean = control.and_then(|control| control.mean);
     let judged = contrast.zip(margin);
     Comparison {
@@ -277,36 +300,68 @@ fn compare_one(
         p_equivalent: judged.map(|(contrast, margin)| contrast.p_equivalent(margin)),
         p_different: judged.map(|(contrast, margin)| contrast.p_different(margin)),
         smallest_margin: contrast.map(|contrast| contrast.smallest_margin(ALPHA)),
-        runs_needed: judged.zip(summary.std).and_then(|((contrast, margin), std)| {
-            let spread = spread.map(|(std, runs)| (std, runs as usize));
-            let open = verdict == Verdict::Inconclusive;
-            open.then(|| stats::runs_needed(contrast.difference, std, spread, margin)).flatten()
-        }),
-        power: margin
-            .zip(summary.std)
-            .filter(|_| summary.n >= stats::RUNS_MIN && spread.is_none())
-            .map(|(margin, std)| {
-                stats::power_reproduced(&Design { n: summary.n, std, margin }, 0.0)
-            }),
+        runs_needed: outlook.runs_needed,
+        power: outlook.power,
         control_mean,
-        control_share: control_mean.filter(|_| figure.value > 0.0).map(|mean| mean / figure.value),
+        control_share: control_mean.and_then(|mean| share(figure.metric, mean, figure.value)),
         null_model: split_control(&summary.cell).1.is_some()
             && figure.cell.as_ref() != Some(&summary.cell),
+        versions: summary.versions,
         code: summary.code.clone(),
-        note: note(summary, figure, margin),
+        note: note(summary, figure, margin, &outlook),
     }
+}
+
+/// What more runs would show, and why that cannot be said.
+#[derive(Default)]
+struct Outlook {
+    runs_needed: Option<usize>,
+    power: Option<f64>,
+    notes: Vec<String>,
+}
+
+fn outlook(summary: &Summary, figure: &Figure, margin: Option<f64>, verdict: Verdict) -> Outlook {
+    let known = summary.mean.zip(summary.std).zip(margin);
+    let Some(((mean, std), margin)) = known.filter(|_| summary.n >= stats::RUNS_MIN) else {
+        return Outlook::default();
+    };
+    let mut outlook = Outlook::default();
+    let spread = published_spread(figure);
+    match spread {
+        Some(_) => outlook.notes.push("no power: the figure has a spread of its own".into()),
+        None => {
+            let design = Design { n: summary.n, std, margin };
+            outlook.power = Some(stats::power_reproduced(&design, 0.0));
+        }
+    }
+    if verdict == Verdict::Inconclusive {
+        outlook.runs_needed = stats::runs_needed(mean - figure.value, std, spread, margin);
+        if outlook.runs_needed.is_none() {
+            outlook.notes.push(match spread {
+                Some(_) => "no number of runs decides, beside the figure's own spread".into(),
+                None => format!("at this difference not even {} runs decide", stats::RUNS_CAP),
+            });
+        }
+    }
+    outlook
+}
+
+/// Standard deviation and number of runs of a figure that is a sample.
+fn published_spread(figure: &Figure) -> Option<(f64, usize)> {
+    let runs = figure.runs.and_then(|runs| usize::try_from(runs).ok());
+    figure.std.zip(runs).filter(|&(_, runs)| runs >= 2)
 }
 
 /// Welch's comparison where the paper prints a standard deviation and its number of runs, else that
 /// with an exact figure.
 fn contrast(summary: &Summary, figure: &Figure) -> (Test, Option<Contrast>) {
     let ours = summary.mean.zip(summary.std).map(|(mean, std)| Sample { n: summary.n, mean, std });
-    match (figure.std, figure.runs) {
-        (Some(std), Some(runs)) if runs >= 2 => {
-            let published = Sample { n: runs as usize, mean: figure.value, std };
+    match published_spread(figure) {
+        Some((std, n)) => {
+            let published = Sample { n, mean: figure.value, std };
             (Test::Welch, ours.and_then(|ours| Contrast::welch(&ours, &published)))
         }
-        (_, _) => (Test::OneSample, ours.and_then(|o| Contrast::one_sample(&o, figure.value))),
+        None => (Test::OneSample, ours.and_then(|o| Contrast::one_sample(&o, figure.value))),
     }
 }
 
@@ -372,12 +427,12 @@ fn correct_by_holm(comparisons: &mut [Comparison]) {
 }
 
 /// What a reader of the numbers should know beside them.
-fn note(summary: &Summary, figure: &Figure, margin: Option<f64>) -> String {
+fn note(summary: &Summary, figure: &Figure, margin: Option<f64>, outlook: &Outlook) -> String {
     let mut notes = Vec::new();
     if summary.n < 2 {
         notes.push(summary.note.clone());
     }
-    if figure.std.is_some() && figure.runs.is_none_or(|runs| runs < 2) {
+    if figure.std.is_some() && published_spread(figure).is_none() {
         notes.push("published std without a number of runs: the figure counts as exact".into());
     }
     if margin == Some(0.0) {
@@ -386,6 +441,7 @@ fn note(summary: &Summary, figure: &Figure, margin: Option<f64>) -> String {
     if summary.std == Some(0.0) {
         notes.push("all runs are equal".into());
     }
+    notes.extend(outlook.notes.iter().cloned());
     notes.retain(|note| !note.is_empty());
     notes.join("; ")
 }
@@ -531,7 +587,8 @@ mod tests {
         assert_eq!((sample.test, sample.verdict), (Test::Welch, Verdict::Inconclusive));
         assert!(sample.ci90_high.unwrap() > exact.ci90_high.unwrap());
         // its own std alone keeps the difference open, however many runs we make
-        assert_eq!(sample.runs_needed, None);
+        assert_eq!((sample.runs_needed, sample.power), (None, None));
+        assert!(sample.note.contains("no power: ") && sample.note.contains("no number of runs"));
         let many = &against(&runs, &paper(vec![published(Some(100))]))[0];
         assert_eq!(many.verdict, Verdict::Reproduced);
     }
@@ -599,11 +656,30 @@ mod tests {
     }
 
     #[test]
+    fn a_difference_on_the_margin_says_why_no_number_of_runs_is_named() {
+        let one = verdict(&rows("base", &[0.9, 0.94, 0.92]));
+        assert_eq!((one.verdict, one.runs_needed), (Verdict::Inconclusive, None));
+        assert!(one.note.contains("not even 100000 runs decide"), "{}", one.note);
+    }
+
+    #[test]
+    fn a_control_has_no_share_of_an_area_under_the_roc_curve() {
+        let area = Figure { metric: Metric::Auroc, ..figure() };
+        let mut runs = rows("base", &[0.9, 0.9, 0.9]);
+        runs.extend(rows("base,control=untrained", &[0.5, 0.5, 0.5]));
+        runs.iter_mut().for_each(|row| row.auroc = row.f1);
+        let comparisons = against(&runs, &paper(vec![area]));
+        assert_eq!((comparisons[0].control_mean, comparisons[0].control_share), (Some(0.5), None));
+        assert_eq!(comparisons[1].reach(), None);
+    }
+
+    #[test]
     fn a_trained_cell_knows_what_its_control_reaches() {
         let mut runs = rows("base", &[0.9, 0.9, 0.9]);
         runs.extend(rows("base,control=untrained", &[0.45, 0.45, 0.45]));
         let comparisons = against(&runs, &paper(vec![figure()]));
         assert_eq!(comparisons[0].control_mean, Some(0.45));
+        assert!((comparisons[1].reach().unwrap() - 0.5).abs() < 1e-12);
         assert!((comparisons[0].control_share.unwrap() - 0.5).abs() < 1e-12);
         assert_eq!(comparisons[1].control_mean, None);
     }
