@@ -116,6 +116,7 @@ impl Derived {
         if !making.mixed_code {
             summary::refuse_mixed_code(&rows)?;
         }
+        summary::refuse_shared_digests(&rows)?;
         let papers = experiment.map_or(Ok(Vec::new()), papers_of)?;
         let mut summaries = summary::summarise(&rows)?;
         add_bootstrap(&mut summaries, &rows, making.resamples);

@@ -3,6 +3,7 @@
 //! figures alone.
 //! How to read a verdict, and why it is made this way: `docs/verdicts.md`.
 
+mod audit;
 mod estimates;
 mod pairs;
 mod power;
@@ -18,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::metrics::Metric;
 use crate::record::{Scale, State};
 
+pub use audit::refuse_shared_digests;
 pub use estimates::{Summary, bootstrap, summarise};
 pub use pairs::{Pair, pairs};
 pub use power::{Power, power};
