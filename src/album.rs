@@ -16,6 +16,7 @@ use crate::model::layers::Parameters;
 use crate::model::{Decoder, Detector, ModelSpec, Score};
 use crate::picture::{self, ImageGroup};
 use crate::record::{Job, Pictures};
+use crate::store;
 use crate::train::Course;
 
 /// Test rows of each class that are shown as images.
@@ -212,7 +213,8 @@ impl<'a> Album<'a> {
         let failed =
             |why: &dyn std::fmt::Display| format!("cannot write {}: {why}", path.display());
         let written = drawn.map_err(|error: Error| failed(&error)).and_then(|bytes| {
-            let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&path, bytes));
+            let written =
+                fs::create_dir_all(&folder).and_then(|()| store::write_whole(&path, bytes));
             written.map_err(|error| failed(&error))
         });
         self.problems.extend(written.err());

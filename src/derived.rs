@@ -13,6 +13,7 @@ use seedbed::experiment::{Cell, Experiment};
 use seedbed::paper::{self, Paper};
 use seedbed::record::{PROTOCOL_VERSION, Record, Scale};
 use seedbed::report::document::{Loss, Picture, Section};
+use seedbed::report::terminal::printable;
 use seedbed::report::{self, csv};
 use seedbed::store::{self, Store, Wanted};
 use seedbed::summary::{self, Comparison, Pair, Row, Summary, split_control};
@@ -67,7 +68,7 @@ impl Derived {
         let table = store.dir().join("runs.csv");
         let published = records.is_empty() && unreadable.is_empty() && table.exists();
         for why in unreadable {
-            eprintln!("left out: {why}");
+            eprintln!("left out: {}", printable(&why));
         }
         let mut left_out = LeftOut::default();
         let mut losses = Vec::new();
@@ -201,7 +202,9 @@ impl Derived {
             return Ok(None);
         }
         let kept = table.with_extension("csv.before");
-        fs::copy(table, &kept).map_err(|error| {
+        // not by fs::copy, which writes through a link
+        let kept_whole = fs::read(table).and_then(|bytes| store::write_whole(&kept, bytes));
+        kept_whole.map_err(|error| {
             Error::Failed(format!("cannot keep {} as {}: {error}", table.display(), kept.display()))
         })?;
         Ok(Some(kept))
@@ -298,20 +301,25 @@ impl Derived {
 /// Checks out the version that made all runs, or says why that cannot be done.
 fn checkout(rows: &[Row]) -> Vec<String> {
     let commits: IndexSet<&str> = rows.iter().map(|row| row.commit.as_str()).collect();
+    // it may come from a runs.csv of someone else's, and people paste commands
+    let hash = |name: &str| {
+        (7..=64).contains(&name.len()) && name.bytes().all(|digit| digit.is_ascii_hexdigit())
+    };
     let said = match commits.iter().copied().collect::<Vec<_>>()[..] {
-        [] | [""] => "# the version of the code that made these runs is not known".to_owned(),
-        [commit] => match commit.strip_suffix("-dirty") {
+        [commit] if hash(commit) => format!("git checkout {commit}"),
+        [commit] => match commit.strip_suffix("-dirty").filter(|commit| hash(commit)) {
             Some(commit) => format!("# made by a changed {commit}, which nobody can check out"),
-            None => format!("git checkout {commit}"),
+            None => "# the commit that made these runs is not known".to_owned(),
         },
+        [] => "# the commit that made these runs is not known".to_owned(),
         _ => format!("# made by {} versions of the code, see above", commits.len()),
     };
     vec![said]
 }
 
-/// For a shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
+/// A word as a shell takes it, whatever is in it.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// `1-20`, `1,3,7-9`: as `--seeds` takes them.
@@ -369,6 +377,10 @@ fn pictures(store: &Store, rows: &[Row]) -> Result<Vec<Picture>> {
         let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         paths.sort();
         for path in paths {
+            // a link could name any file of the reader's, and reports are published
+            if !fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
+                continue;
+            }
             let drawn = path.extension().is_some_and(|kind| kind == "svg" || kind == "png");
             let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|_| drawn)
             else {
@@ -398,7 +410,7 @@ impl LeftOut {
     /// Says it on stderr, and again for the report.
     fn tell(self, experiment: &str) -> Vec<String> {
         let said = |(why, count): (String, usize)| {
-            eprintln!("left out: {count} runs of {experiment}: {why}");
+            eprintln!("left out: {count} runs of {experiment}: {}", printable(&why));
             format!("{count} runs left out: {why}")
         };
         self.0.into_iter().map(said).collect()

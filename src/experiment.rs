@@ -1,6 +1,7 @@
 //! TOML → Experiment → cells → runs: reads an experiment file, applies `[quick]`, `--set` and the
 //! like, and expands the grid. Unknown keys are refused with their place and the nearest name.
 //! Knows no data, no tensors and no stored records.
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
@@ -198,6 +199,17 @@ const SECTIONS: [&str; 4] = ["dataset", "protocol", "model", "training"];
 const HEAD: [&str; 5] = ["name", "title", "paper", "runs", "controls"];
 const GRID: [&str; 2] = ["axes", "quick"];
 
+/// Bytes of an experiment file: nobody writes more by hand, and places in it are counted from its start.
+const LARGEST_FILE: u64 = 1 << 18;
+/// Bytes of all cells together, each as long as the file.
+const LARGEST_GRID: u128 = 1 << 28;
+const MOST_CELLS: u128 = 10_000;
+const MOST_SEEDS: u64 = 100_000;
+/// Cells times seeds.
+const MOST_RUNS: usize = 1_000_000;
+/// Parts of a dotted key.
+const DEEPEST_KEY: usize = 6;
+
 impl Experiment {
     /// Finds an experiment by name (`experiments/<name>.toml`) or by path, and reads it.
     ///
@@ -206,7 +218,7 @@ impl Experiment {
     /// selection.
     pub fn load(name: &str, selection: &Selection) -> Result<Self> {
         let path = locate(name)?;
-        let text = std::fs::read_to_string(&path)
+        let text = read_text(&path, LARGEST_FILE)
             .map_err(|error| Error::Usage(format!("cannot read {}: {error}", path.display())))?;
         Self::parse(&path, &text, selection)
     }
@@ -216,6 +228,12 @@ impl Experiment {
     /// # Errors
     /// As [`Experiment::load`].
     pub fn parse(path: &Path, text: &str, selection: &Selection) -> Result<Self> {
+        if text.len() as u64 > LARGEST_FILE {
+            let (file, length) = (path.display(), text.len());
+            return Err(Error::Usage(format!(
+                "{file}: it has {length} bytes; {LARGEST_FILE} is the limit of an experiment file"
+            )));
+        }
         let source = Source::new(path, text)?;
         let mut spec: Table = toml::from_str(text).map_err(|error| source.syntax(&error))?;
         source.check_top_level(&spec)?;
@@ -236,6 +254,19 @@ impl Experiment {
         if runs == 0 {
             return Err(source.fault("runs", "'runs' must be at least 1"));
         }
+        if runs > MOST_SEEDS {
+            return Err(match selection.runs {
+                Some(runs) => Error::Usage(format!("--runs {runs}: 100,000 seeds are the limit")),
+                None => source.fault("runs", "'runs' must be at most 100,000"),
+            });
+        }
+        let seeds = selection.seeds.clone().unwrap_or_else(|| (1..=runs).collect());
+        let cells = expand(&source, &spec, &axes, &overrides, &head.controls)?;
+        if cells.len() * seeds.len() > MOST_RUNS {
+            let (cells, seeds) = (cells.len(), seeds.len());
+            let what = format!("{cells} cells under {seeds} seeds are more than 1,000,000 runs");
+            return Err(source.fault("axes", &what));
+        }
         Ok(Self {
             name: head.name,
             title: head.title,
@@ -246,8 +277,8 @@ impl Experiment {
                 true => Scale::Quick,
                 false => Scale::Full,
             },
-            seeds: selection.seeds.clone().unwrap_or_else(|| (1..=runs).collect()),
-            cells: expand(&source, &spec, &axes, &overrides, &head.controls)?,
+            seeds,
+            cells,
             set: selection.set.clone(),
         })
     }
@@ -287,7 +318,7 @@ impl Experiment {
 /// `Usage` for anything else, a seed named twice, or more than 100,000 seeds.
 pub fn parse_seeds(text: &str) -> Result<Vec<u64>> {
     let wrong = |why: &str| Error::Usage(format!("--seeds {text}: {why}; write for example 3,7-9"));
-    let mut seeds = Vec::new();
+    let (mut seeds, mut known) = (Vec::new(), HashSet::new());
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let number = |digits: &str| {
@@ -300,17 +331,36 @@ pub fn parse_seeds(text: &str) -> Result<Vec<u64>> {
         if last < first {
             return Err(wrong(&format!("the range '{part}' is empty")));
         }
-        if last - first >= 100_000 {
+        if last - first >= MOST_SEEDS {
             return Err(wrong(&format!("the range '{part}' holds more than 100,000 seeds")));
         }
+        if seeds.len() as u64 + (last - first) >= MOST_SEEDS {
+            return Err(wrong("there are more than 100,000 seeds"));
+        }
         for seed in first..=last {
-            if seeds.contains(&seed) {
+            if !known.insert(seed) {
                 return Err(wrong(&format!("seed {seed} is named twice")));
             }
             seeds.push(seed);
         }
     }
     Ok(seeds)
+}
+
+/// The text of a file of at most `most` bytes. A pipe or a device, which may never end, is none.
+///
+/// # Errors
+/// Those of the file system, and what is too long or no file.
+pub(crate) fn read_text(path: &Path, most: u64) -> std::io::Result<String> {
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
+    if found.len() > most {
+        let what = format!("it has {} bytes; {most} is the limit", found.len());
+        return Err(std::io::Error::other(what));
+    }
+    std::fs::read_to_string(path)
 }
 
 fn locate(name: &str) -> Result<PathBuf> {
@@ -454,11 +504,20 @@ impl<'a> Source<'a> {
                 SECTIONS.map(|s| format!("{s}.")).join(", ")
             ));
         }
+        // the last part is in every label, and labels are directory names
+        let name = path[path.len() - 1].as_str();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        if path.len() > DEEPEST_KEY || name.is_empty() || !name.chars().all(plain) {
+            return wrong("is no key of an experiment".to_owned());
+        }
         let Value::Array(list) = value else {
             return wrong("must be a list: each value is a cell".to_owned());
         };
         if list.is_empty() {
             return wrong("is empty: list at least one value".to_owned());
+        }
+        if list.len() as u128 > MOST_CELLS {
+            return wrong(format!("has {} values; 10,000 cells are the limit", list.len()));
         }
         let mut values: Vec<(String, Value)> = Vec::new();
         for value in list {
@@ -605,6 +664,9 @@ fn check_override(change: &Override, axes: &[Axis]) -> Result<()> {
         };
         return Err(Error::Usage(format!("{origin}: {what}")));
     }
+    if path.len() > DEEPEST_KEY {
+        return Err(Error::Usage(format!("{origin}: unknown key '{key}'")));
+    }
     match axes.iter().find(|axis| axis.path == *path) {
         Some(axis) => Err(Error::Usage(format!(
             "{origin}: '{key}' is an axis of the grid ({}); choose a cell of it with --cell",
@@ -678,14 +740,20 @@ fn expand(
     overrides: &[Override],
     controls: &Controls,
 ) -> Result<Vec<Cell>> {
-    let count: usize = axes.iter().map(|axis| axis.values.len()).product();
-    if count > 10_000 {
+    let values = axes.iter().map(|axis| axis.values.len() as u128);
+    let count = values.fold(1, u128::saturating_mul);
+    if count > MOST_CELLS {
         return Err(
             source.fault("axes", &format!("the grid has {count} cells; 10,000 is the limit"))
         );
     }
+    let length = source.text.len();
+    if count * length as u128 > LARGEST_GRID {
+        let what = format!("the grid has {count} cells, too many for a file of {length} bytes");
+        return Err(source.fault("axes", &what));
+    }
     let mut cells = Vec::new();
-    for index in 0..count {
+    for index in 0..count as usize {
         let mut rest = index;
         let mut chosen: Vec<(&Axis, &(String, Value))> = Vec::new();
         for axis in axes.iter().rev() {
@@ -829,6 +897,10 @@ fn split_key(key: &str) -> Vec<String> {
 
 /// `; did you mean 'x'?` when one of the names is near.
 fn nearest(wrong: &str, known: &[&str]) -> String {
+    if wrong.len() > 64 {
+        // no name is near, and comparing takes memory by the product of the lengths
+        return String::new();
+    }
     known
         .iter()
         .map(|name| (strsim::damerau_levenshtein(wrong, name), name))
@@ -1074,5 +1146,71 @@ runs = 2
             }
         }
         assert_eq!(count, 9);
+    }
+
+    #[test]
+    fn a_grid_of_astronomically_many_cells_is_refused_before_it_is_made() {
+        // 100^10, and 256^8, which is 0 modulo 2^64
+        for (axes, values) in [(10, 100), (8, 256)] {
+            let values: Vec<String> = (0..values).map(|value: u32| value.to_string()).collect();
+            let axis = |axis| format!("\"model.a{axis}\" = [{}]\n", values.join(", "));
+            let axes: String = (0..axes).map(axis).collect();
+            let text = changed("[controls]", &format!("{axes}[controls]"));
+            let error = error(&text);
+            assert!(error.contains("10,000 is the limit"), "{error}");
+        }
+        let values: Vec<String> = (0..10_001).map(|value: u32| value.to_string()).collect();
+        let error = error(&changed("[1, 2]", &format!("[{}]", values.join(", "))));
+        assert!(error.contains("axis 'model.latent' has 10001 values"), "{error}");
+    }
+
+    #[test]
+    fn more_runs_than_anyone_can_keep_are_refused_before_they_are_listed() {
+        let of = |runs: u64| error(&changed("runs = 3", &format!("runs = {runs}")));
+        assert!(
+            of(1_000_000_000_000_000_000).contains("x.toml:3:1: 'runs' must be at most 100,000")
+        );
+        let asked = |selection: Selection| parse(TEXT, &selection).unwrap_err().to_string();
+        let all = asked(Selection { runs: Some(u64::MAX), ..Selection::default() });
+        assert!(all.starts_with("--runs 18446744073709551615: 100,000 seeds"), "{all}");
+        assert!(parse_seeds("1-18446744073709551615").is_err());
+        assert!(parse_seeds("1-100000").is_ok_and(|seeds| seeds.len() == 100_000));
+        let ranges = parse_seeds("1-100000,100001").unwrap_err().to_string();
+        assert!(ranges.contains("there are more than 100,000 seeds"), "{ranges}");
+        let values: Vec<String> = (1..=20).map(|value: u32| value.to_string()).collect();
+        let grid = changed("[1, 2]", &format!("[{}]", values.join(", ")));
+        let error = error(&grid.replacen("runs = 3", "runs = 100000", 1));
+        assert!(error.contains("80 cells under 100000 seeds are more than 1,000,000"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_nobody_wrote_by_hand_is_refused() {
+        let error = error(&format!("{TEXT}# {}\n", "x".repeat(LARGEST_FILE as usize)));
+        assert!(error.contains("262144 is the limit of an experiment file"), "{error}");
+        // each cell is as long as its file
+        let values: Vec<String> = (0..2500).map(|value: u32| value.to_string()).collect();
+        let grid = changed("[1, 2]", &format!("[{}]", values.join(", ")));
+        let error = super::tests::error(&format!("{grid}# {}\n", "x".repeat(100_000)));
+        assert!(error.contains("the grid has 5000 cells, too many for a file of"), "{error}");
+        let device = read_text(Path::new("/dev/zero"), LARGEST_FILE).unwrap_err();
+        assert!(device.to_string().contains("no regular file"), "{device}");
+    }
+
+    #[test]
+    fn a_key_cannot_become_a_path_or_a_tower_of_tables() {
+        for key in ["protocol.split./tmp/x", "model.a b", "model.x\\ny", "model.é"] {
+            let error = error(&changed("\"model.latent\"", &format!("\"{key}\"")));
+            assert!(error.contains("is no key of an experiment"), "{key}: {error}");
+        }
+        let tower = vec!["a"; 50_000].join(".");
+        let error = error(&changed("\"model.latent\"", &format!("\"model.{tower}\"")));
+        assert!(error.contains("is no key of an experiment"));
+        for (set, quick) in [(vec![format!("model.{tower}=1")], false), (vec![], true)] {
+            let text = changed("\"training.epochs\" = 25", &format!("\"model.{tower}\" = 1"));
+            let text = if quick { text } else { TEXT.to_owned() };
+            let selection = Selection { set, quick, ..Selection::default() };
+            let error = parse(&text, &selection).unwrap_err().to_string();
+            assert!(error.contains("unknown key 'model.a.a"));
+        }
     }
 }

@@ -3,12 +3,13 @@
 //! is known; compares nothing.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
 use crate::error::{Error, Result};
+use crate::experiment::read_text;
 use crate::metrics::{Metric, Population};
 
 /// A paper, a repository or another source of figures.
@@ -28,6 +29,11 @@ pub struct Paper {
     pub counts: BTreeMap<String, Counts>,
     pub figures: Vec<Figure>,
 }
+
+/// Bytes of a paper's file: figures are compared each with each.
+const LARGEST_FILE: u64 = 1 << 18;
+/// Decimals of a figure in [0, 1] that a double can tell apart.
+const MOST_DECIMALS: u32 = 17;
 
 /// How far from a published figure still counts as reproduced; declared before the runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -188,8 +194,17 @@ pub fn names(dir: &Path) -> Result<Vec<String>> {
 /// A missing file; TOML that does not parse, an unknown key or a value out of range, by line and
 /// column; a `name` that is not the file's; one number published twice in one place.
 pub fn load(dir: &Path, name: &str) -> Result<Paper> {
+    let mut parts = Path::new(name).components();
+    // "a/." and "a/" are one part too
+    let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
+    if !plain || name.contains(char::is_control) {
+        return Err(Error::Usage(format!(
+            "'{name}' is no paper's name: it must be that of a file in {}, without '.toml'",
+            dir.display()
+        )));
+    }
     let path = dir.join(format!("{name}.toml"));
-    let text = std::fs::read_to_string(&path).map_err(|error| {
+    let text = read_text(&path, LARGEST_FILE).map_err(|error| {
         Error::Usage(format!("cannot read published figures from {}: {error}", path.display()))
     })?;
     parse(&text, name).map_err(|complaint| Error::Usage(format!("{}:{complaint}", path.display())))
@@ -223,6 +238,10 @@ fn parse(text: &str, name: &str) -> std::result::Result<Paper, String> {
                 ),
             )
         })?;
+        if figure.decimals > MOST_DECIMALS {
+            let what = format!("{} decimals are more than a figure can have", figure.decimals);
+            return Err(at(span.start, &what));
+        }
     }
     refuse_repetition(&paper.figures)?;
     refuse_wrong_counts(&paper)?;
@@ -257,19 +276,24 @@ fn refuse_repetition(figures: &[Figure]) -> std::result::Result<(), String> {
                 == (&figure.table, figure.metric, &figure.method);
             let same_line = (&other.dataset, &other.setting) == (&figure.dataset, &figure.setting);
             let same_cell = (&other.experiment, &other.cell) == (&figure.experiment, &figure.cell);
-            let what = format!("{} of {}, {}", figure.metric.name(), figure.method, figure.table);
+            let what =
+                || format!("{} of {}, {}", figure.metric.name(), figure.method, figure.table);
             if same_column && same_cell && (same_line || figure.experiment.is_some()) {
                 let place = figure.experiment.as_ref().map_or_else(
                     || format!("{}, {}", figure.dataset, figure.setting),
                     |experiment| format!("experiment {experiment}"),
                 );
-                return Err(format!(" {what}, is published twice for {place}: remove one"));
+                return Err(format!(" {}, is published twice for {place}: remove one", what()));
             }
             if same_column && same_line && other.value != figure.value {
                 return Err(format!(
-                    " {what}, is {} and {} for {}, {}: say in dataset, setting or method what \
+                    " {}, is {} and {} for {}, {}: say in dataset, setting or method what \
                      tells them apart",
-                    other.value, figure.value, figure.dataset, figure.setting
+                    what(),
+                    other.value,
+                    figure.value,
+                    figure.dataset,
+                    figure.setting
                 ));
             }
         }
@@ -480,5 +504,27 @@ experiment = "made-up"
         }
         let error = load(Path::new("nowhere"), "made-up").unwrap_err().to_string();
         assert!(error.contains("nowhere/made-up.toml"), "{error}");
+    }
+
+    #[test]
+    fn a_paper_is_a_file_of_the_papers_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("made-up.toml"), TEXT).unwrap();
+        let papers = folder.path().join("papers");
+        std::fs::create_dir(&papers).unwrap();
+        let absolute = folder.path().join("made-up").display().to_string();
+        for name in ["../made-up", "../papers/../made-up", &absolute, "a/", "./a", "..", "", "a\0b"]
+        {
+            let error = load(&papers, name).unwrap_err().to_string();
+            assert!(error.contains("is no paper's name"), "{name}: {error}");
+        }
+        assert!(load(folder.path(), "made-up").is_ok());
+    }
+
+    #[test]
+    fn a_figure_has_no_more_decimals_than_a_number_can_have() {
+        let text = TEXT.replace("0.9\n", &format!("0.9{}\n", "0".repeat(70_000)));
+        let error = parse(&text, "made-up").unwrap_err();
+        assert!(error.starts_with("16:9: 70001 decimals are more than"), "{error}");
     }
 }

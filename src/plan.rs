@@ -14,6 +14,7 @@ use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
 use seedbed::libtorch::Versions;
 use seedbed::record::{Calibration, Job, PROTOCOL_VERSION, Pictures, Record, Scale, State};
+use seedbed::report::terminal::printable;
 use seedbed::schedule;
 use seedbed::store::{self, Store, Stored, Wanted};
 
@@ -67,7 +68,7 @@ impl Plan {
     /// Looks every run of `cells` up in the store below `out`.
     ///
     /// # Errors
-    /// `Usage` for a made-up data set that cannot be made.
+    /// `Usage` for a made-up data set that cannot be made, and as [`Store::refuse_links`].
     pub fn new(
         experiment: Experiment,
         cells: Vec<Cell>,
@@ -75,6 +76,7 @@ impl Plan {
         kind: &'static str,
     ) -> Result<Self> {
         let store = Store::open(out, &experiment.name);
+        store.refuse_links()?;
         let mut digests: Vec<(DatasetSpec, String)> = Vec::new();
         let mut planned = Vec::new();
         for cell in cells {
@@ -327,7 +329,7 @@ impl Plan {
         let name = &self.experiment.name;
         let labels = self.cells.iter().map(|planned| planned.cell.label.len());
         let width = labels.max().unwrap_or(0).max("cell".len());
-        let mut text = format!("{name}: {}\n", self.experiment.title);
+        let mut text = format!("{name}: {}\n", printable(&self.experiment.title));
         // writing to a String cannot fail
         let _ = writeln!(text, "  {:width$}  runs  stored  to run", "cell");
         for planned in &self.cells {
@@ -397,7 +399,7 @@ impl PlannedCell {
                     let parts = format!("with another key: {}", parts.join(", "));
                     *counts.entry(parts).or_default() += 1;
                 }
-                Status::Unreadable(why) => texts.push(format!("unreadable: {why}")),
+                Status::Unreadable(why) => texts.push(format!("unreadable: {}", printable(why))),
             }
         }
         let counted = counts.into_iter().map(|(what, count)| format!("{count} {what}"));

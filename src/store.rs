@@ -10,11 +10,14 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::experiment::Cell;
+use crate::experiment::{Cell, read_text};
 use crate::record::{Record, Scale, State};
 
 /// The field that a file has beside those of its record: SHA-256 of the rest.
 const CHECKSUM: &str = "sha256";
+
+/// Bytes of a record's file: a million epochs of a loss with ten terms.
+const LARGEST_RECORD: u64 = 1 << 28;
 
 /// Names everything that a run's result depends on: SHA-256, in hexadecimal, of the canonical JSON
 /// of the cell's spec (not its label), the seed, the data's digest, the protocol version and the
@@ -112,6 +115,38 @@ impl Store {
         self.dir.join("runs").join(label).join(format!("{seed}.json"))
     }
 
+    /// Refuses folders of the experiment that are symbolic links: results of someone else's could have
+    /// records, tables and logs written to any place by them. A file that is a link is no such
+    /// danger: writing replaces the link.
+    ///
+    /// # Errors
+    /// `Failed` for such a link, and for a directory that cannot be read.
+    pub fn refuse_links(&self) -> Result<()> {
+        let mut folders = vec![self.dir.clone()];
+        while let Some(folder) = folders.pop() {
+            let Ok(found) = fs::symlink_metadata(&folder) else { continue };
+            if found.is_symlink() {
+                return Err(Error::Failed(format!(
+                    "{} is a symbolic link, by which results would be written elsewhere; put the \
+                     folder itself there, or name its place with --out",
+                    folder.display()
+                )));
+            }
+            let failed = |error| {
+                let place = folder.display();
+                Error::Failed(format!("cannot read the directory {place}: {error}"))
+            };
+            for entry in fs::read_dir(&folder).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                let (path, kind) = (entry.path(), entry.file_type().map_err(failed)?);
+                if kind.is_dir() || (kind.is_symlink() && path.is_dir()) {
+                    folders.push(path);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Looks for a run.
     pub fn get(&self, wanted: &Wanted) -> Stored {
         let path = self.path(&wanted.cell.label, wanted.seed);
@@ -152,8 +187,9 @@ impl Store {
     /// Every record of the experiment, sorted by cell and seed, and why other files are none.
     ///
     /// # Errors
-    /// `Failed` when a directory cannot be read.
+    /// `Failed` when a directory cannot be read, and as [`Store::refuse_links`].
     pub fn load_all(&self) -> Result<(Vec<Record>, Vec<String>)> {
+        self.refuse_links()?;
         let mut paths = Vec::new();
         for folder in entries(&self.dir.join("runs"))? {
             paths.extend(entries(&folder)?);
@@ -177,7 +213,7 @@ impl Store {
 
     /// The record in a file, `None` without the file, or why the file is no record.
     fn read(&self, path: &Path) -> std::result::Result<Option<Box<Record>>, String> {
-        let text = match fs::read_to_string(path) {
+        let text = match read_text(path, LARGEST_RECORD) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(format!("cannot be read: {error}")),
@@ -218,10 +254,10 @@ fn file_text(record: &Record) -> String {
 ///
 /// # Errors
 /// Those of the file system.
-pub fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+pub fn write_whole(path: &Path, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes.as_ref())?;
     file.as_file().sync_all()?;
     // temporary files are private; what is published is for everyone
     #[cfg(unix)]
@@ -464,5 +500,29 @@ mod tests {
         assert!(states.into_iter().all(State::is_final));
         let states = [State::Crashed, State::OutOfMemory, State::TimedOut];
         assert!(!states.into_iter().any(State::is_final));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_is_a_link_is_refused_and_a_device_is_no_record() {
+        use std::os::unix::fs::symlink;
+        let (folder, store) = store();
+        store.put(&record(&cell(&[]), 1)).unwrap();
+        symlink("/dev/zero", store.path("base", 2)).unwrap();
+        let (records, unreadable) = store.load_all().unwrap();
+        assert_eq!((records.len(), unreadable.len()), (1, 1));
+        assert!(unreadable[0].contains("no regular file"), "{unreadable:?}");
+        let elsewhere = folder.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        for name in ["runs/other", "pictures", "logs"] {
+            let link = store.dir().join(name);
+            symlink(&elsewhere, &link).unwrap();
+            let error = store.load_all().unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("is a symbolic link"), "{error}");
+            fs::remove_file(&link).unwrap();
+        }
+        assert!(store.load_all().is_ok());
+        symlink(store.dir(), folder.path().join("linked")).unwrap();
+        assert!(Store::open(folder.path(), "linked").refuse_links().is_err());
     }
 }

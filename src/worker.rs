@@ -2,6 +2,7 @@
 //! The job goes in on stdin, messages come out on stdout, and stderr goes to a log file.
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -270,7 +271,10 @@ impl Log {
     }
 
     fn file(&self) -> Result<File> {
-        let file = OpenOptions::new().create(true).append(true).open(&self.path);
+        // never through a link to another place
+        let options =
+            OpenOptions::new().create(true).append(true).custom_flags(libc::O_NOFOLLOW).to_owned();
+        let file = options.open(&self.path);
         file.map_err(|error| self.failed(&error))
     }
 

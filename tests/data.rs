@@ -128,6 +128,7 @@ fn toy() -> (Vec<u8>, DataFile) {
         dataset: "toy",
         raw_sha256: digest.into(),
         bytes: 200_000,
+        raw_bytes: None,
         urls: &[],
         npm: None,
     };

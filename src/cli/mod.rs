@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Experiment, Selection, parse_seeds};
+use seedbed::report::terminal::printable;
 
 use crate::derived::Making;
 
@@ -266,7 +267,7 @@ pub fn main() -> ExitCode {
     match dispatch(Cli::parse().command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", lines(&error.to_string()));
             ExitCode::from(error.exit_code())
         }
     }
@@ -397,6 +398,11 @@ fn print_json<T: Serialize>(value: &T) -> Result<()> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Error::Failed(format!("cannot write JSON: {error}")))?;
     print(&format!("{text}\n"))
+}
+
+/// A message that may quote a file of someone else's, for a terminal.
+fn lines(message: &str) -> String {
+    message.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
 /// Writes to stdout; a reader that has gone away (`| head`) is no failure.

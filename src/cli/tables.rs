@@ -11,6 +11,7 @@ use seedbed::experiment::{Experiment, Selection};
 use seedbed::metrics::Metric;
 use seedbed::paper::{self, Paper};
 use seedbed::report::document::Document;
+use seedbed::report::terminal::printable;
 use seedbed::report::{csv, figures, html, latex, markdown, terminal};
 use seedbed::summary::{self, Comparison, Pair, Row, Verdict};
 use seedbed::{plausibility, store};
@@ -35,7 +36,7 @@ pub fn compare(common: &Common, source: &Source, making: Making, strict: bool) -
     // no table of a comparison has a bootstrap interval
     for derived in derive(common, source, Making { resamples: 0, ..making })? {
         if derived.papers.is_empty() {
-            let name = &derived.name;
+            let name = printable(&derived.name);
             eprintln!("{name} names no paper, so there is no published figure to compare it with");
         } else {
             derived.write_comparison()?;
@@ -178,7 +179,10 @@ fn with_results(common: &Common) -> Result<Vec<Experiment>> {
     for name in names {
         match known(&name, common)? {
             Some(experiment) => experiments.push(experiment),
-            None => eprintln!("left out: {name}: there is no experiments/{name}.toml"),
+            None => {
+                let name = printable(&name);
+                eprintln!("left out: {name}: there is no experiments/{name}.toml");
+            }
         }
     }
     if experiments.is_empty() {
@@ -237,7 +241,7 @@ pub fn show_summary(derived: &Derived, output: &mut Output) -> Result<()> {
         let ceiling = derived.best_auroc.map_or(String::new(), |best| {
             format!("no score can have an expected auroc above {best:.4} on these made-up rows\n")
         });
-        format!("{}\n{table}{ceiling}\n", derived.title)
+        format!("{}\n{table}{ceiling}\n", printable(&derived.title))
     };
     output
         .show(text, || [("experiment", json!(derived.name)), ("summary", json!(derived.summaries))])

@@ -17,7 +17,7 @@ use seedbed::{dataset, device, doctor, libtorch};
 
 use super::data::fetch_file;
 use super::tables::{show_comparison, show_summary, strict_code};
-use super::{BenchOptions, Common, Output, RunOptions, Training, print, print_json};
+use super::{BenchOptions, Common, Output, RunOptions, Training, lines, print, print_json};
 use crate::derived::{Derived, Making, papers_of};
 use crate::plan::{Estimate, Plan, Source, duration};
 use crate::progress::Progress;
@@ -241,7 +241,7 @@ pub fn run(
     }
     output.end()?;
     for (name, error) in &left_out {
-        eprintln!("left out: {name}: {error}");
+        eprintln!("left out: {name}: {}", lines(&error.to_string()));
     }
     Ok(code)
 }

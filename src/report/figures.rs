@@ -4,7 +4,7 @@
 use crate::metrics::Population;
 use crate::paper::{Paper, SplitKind};
 use crate::plausibility::{Check, Finding, Ground, Harmonic, Interval, Verdict};
-use crate::report::terminal::{BOLD, GREEN, RED, YELLOW, paint};
+use crate::report::terminal::{BOLD, GREEN, RED, YELLOW, paint, printable};
 
 /// The checks of one paper, and the words to read them by.
 pub fn check_text(checks: &[Check], paper: &Paper, colour: bool) -> String {
@@ -47,7 +47,7 @@ fn line_text(check: &Check, colour: bool) -> String {
         Some(runs) => format!("mean of {runs} runs"),
         None => "number of runs not stated".to_owned(),
     };
-    let method = &check.method;
+    let method = printable(&check.method);
     let mut text =
         format!("  {method}: {} ({}, {runs})\n", figures.join(", "), check.status.name());
     let mut lines: Vec<(String, Verdict, String)> = Vec::new();
@@ -131,6 +131,10 @@ fn interval(interval: Interval) -> String {
     if low == high { low } else { format!("{low} to {high}") }
 }
 
+fn named(check: &Check) -> String {
+    format!("{} ({}, {})", check.method, check.table, check.dataset)
+}
+
 fn notes(checks: &[Check]) -> String {
     let findings = || checks.iter().flat_map(|check| check.protocols.iter().flatten());
     let mut text = String::new();
@@ -139,9 +143,7 @@ fn notes(checks: &[Check]) -> String {
     if !stated.is_empty() {
         let wrong = stated.iter().filter(|(_, verdict)| *verdict != Verdict::Consistent);
         let wrong: Vec<String> = wrong
-            .map(|(check, verdict)| {
-                format!("{} ({}, {}) {}", check.method, check.table, check.dataset, verdict.name())
-            })
+            .map(|(check, verdict)| format!("{} {}", printable(&named(check)), verdict.name()))
             .collect();
         let consistent = stated.len() - wrong.len();
         text += &format!(
@@ -155,8 +157,8 @@ fn notes(checks: &[Check]) -> String {
         |check: &&Check| check.harmonic.is_some_and(|one| one.verdict != Verdict::Consistent);
     for check in checks.iter().filter(false_f1) {
         text += &format!(
-            "the f1 of {} ({}, {}) follows from no precision and recall that print so\n",
-            check.method, check.table, check.dataset
+            "the f1 of {} follows from no precision and recall that print so\n",
+            printable(&named(check))
         );
     }
     if findings().any(|finding| finding.ground == Ground::EqualRates) {

@@ -1,6 +1,8 @@
 //! Tables for a terminal: estimates of each cell, and published figures beside them. Builds
 //! strings and prints nothing; colour only where asked for.
 
+use std::borrow::Cow;
+
 use crate::metrics::Metric;
 use crate::paper::Paper;
 use crate::record::Scale;
@@ -12,6 +14,20 @@ pub(super) const RED: &str = "31";
 pub(super) const GREEN: &str = "32";
 pub(super) const YELLOW: &str = "33";
 
+/// Text from a file as a terminal may show it: what would move its cursor, colour it, or turn the
+/// direction of writing is written as an escape, such as `\u{1b}`.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let hidden = |c: char| {
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}');
+        c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(hidden) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c: char| if hidden(c) { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(shown).collect())
+}
+
 /// Columns under one heading a cell; the last column's text is left as it is.
 struct Table {
     header: Vec<&'static str>,
@@ -22,8 +38,13 @@ struct Table {
 }
 
 impl Table {
-    fn render(&self, colour: bool) -> String {
+    fn render(mut self, colour: bool) -> String {
         let last = self.header.len() - 1;
+        for field in self.lines.iter_mut().flat_map(|(_, fields, _)| fields) {
+            if let Cow::Owned(shown) = printable(field) {
+                *field = shown;
+            }
+        }
         let widths: Vec<usize> = (0..last)
             .map(|column| {
                 let fields = self.lines.iter().map(|(_, fields, _)| fields[column].chars().count());
@@ -62,7 +83,7 @@ impl Table {
 /// that no run has are left out.
 pub fn summary_table(summaries: &[Summary], from: &str, colour: bool) -> String {
     let Some(first) = summaries.first() else {
-        return format!("no runs in {from}\n");
+        return format!("no runs in {}\n", printable(from));
     };
     let known = |metric: Metric| summaries.iter().any(|one| one.metric == metric && one.n > 0);
     let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.4}"));
@@ -207,12 +228,13 @@ pub fn power_table(lines: &[Power], experiment: &str, from: &str, colour: bool) 
     ];
     let table = Table { header: header.into(), lines: rows.collect(), words: 1 };
     format!(
-        "{} · what as many runs can show · std of the runs in {from}\n{}\
+        "{} · what as many runs can show · std of the runs in {}\n{}\
          d = 0 and d = m/2: chance of 'reproduced' when the true difference is none or half the \
          margin m; d = 2m: chance of\n'not reproduced' when it is twice the margin; then the \
          smallest margin, the largest std and the runs that give\n'reproduced' a chance of 80 % \
          (90 %) when the true difference is none\n",
         paint(experiment, BOLD, colour),
+        printable(from),
         table.render(colour),
     )
 }
@@ -220,7 +242,10 @@ pub fn power_table(lines: &[Power], experiment: &str, from: &str, colour: bool) 
 /// Said only where it matters: of more than one version.
 fn codes<'a>(mut codes: impl Iterator<Item = (usize, &'a str)>) -> String {
     match codes.find(|(versions, _)| *versions > 1) {
-        Some((_, names)) => format!("runs of several versions of the code share a cell: {names}\n"),
+        Some((_, names)) => {
+            let names = printable(names);
+            format!("runs of several versions of the code share a cell: {names}\n")
+        }
         None => String::new(),
     }
 }
@@ -238,7 +263,8 @@ pub fn comparison_table(
     colour: bool,
 ) -> String {
     let Some(first) = comparisons.first() else {
-        return format!("no figure of {} is compared with runs in {from}\n", paper.name);
+        let (name, from) = (printable(&paper.name), printable(from));
+        return format!("no figure of {name} is compared with runs in {from}\n");
     };
     let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.4}"));
     let lines = comparisons.iter().map(|one| {
@@ -285,7 +311,8 @@ fn title(experiment: &str, scale: Scale, from: &str, colour: bool) -> String {
         Scale::Full => ("full protocol", BOLD),
         Scale::Quick => ("REDUCED RUN (--quick or --set), not the full protocol", YELLOW),
     };
-    format!("{} · {} · {from}\n", paint(experiment, BOLD, colour), paint(scale, code, colour))
+    let (experiment, scale) = (paint(experiment, BOLD, colour), paint(scale, code, colour));
+    format!("{experiment} · {scale} · {}\n", printable(from))
 }
 
 /// The cell, after its experiment where that is not the title's.
@@ -334,11 +361,12 @@ fn verdict_colour(one: &Comparison) -> &'static str {
 }
 
 fn notes(comparisons: &[&Comparison], paper: &Paper) -> String {
-    let mut text = format!("published: {} ({}), {}\n", paper.title, paper.name, paper.source);
+    let said = [&paper.title, &paper.name, &paper.source].map(|text| printable(text));
+    let mut text = format!("published: {} ({}), {}\n", said[0], said[1], said[2]);
     for (metric, margin) in &paper.margins {
         if comparisons.iter().any(|one| one.metric == *metric) {
-            text +=
-                &format!("margin of {}: ±{} ({})\n", metric.name(), margin.value, margin.reason);
+            let reason = printable(&margin.reason);
+            text += &format!("margin of {}: ±{} ({reason})\n", metric.name(), margin.value);
         }
     }
     if comparisons.iter().any(|one| one.test == Test::Welch) {
@@ -349,7 +377,9 @@ fn notes(comparisons: &[&Comparison], paper: &Paper) -> String {
             margin; failed runs are in no mean\n"
 }
 
+/// A text from a file, in a colour.
 pub(super) fn paint(text: &str, code: &str, colour: bool) -> String {
+    let text = printable(text);
     if colour && !code.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
 }
 
@@ -437,6 +467,21 @@ base,control=untrained
             summary_table(&summarise(&one).unwrap(), "here", false).contains("f1      0       1")
         );
         assert_eq!(summary_table(&[], "here", false), "no runs in here\n");
+    }
+
+    #[test]
+    fn control_characters_of_a_file_do_not_reach_the_terminal() {
+        let label = "a\x1b[2J\n\u{9b}31m\u{202e}b";
+        let escaped = r"a\u{1b}[2J\n\u{9b}31m\u{202e}b";
+        assert_eq!(printable(label), escaped);
+        assert!(matches!(printable("± ö"), Cow::Borrowed("± ö")));
+        let mut runs = rows(label, &[0.9, 0.8, 0.7]);
+        runs.iter_mut().for_each(|row| row.experiment = label.into());
+        let summaries = summarise(&runs).unwrap();
+        let text = summary_table(&summaries, label, false);
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text}");
+        assert_eq!(text.lines().count(), 4, "{text}");
+        assert!(text.starts_with(escaped), "{text}");
     }
 
     #[test]
