@@ -1,6 +1,6 @@
 //! What people see while jobs run, on stderr: bars on a terminal, plain lines elsewhere. Decides
 //! nothing; a broken terminal changes no result.
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -104,7 +104,7 @@ impl Progress {
         match &self.bars {
             // an error here means that the terminal is gone
             Some(bars) => drop(bars.all.println(line)),
-            None => eprintln!("{line}"),
+            None => say(line),
         }
     }
 
@@ -251,6 +251,12 @@ impl Bars {
         let workers = workers.collect();
         Self { all, overall, workers }
     }
+}
+
+/// Writes a line to stderr. A terminal that has gone away ends nothing: what trains goes on, or
+/// stops in good order.
+pub fn say(line: &str) {
+    drop(writeln!(std::io::stderr(), "{line}"));
 }
 
 fn place(job: &Job) -> String {

@@ -137,6 +137,24 @@ pub fn calibrate(job: &Job, steps: usize) -> Result<Calibration> {
     })
 }
 
+/// Has the kernel kill this process, wherever it is, when the process that started it ends. One
+/// that had ended before is found out by stdin, which `serve` watches; elsewhere than on Linux that
+/// is all there is.
+pub fn end_with_parent() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: takes integers alone; a refusal leaves the watch on stdin
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+    }
+}
+
+/// Ends this process now: the handlers that run at a usual exit would take down libtorch under a
+/// thread that is in it.
+pub fn end_now(code: u8) -> ! {
+    // SAFETY: has no preconditions
+    unsafe { libc::_exit(i32::from(code)) }
+}
+
 /// The worker's side: reads a job from stdin and runs it, or times `steps` steps of it.
 /// It ends when stdin does, so that no worker outlives the process that started it.
 ///
@@ -153,7 +171,7 @@ pub fn serve(steps: Option<usize>) -> Result<()> {
         let mut rest = Vec::new();
         // an error is an end too
         drop(std::io::stdin().read_to_end(&mut rest));
-        std::process::exit(1);
+        end_now(1);
     });
     if let Some(steps) = steps {
         say(&run::calibrate(&job, steps)?);
@@ -167,7 +185,7 @@ fn say<T: serde::Serialize>(message: &T) {
     let mut out = std::io::stdout().lock();
     if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
         // nobody listens any more
-        std::process::exit(1);
+        end_now(1);
     }
 }
 

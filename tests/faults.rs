@@ -2,9 +2,10 @@
 //! nothing broken is believed, and the next run goes on.
 mod sandbox;
 
-use std::process::Child;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 
-use sandbox::{Ended, Sandbox, TINY, children, signal, wait_for};
+use sandbox::{Ended, Sandbox, TINY, children, folders, signal, wait_for};
 
 /// Seeds 1 and 2 of one cell, one after the other in one worker; seed 1 takes a moment and the
 /// whole takes some seconds.
@@ -73,7 +74,8 @@ fn an_interrupt_keeps_finished_runs_ends_the_workers_and_the_next_run_continues(
     wait_for("record", || (!sandbox.records("results").is_empty()).then_some(()));
     let worker = next_worker(&run, &[]);
     signal("INT", run.id());
-    end(run).expect(130).says("interrupted; finished runs are kept").says("continue with");
+    let ended = end(run).expect(130).says("stopping the workers; finished runs are kept");
+    ended.says("interrupted; finished runs are kept").says("continue with");
     wait_for("end of the worker", || gone(worker));
     let kept = sandbox.records("results");
     assert!(!kept.is_empty() && kept.len() < 4, "{}", kept.len());
@@ -85,13 +87,65 @@ fn an_interrupt_keeps_finished_runs_ends_the_workers_and_the_next_run_continues(
 }
 
 #[test]
+fn a_batch_systems_signal_and_a_closed_terminals_stop_it_like_an_interrupt() {
+    for name in ["TERM", "HUP"] {
+        let sandbox = Sandbox::new();
+        let mut run = start(&sandbox, &slow(100_000));
+        let worker = next_worker(&run, &[]);
+        wait_until_it_listens(worker);
+        // what is said goes nowhere, as in a terminal that has closed
+        drop(run.stderr.take());
+        signal(name, run.id());
+        assert_eq!(end(run).code, Some(130), "{name}");
+        wait_for("end of the worker", || gone(worker));
+    }
+}
+
+#[test]
+fn under_nohup_a_closed_terminal_ends_nothing() {
+    let sandbox = Sandbox::new();
+    let seedbed = sandbox.command(&slow(200));
+    let mut command = Command::new("nohup");
+    command.arg(seedbed.get_program()).args(seedbed.get_args());
+    command.current_dir(sandbox.path("")).stdin(Stdio::null());
+    let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("nohup starts");
+    wait_until_it_listens(next_worker(&run, &[]));
+    signal("HUP", run.id());
+    end(run).expect(0);
+    assert_eq!(sandbox.records("results").len(), 4);
+}
+
+#[test]
+fn a_second_interrupt_ends_at_once_and_leaves_no_worker() {
+    let sandbox = Sandbox::new();
+    let run = start(&sandbox, &slow(100_000));
+    let worker = next_worker(&run, &[]);
+    wait_until_it_listens(worker);
+    // both wait for it when it goes on
+    for name in ["STOP", "INT", "TERM", "CONT"] {
+        signal(name, run.id());
+    }
+    assert_eq!(end(run).code, Some(130));
+    wait_for("end of the worker", || gone(worker));
+}
+
+#[test]
 fn workers_do_not_outlive_the_process_that_started_them() {
     let sandbox = Sandbox::new();
     let run = start(&sandbox, &slow(100_000));
     let worker = next_worker(&run, &[]);
+    wait_until_it_listens(worker);
+    // a process that does nothing, like one deep in libtorch, does not look at its stdin either
+    signal("STOP", worker);
     signal("KILL", run.id());
     assert_eq!(end(run).code, None);
     wait_for("end of the worker", || gone(worker));
+}
+
+/// Waits until a worker has its job: it then has a thread beside that of `main`.
+fn wait_until_it_listens(worker: u32) {
+    let tasks = PathBuf::from(format!("/proc/{worker}/task"));
+    wait_for("worker that listens", || (folders(&tasks).len() > 1).then_some(()));
 }
 
 fn gone(process: u32) -> Option<()> {

@@ -20,7 +20,7 @@ use super::tables::{show_comparison, show_summary, strict_code};
 use super::{BenchOptions, Common, Output, RunOptions, Training, lines, print, print_json};
 use crate::derived::{Derived, Making, papers_of};
 use crate::plan::{Estimate, Plan, Source, duration};
-use crate::progress::Progress;
+use crate::progress::{Progress, say};
 use crate::worker::{self, Workers};
 
 /// Seeds that train together in one job, where --width does not say.
@@ -31,10 +31,12 @@ const CALIBRATION_STEPS: usize = 20;
 /// A mirror's longest silence for `run --available`, which is not to wait for a dead network.
 const AVAILABLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Set by the first Ctrl-C, or by an error that ends everything.
+/// Set by the first signal, or by an error that ends everything.
 static STOP: AtomicBool = AtomicBool::new(false);
-/// Set by the first Ctrl-C only.
+/// Set by the first signal only.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Whether there are workers to stop.
+static TRAINING: AtomicBool = AtomicBool::new(false);
 
 const INTERRUPT_CODE: u8 = 130;
 
@@ -250,11 +252,11 @@ fn interrupted(plans: &[&Plan]) -> u8 {
     let arguments: Vec<String> = std::env::args().collect();
     let dirs: Vec<String> =
         plans.iter().map(|plan| plan.store.dir().display().to_string()).collect();
-    eprintln!(
+    say(&format!(
         "interrupted; finished runs are kept in {}; continue with: {}",
         dirs.join(" "),
         arguments.join(" ")
-    );
+    ));
     INTERRUPT_CODE
 }
 
@@ -274,7 +276,8 @@ fn train(
     let count: usize = jobs.iter().map(|(job, _)| job.runs()).sum();
     let (slots, kind) = (devices.slots.len(), devices.kind);
     eprintln!("{count} runs in {} jobs on {slots} {kind} worker(s)", jobs.len());
-    catch_interrupts()?;
+    catch_signals()?;
+    TRAINING.store(true, Ordering::SeqCst);
     let workers = Workers { out, timeout, stop: &STOP };
     let mut progress = Progress::new(slots, &jobs, in_seconds);
     let result = schedule::run(
@@ -299,6 +302,7 @@ fn train(
             Ok(())
         },
     );
+    TRAINING.store(false, Ordering::SeqCst);
     progress.close();
     result
 }
@@ -396,16 +400,28 @@ fn lost_record(
     }
 }
 
-fn catch_interrupts() -> Result<()> {
+/// Ctrl-C, SIGTERM (a batch system's) and SIGHUP (a terminal's that closes): the first stops the
+/// workers, the second ends this process, and with it they end.
+fn catch_signals() -> Result<()> {
+    let ignored = ignores_hangup();
     ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::SeqCst) {
-            // the workers end with this process: it holds their stdin
-            std::process::exit(i32::from(INTERRUPT_CODE));
+        if INTERRUPTED.swap(true, Ordering::SeqCst) || !TRAINING.load(Ordering::SeqCst) {
+            worker::end_now(INTERRUPT_CODE);
         }
         STOP.store(true, Ordering::SeqCst);
-        eprintln!("stopping; once more stops at once");
+        say("stopping the workers; finished runs are kept; once more ends at once");
     })
-    .map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))
+    .map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))?;
+    if ignored {
+        ignores_hangup();
+    }
+    Ok(())
+}
+
+/// Ignores SIGHUP from now on; whether it was ignored before, as under `nohup`.
+fn ignores_hangup() -> bool {
+    // SAFETY: sets no handler of ours
+    unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) == libc::SIG_IGN }
 }
 
 /// Tries to download what the plans need and no place has. A failure is told and not an error: the
@@ -442,6 +458,7 @@ pub fn doctor(data: Option<&Path>, json: bool) -> Result<u8> {
 
 /// One job from stdin.
 pub fn serve(steps: Option<usize>) -> Result<u8> {
+    worker::end_with_parent();
     libtorch::load_cuda();
     worker::serve(steps).map(|()| 0)
 }
