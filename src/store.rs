@@ -180,7 +180,7 @@ impl Store {
             Ok(_) => None,
             Err(_) => Some(set_aside(&path).map_err(failed)?),
         };
-        write_whole(&path, &file_text(record)).map_err(failed)?;
+        write_whole(&path, file_text(record)).map_err(failed)?;
         Ok(aside)
     }
 

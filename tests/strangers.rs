@@ -104,7 +104,7 @@ fn names_in_a_runs_csv_are_text_and_no_path_command_or_markup() {
     sandbox.write("theirs/runs.csv", &text);
     harmless(&sandbox, "tables --runs theirs/runs.csv", "nowhere").expect(0);
     harmless(&sandbox, "compare --runs theirs/runs.csv", "nowhere").expect(0);
-    harmless(&sandbox, "report --runs theirs/runs.csv --to .", "report").expect(0);
+    harmless(&sandbox, "report --runs theirs/runs.csv --to theirs", "theirs").expect(0);
     harmless(&sandbox, "tables tiny --runs theirs/runs.csv", "nowhere").expect(3);
 }
 
@@ -184,7 +184,7 @@ fn an_experiment_names_no_file_outside_its_folders() {
             ("paper = \"made-up\"", "paper = \"../../secret\"".to_owned()),
             ("[\"sum\", \"mean\"]", format!("[\"sum\", {nasty}]")),
             ("\"model.reconstruction\"", format!("{nasty} = [1]\n\"model.reconstruction\"")),
-            ("[controls]", format!("\"protocol.split./tmp/x\" = [1]\n[controls]")),
+            ("[controls]", "\"protocol.split./tmp/x\" = [1]\n[controls]".to_owned()),
             ("latent = 1", format!("latent = 1\n{nasty} = 1")),
             ("name = \"dagmm\"", format!("name = {nasty}")),
         ]
