@@ -290,8 +290,8 @@ impl Log {
 
     fn file(&self) -> Result<File> {
         // never through a link to another place
-        let options =
-            OpenOptions::new().create(true).append(true).custom_flags(libc::O_NOFOLLOW).to_owned();
+        let mut options = OpenOptions::new();
+        options.create(true).append(true).custom_flags(libc::O_NOFOLLOW);
         let file = options.open(&self.path);
         file.map_err(|error| self.failed(&error))
     }
