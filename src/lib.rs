@@ -29,6 +29,7 @@ pub mod error;
 pub mod experiment;
 #[cfg(feature = "training")]
 pub mod libtorch;
+pub mod lock;
 pub mod metrics;
 pub mod model;
 pub mod paper;

@@ -57,6 +57,12 @@ fn digest(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// SHA-256, in hexadecimal, of the canonical JSON of a record: the `sha256` of its file.
+pub fn checksum(record: &Record) -> String {
+    // all fields of a record serialise: no maps with keys other than strings
+    digest(&canonical(serde_json::to_value(record).expect("a record serialises")))
+}
+
 /// The run that is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
@@ -423,6 +429,35 @@ mod tests {
         assert_ne!(of(&base), key(&base, 1, "e", 1, "cpu"));
         assert_ne!(of(&base), key(&base, 1, "d", 2, "cpu"));
         assert_ne!(of(&base), key(&base, 1, "d", 1, "cuda"));
+    }
+
+    /// The vectors were made by another program, Python's json and hashlib.
+    #[test]
+    fn keys_are_those_of_the_vectors_in_the_documentation() {
+        let lines: Vec<&str> = include_str!("../docs/verification.md").lines().collect();
+        let vectors = lines.windows(2).filter(|pair| pair[0].starts_with("{\"control\":"));
+        let mut keys = Vec::new();
+        for pair in vectors {
+            let parts: Value = serde_json::from_str(pair[0]).unwrap();
+            let cell = json!({
+                "label": "any", "axes": {}, "control": parts["control"],
+                "dataset": parts["dataset"], "protocol": parts["protocol"],
+                "model": parts["model"], "training": parts["training"],
+            });
+            let cell: Cell = serde_json::from_value(cell).unwrap();
+            let seed = parts["seed"].as_u64().unwrap();
+            let version = parts["protocol-version"].as_u64().unwrap() as u32;
+            let text = |name: &str| parts[name].as_str().unwrap();
+            let (data, device) = (text("data-sha256"), text("device"));
+            assert_eq!(canonical(super::parts(&cell, seed, data, version, device)), pair[0]);
+            keys.push(key(&cell, seed, data, version, device));
+            assert_eq!(pair[1], format!("sha256 {}", keys[keys.len() - 1]));
+        }
+        let literal = [
+            "ac56ecbe897afc951406868afb31be11c94f18ccb2e3df1d574533a978362dba",
+            "d2996f0508f5bde736ff4123412e904e67828b0b7ed9d56e8dc8d0ccadfd3f72",
+        ];
+        assert_eq!(keys, literal);
     }
 
     #[test]

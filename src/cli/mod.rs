@@ -3,6 +3,7 @@
 //! 2 usage or configuration, 3 data missing or wrong, 130 interrupted.
 
 mod data;
+mod lock;
 mod tables;
 #[cfg(feature = "training")]
 mod training;
@@ -88,6 +89,22 @@ enum Command {
         /// Where the report goes [default: where the results are]
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
+    },
+    /// Write results.lock, one line a run with its digest, and a root digest over all, to be signed
+    Lock {
+        /// Folders of --out; by default all that hold runs
+        #[arg(value_name = "EXPERIMENT")]
+        experiments: Vec<String>,
+        #[arg(long, value_name = "DIR", default_value = "results")]
+        out: PathBuf,
+    },
+    /// Compare what is stored with DIR/results.lock
+    Verify {
+        #[command(flatten)]
+        common: Common,
+        /// Which runs are there, by results.lock
+        #[arg(long, required = true)]
+        lock: bool,
     },
     /// Hold published figures against each other, the data's counts and the flagging rule
     CheckFigures {
@@ -291,6 +308,10 @@ fn dispatch(command: Command) -> Result<u8> {
             tables::check_figures(&papers, &folder, json)
         }
         Command::Data { command } => data::data(&command),
+        Command::Lock { experiments, out } => lock::lock(&experiments, &out),
+        Command::Verify { common, lock: _ } => {
+            lock::verify(&common.experiments, &common.out(), common.json)
+        }
         #[cfg(feature = "training")]
         Command::Plan { common, training, power: false, .. } => training::plan(&common, &training),
         #[cfg(feature = "training")]

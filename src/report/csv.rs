@@ -51,6 +51,14 @@ const REQUIRED: [&str; 5] = ["experiment", "cell", "seed", "scale", "state"];
 /// # Errors
 /// Whatever the file system refuses.
 pub fn write_runs(path: &Path, rows: &[Row]) -> Result<()> {
+    write_bytes(path, runs_text(rows)?.as_bytes())
+}
+
+/// The text of a `runs.csv` with these rows.
+///
+/// # Errors
+/// None for rows that were read or made from records.
+pub fn runs_text(rows: &[Row]) -> Result<String> {
     let axes: IndexSet<&str> =
         rows.iter().flat_map(|row| row.axes.keys()).map(String::as_str).collect();
     let header = RUNS.split(',').chain(axes.iter().copied());
@@ -58,7 +66,11 @@ pub fn write_runs(path: &Path, rows: &[Row]) -> Result<()> {
         let values: Vec<Option<&String>> = axes.iter().map(|&axis| row.axes.get(axis)).collect();
         (row, values)
     });
-    write(path, header, lines)
+    let failed = |error: &dyn std::fmt::Display| {
+        Error::Failed(format!("cannot write rows of runs.csv: {error}"))
+    };
+    let bytes = bytes(header, lines).map_err(|error| failed(&error))?;
+    String::from_utf8(bytes).map_err(|error| failed(&error))
 }
 
 /// Writes `diagnostics.csv`: what the records measured beside the metrics, and every term of the loss
@@ -159,21 +171,33 @@ pub fn read_losses(path: &Path) -> Result<Vec<Loss>> {
     reader.deserialize().collect::<std::result::Result<_, _>>().map_err(failed)
 }
 
-/// Writes beside `path` and renames, so that nobody reads half a file.
 fn write<'a>(
     path: &Path,
     header: impl Iterator<Item = &'a str>,
     lines: impl Iterator<Item: Serialize>,
 ) -> Result<()> {
+    let bytes = bytes(header, lines)
+        .map_err(|error| Error::Failed(format!("cannot write {}: {error}", path.display())))?;
+    write_bytes(path, &bytes)
+}
+
+fn bytes<'a>(
+    header: impl Iterator<Item = &'a str>,
+    lines: impl Iterator<Item: Serialize>,
+) -> std::result::Result<Vec<u8>, csv::Error> {
+    let mut writer = WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    writer.write_record(header)?;
+    for line in lines {
+        writer.serialize(line)?;
+    }
+    writer.into_inner().map_err(|error| error.into_error().into())
+}
+
+/// Writes beside `path` and renames, so that nobody reads half a file.
+fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |error: &dyn std::fmt::Display| {
         Error::Failed(format!("cannot write {}: {error}", path.display()))
     };
-    let mut writer = WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-    writer.write_record(header).map_err(|error| failed(&error))?;
-    for line in lines {
-        writer.serialize(line).map_err(|error| failed(&error))?;
-    }
-    let bytes = writer.into_inner().map_err(|error| failed(&error))?;
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         Some(_) | None => Path::new("."),
@@ -184,7 +208,7 @@ fn write<'a>(
         .permissions(readable())
         .tempfile_in(folder)
         .map_err(|error| failed(&error))?;
-    file.write_all(&bytes).map_err(|error| failed(&error))?;
+    file.write_all(bytes).map_err(|error| failed(&error))?;
     file.persist(path).map_err(|error| failed(&error))?;
     Ok(())
 }
