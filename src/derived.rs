@@ -66,30 +66,43 @@ impl Derived {
         let store = Store::open(out, &experiment.name);
         let (records, unreadable) = store.load_all()?;
         let table = store.dir().join("runs.csv");
-        let published = records.is_empty() && unreadable.is_empty() && table.exists();
+        if records.is_empty() && unreadable.is_empty() && table.exists() {
+            eprintln!("no run of {} is stored here: reading {}", experiment.name, table.display());
+            return Self::published(experiment, out, making);
+        }
         for why in unreadable {
             eprintln!("left out: {}", printable(&why));
         }
         let mut left_out = LeftOut::default();
-        let mut losses = Vec::new();
-        let (rows, origin) = if published {
-            let name = &experiment.name;
-            eprintln!("no run of {name} is stored here: reading {}", table.display());
-            let rows = published_rows(experiment, &table, &mut left_out)?;
-            let file = store.dir().join("losses.csv");
-            if file.exists() {
-                losses = csv::read_losses(&file)?;
-            }
-            (rows, Origin::Published(store))
-        } else {
-            let current = current_records(experiment, records, &mut left_out)?;
-            losses = report::losses_of(&current);
-            (report::rows_of(&current), Origin::Store(store, current))
-        };
-        let mut derived = Self::of_rows(&experiment.name, rows, origin, Some(experiment), making)?;
-        derived.losses = losses;
-        derived.notes = left_out.tell(&experiment.name);
-        Ok(derived)
+        let current = current_records(experiment, records, &mut left_out)?;
+        let (rows, losses) = (report::rows_of(&current), report::losses_of(&current));
+        let origin = Origin::Store(store, current);
+        let derived = Self::of_rows(&experiment.name, rows, origin, Some(experiment), making)?;
+        Ok(Self { losses, notes: left_out.tell(&experiment.name), ..derived })
+    }
+
+    /// Takes the runs of the grid in the `runs.csv` below `out`, whether records lie beside it or not.
+    ///
+    /// # Errors
+    /// A missing or damaged `runs.csv`, a damaged paper, and runs that cannot share a table.
+    pub fn published(experiment: &Experiment, out: &Path, making: Making) -> Result<Self> {
+        let store = Store::open(out, &experiment.name);
+        let mut left_out = LeftOut::default();
+        let rows = published_rows(experiment, &store.dir().join("runs.csv"), &mut left_out)?;
+        let file = store.dir().join("losses.csv");
+        let losses = if file.exists() { csv::read_losses(&file)? } else { Vec::new() };
+        let origin = Origin::Published(store);
+        let derived = Self::of_rows(&experiment.name, rows, origin, Some(experiment), making)?;
+        Ok(Self { losses, notes: left_out.tell(&experiment.name), ..derived })
+    }
+
+    /// The records of the rows, where they were made from records.
+    #[cfg(feature = "training")]
+    pub fn records(&self) -> &[Record] {
+        match &self.origin {
+            Origin::Store(_, records) => records,
+            Origin::Published(_) | Origin::File(_) => &[],
+        }
     }
 
     /// The rows of experiment `name` in a `runs.csv` of any origin, with the papers of `experiment`

@@ -46,3 +46,4 @@ pub mod store;
 pub mod summary;
 #[cfg(feature = "training")]
 pub mod train;
+pub mod verify;

@@ -7,6 +7,8 @@ mod lock;
 mod tables;
 #[cfg(feature = "training")]
 mod training;
+#[cfg(feature = "training")]
+mod verify;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -98,12 +100,16 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value = "results")]
         out: PathBuf,
     },
-    /// Compare what is stored with DIR/results.lock
+    /// Train a sample of the stored runs again and compare, or (--lock) look for changed ones
     Verify {
         #[command(flatten)]
         common: Common,
-        /// Which runs are there, by results.lock
-        #[arg(long, required = true)]
+        #[command(flatten)]
+        training: Training,
+        #[command(flatten)]
+        verifying: Verifying,
+        /// Instead: compare what is stored with DIR/results.lock; trains nothing
+        #[arg(long, conflicts_with_all = ["sample", "against", "tolerance"])]
         lock: bool,
     },
     /// Hold published figures against each other, the data's counts and the flagging rule
@@ -231,6 +237,20 @@ struct RunOptions {
 }
 
 #[derive(Args)]
+struct Verifying {
+    /// Runs of each cell; which, docs/verification.md says
+    #[arg(long, value_name = "K", default_value_t = 1, conflicts_with_all = ["seeds", "runs"],
+          value_parser = clap::value_parser!(u32).range(1..))]
+    sample: u32,
+    /// Compare with the runs.csv of a published folder, whether records lie beside it or not
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    against: Option<PathBuf>,
+    /// How far a metric may lie from its stored value where bits cannot be expected to agree
+    #[arg(long, value_name = "T", default_value_t = seedbed::verify::TOLERANCE, value_parser = tolerance)]
+    tolerance: f64,
+}
+
+#[derive(Args)]
 struct BenchOptions {
     experiment: String,
     /// The cell; by default the first
@@ -279,6 +299,13 @@ fn margin(text: &str) -> std::result::Result<f64, String> {
     }
 }
 
+fn tolerance(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(tolerance) if (0.0..=1.0).contains(&tolerance) => Ok(tolerance),
+        Ok(_) | Err(_) => Err("must be a number from 0 to 1, such as 0.005".to_owned()),
+    }
+}
+
 /// Parses the command line, does what it says, and reports an error on stderr.
 pub fn main() -> ExitCode {
     match dispatch(Cli::parse().command) {
@@ -309,7 +336,7 @@ fn dispatch(command: Command) -> Result<u8> {
         }
         Command::Data { command } => data::data(&command),
         Command::Lock { experiments, out } => lock::lock(&experiments, &out),
-        Command::Verify { common, lock: _ } => {
+        Command::Verify { common, lock: true, .. } => {
             lock::verify(&common.experiments, &common.out(), common.json)
         }
         #[cfg(feature = "training")]
@@ -317,6 +344,10 @@ fn dispatch(command: Command) -> Result<u8> {
         #[cfg(feature = "training")]
         Command::Run { common, training, run, tables } => {
             training::run(&common, &training, &run, tables.making())
+        }
+        #[cfg(feature = "training")]
+        Command::Verify { common, training, verifying, lock: false } => {
+            verify::verify(&common, &training, &verifying)
         }
         #[cfg(feature = "training")]
         Command::Doctor { data, json } => training::doctor(data.as_deref(), json),
@@ -327,6 +358,7 @@ fn dispatch(command: Command) -> Result<u8> {
         #[cfg(not(feature = "training"))]
         Command::Plan { .. }
         | Command::Run { .. }
+        | Command::Verify { .. }
         | Command::Doctor { .. }
         | Command::Worker { .. }
         | Command::BenchStep(_) => Err(Error::Usage(

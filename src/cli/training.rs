@@ -34,21 +34,21 @@ const AVAILABLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Set by the first signal, or by an error that ends everything.
 static STOP: AtomicBool = AtomicBool::new(false);
 /// Set by the first signal only.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+pub(super) static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// Whether there are workers to stop.
 static TRAINING: AtomicBool = AtomicBool::new(false);
 
-const INTERRUPT_CODE: u8 = 130;
+pub(super) const INTERRUPT_CODE: u8 = 130;
 
 /// Where jobs run: the device kind and the slots on its devices.
-struct Devices {
-    kind: &'static str,
+pub(super) struct Devices {
+    pub(super) kind: &'static str,
     slots: Vec<Slot>,
     width: usize,
 }
 
 impl Training {
-    fn devices(&self) -> Result<Devices> {
+    pub(super) fn devices(&self) -> Result<Devices> {
         let names = device_names(&self.device)?;
         let kind = if names[0].starts_with("cuda") { "cuda" } else { "cpu" };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -261,7 +261,7 @@ fn interrupted(plans: &[&Plan]) -> u8 {
 }
 
 /// Trains what the plans miss and stores the records as they come.
-fn train(
+pub(super) fn train(
     plans: &[&Plan],
     devices: &Devices,
     search: &[PathBuf],
