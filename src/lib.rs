@@ -20,6 +20,7 @@
 
 #[cfg(feature = "training")]
 pub mod album;
+pub mod claim;
 pub mod dataset;
 #[cfg(feature = "training")]
 pub mod device;

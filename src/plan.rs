@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use seedbed::album;
+use seedbed::claim::Claims;
 use seedbed::dataset::{self, DataFile, DatasetSpec};
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
@@ -41,8 +42,8 @@ pub enum Status {
     /// Left alone.
     Stored(Box<Record>),
     Missing,
-    /// Ended in a way that may not come again.
-    Failed(State),
+    /// Failed, and is to be tried again.
+    Failed(Box<Record>),
     /// Another run's record is in its place; the parts that differ.
     Changed(Box<Record>, Vec<String>),
     /// A file that is no record is in its place.
@@ -65,7 +66,8 @@ pub enum Source {
 pub type Estimate = Option<(f64, Source)>;
 
 impl Plan {
-    /// Looks every run of `cells` up in the store below `out`.
+    /// Looks every run of `cells` up in the store below `out`. With `retry_failed` a run that failed
+    /// is to run again even where it would fail again.
     ///
     /// # Errors
     /// `Usage` for a made-up data set that cannot be made, and as [`Store::refuse_links`].
@@ -74,6 +76,7 @@ impl Plan {
         cells: Vec<Cell>,
         out: &Path,
         kind: &'static str,
+        retry_failed: bool,
     ) -> Result<Self> {
         let store = Store::open(out, &experiment.name);
         store.refuse_links()?;
@@ -95,7 +98,7 @@ impl Plan {
                     protocol_version: PROTOCOL_VERSION,
                     device_kind: Some(kind),
                 };
-                (seed, Status::of(store.get(&wanted)))
+                (seed, Status::of(store.get(&wanted), retry_failed))
             };
             let runs = experiment.seeds.iter().map(status).collect();
             planned.push(PlannedCell { cell, data_sha256, runs });
@@ -174,6 +177,77 @@ impl Plan {
                 None
             }
         })
+    }
+
+    /// Claims every run of a job or none, then looks again at what is stored.
+    pub fn claim(&self, job: &Job, claims: &Claims) -> schedule::Claim {
+        let mut taken = Vec::new();
+        for path in job.cells.iter().flat_map(|cell| self.claimed(cell, &job.seeds)) {
+            let other = match claims.take(&path) {
+                Ok(None) => {
+                    taken.push(path);
+                    continue;
+                }
+                Ok(Some(by)) => schedule::Claim::Elsewhere(by),
+                Err(error) => schedule::Claim::Refused(Error::Failed(format!(
+                    "cannot claim a run with {}: {error}",
+                    path.display()
+                ))),
+            };
+            taken.iter().for_each(|path| claims.release(path));
+            return other;
+        }
+        let mut found = Vec::new();
+        let mut lacking: IndexMap<Vec<usize>, Vec<u64>> = IndexMap::new();
+        for &seed in &job.seeds {
+            let mut cells = Vec::new();
+            for (index, cell) in job.cells.iter().enumerate() {
+                match self.stored_since(&cell.label, seed) {
+                    Some(record) => found.push(*record),
+                    None => cells.push(index),
+                }
+            }
+            if !cells.is_empty() {
+                lacking.entry(cells).or_default().push(seed);
+            }
+        }
+        let rest = lacking.into_iter().map(|(cells, seeds)| {
+            let cells = cells.into_iter().map(|index| job.cells[index].clone()).collect();
+            Job { cells, seeds, ..job.clone() }
+        });
+        schedule::Claim::Ours { found, rest: rest.collect() }
+    }
+
+    /// The files that claim a cell's runs.
+    pub fn claimed(&self, cell: &Cell, seeds: &[u64]) -> Vec<PathBuf> {
+        let path = |&seed: &u64| self.store.path(&cell.label, seed).with_extension("claim");
+        seeds.iter().map(path).collect()
+    }
+
+    /// The record that another process has stored of a run since the plan was made, failed or not.
+    pub fn stored_since(&self, cell: &str, seed: u64) -> Option<Box<Record>> {
+        let planned = self.cells.iter().find(|planned| planned.cell.label == cell)?;
+        let (_, status) = planned.runs.iter().find(|(known, _)| *known == seed)?;
+        let before = match status {
+            Status::Stored(record) | Status::Failed(record) => Some(record),
+            Status::Missing | Status::Changed(..) | Status::Unreadable(_) => None,
+        };
+        let wanted = Wanted {
+            cell: &planned.cell,
+            seed,
+            scale: self.experiment.scale,
+            data_sha256: &planned.data_sha256,
+            protocol_version: PROTOCOL_VERSION,
+            device_kind: Some(self.kind),
+        };
+        match self.store.get(&wanted) {
+            Stored::Same(record) if before != Some(&record) => {
+                (!self.lacks_pictures(planned, seed)).then_some(record)
+            }
+            Stored::Same(_) | Stored::Missing | Stored::Different(..) | Stored::Unreadable(_) => {
+                None
+            }
+        }
     }
 
     pub fn to_run(&self) -> usize {
@@ -391,10 +465,15 @@ impl PlannedCell {
                 Status::Stored(record) if record.state == State::Ok => {}
                 // stored and not trained again, but worth a word
                 Status::Stored(record) => {
-                    *counts.entry(format!("{} (stored)", name(record.state))).or_default() += 1;
+                    let state = name(record.state);
+                    let text = format!("{state} (left: it would come again; run --retry failed)");
+                    *counts.entry(text).or_default() += 1;
                 }
                 Status::Missing => *counts.entry("missing".to_owned()).or_default() += 1,
-                Status::Failed(state) => *counts.entry(name(*state)).or_default() += 1,
+                Status::Failed(record) => {
+                    let text = format!("{} (to be tried again)", name(record.state));
+                    *counts.entry(text).or_default() += 1;
+                }
                 Status::Changed(_, parts) => {
                     let parts = format!("with another key: {}", parts.join(", "));
                     *counts.entry(parts).or_default() += 1;
@@ -408,11 +487,14 @@ impl PlannedCell {
 }
 
 impl Status {
-    fn of(stored: Stored) -> Self {
+    fn of(stored: Stored, retry_failed: bool) -> Self {
         match stored {
             Stored::Missing => Self::Missing,
-            Stored::Same(record) if record.state.is_final() => Self::Stored(record),
-            Stored::Same(record) => Self::Failed(record.state),
+            Stored::Same(record) if record.state == State::Ok => Self::Stored(record),
+            Stored::Same(record) if record.state.is_final() && !retry_failed => {
+                Self::Stored(record)
+            }
+            Stored::Same(record) => Self::Failed(record),
             Stored::Different(record, parts) => Self::Changed(record, parts),
             Stored::Unreadable(why) => Self::Unreadable(why),
         }

@@ -83,6 +83,14 @@ impl Progress {
             }
             Event::Record { slot: _, record } => self.recorded(record),
             Event::Warning { text } => self.say(text),
+            Event::Elsewhere { job, by } => {
+                self.say(&format!("{}: {by} has it; waiting for it", title(job)));
+            }
+            Event::Found { job, records } => {
+                self.say(&format!("{}: another process has trained it", title(job)));
+                self.work.waiting.retain(|(p, s, _)| (p, *s) != (&place(job), first(job)));
+                records.iter().for_each(|record| self.recorded(record));
+            }
             Event::Retry { slot, job, death } => {
                 self.say(&format!("{}: {}; trying again", title(job), death.why));
                 self.tail(&death.log_tail);

@@ -1,7 +1,7 @@
 //! One process a job: starting `seedbed worker`, listening to it and ending it; and being it.
 //! The job goes in on stdin, messages come out on stdout, and stderr goes to a log file.
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -266,10 +266,10 @@ fn failed(what: &str, error: &std::io::Error) -> Error {
     Error::Failed(format!("{what}: {error}"))
 }
 
-/// `<out>/<experiment>/logs/<cell>-<first seed>.log`, which attempts append to.
+/// `<out>/<experiment>/logs/<cell>-<first seed>.<attempt>.log`: the first free number from 1.
 struct Log {
     path: PathBuf,
-    /// Where this attempt's lines begin.
+    /// Where the worker's own lines begin.
     start: u64,
 }
 
@@ -277,10 +277,21 @@ impl Log {
     fn open(out: &Path, job: &Job) -> Result<Self> {
         let folder = out.join(&job.experiment).join("logs");
         let first = job.seeds.first().copied().unwrap_or(0);
-        let path = folder.join(format!("{}-{first}.log", job.cell().label));
-        let mut log = Self { path, start: 0 };
+        let path =
+            |attempt: u64| folder.join(format!("{}-{first}.{attempt}.log", job.cell().label));
+        let mut attempt = 1;
+        let mut log = Self { path: path(attempt), start: 0 };
         fs::create_dir_all(&folder).map_err(|error| log.failed(&error))?;
-        let mut file = log.file()?;
+        let mut file = loop {
+            match File::create_new(&log.path) {
+                Ok(file) => break file,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    attempt += 1;
+                    log.path = path(attempt);
+                }
+                Err(error) => return Err(log.failed(&error)),
+            }
+        };
         let seeds: Vec<String> = job.seeds.iter().map(u64::to_string).collect();
         writeln!(file, "seedbed: seeds {} on {}", seeds.join(" "), job.device)
             .map_err(|error| log.failed(&error))?;
@@ -291,7 +302,7 @@ impl Log {
     fn file(&self) -> Result<File> {
         // never through a link to another place
         let mut options = OpenOptions::new();
-        options.create(true).append(true).custom_flags(libc::O_NOFOLLOW);
+        options.append(true).custom_flags(libc::O_NOFOLLOW);
         let file = options.open(&self.path);
         file.map_err(|error| self.failed(&error))
     }

@@ -51,20 +51,71 @@ fn without_controls() -> Sandbox {
     sandbox
 }
 
+/// Kills the worker again and again, as often as given.
+fn kill_workers(run: &Child, times: usize) {
+    let mut known = Vec::new();
+    for _ in 0..times {
+        let worker = next_worker(run, &known);
+        signal("KILL", worker);
+        known.push(worker);
+    }
+}
+
 #[test]
-fn a_run_that_dies_twice_is_recorded_as_crashed_and_the_next_run_tries_it_again() {
+fn a_run_that_keeps_dying_is_recorded_as_crashed_and_the_next_run_tries_it_again() {
     let sandbox = without_controls();
     let run = start(&sandbox, ONE);
-    let first = next_worker(&run, &[]);
-    signal("KILL", first);
-    signal("KILL", next_worker(&run, &[first]));
+    kill_workers(&run, 3);
     end(run).expect(1).says("trying again").says("crashed").says("SIGKILL");
+    let logs = folders(&sandbox.path("results/tiny/logs"));
+    let logs: Vec<_> = logs.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+    let kept = [1, 2, 3].map(|attempt| format!("reconstruction=sum-1.{attempt}.log"));
+    assert_eq!(logs, kept, "each attempt has a log");
     let record = &sandbox.records("results")[&("reconstruction=sum".to_owned(), 1)];
     assert_eq!(record["state"], "crashed");
     assert!(record["failure"].as_str().is_some_and(|why| why.contains("SIGKILL")));
     assert!(record.get("metrics").is_none());
-    sandbox.seedbed(&ONE.replacen("run", "plan", 1)).expect(0).prints("1 crashed");
+    let planned = sandbox.seedbed(&ONE.replacen("run", "plan", 1)).expect(0);
+    planned.prints("1 crashed (to be tried again)");
     sandbox.seedbed(ONE).expect(0).says("1 runs in 1 jobs");
+}
+
+#[test]
+fn a_run_that_dies_is_tried_as_often_as_asked_and_stops_no_other() {
+    let sandbox = without_controls();
+    let grid = "run tiny --slots 1 --runs 1 --set training.epochs=200";
+    let run = start(&sandbox, &format!("{grid} --retries 0"));
+    kill_workers(&run, 1);
+    end(run).expect(1).says("crashed");
+    let records = sandbox.records("results");
+    let states: Vec<_> = records.values().map(|record| record["state"].as_str()).collect();
+    assert_eq!(states.len(), 2);
+    assert!(states.contains(&Some("ok")) && states.contains(&Some("crashed")), "{states:?}");
+}
+
+#[test]
+fn the_impatient_end_at_the_first_failure_with_what_is_done() {
+    let sandbox = without_controls();
+    let grid = "run tiny --slots 1 --runs 1 --set training.epochs=200";
+    let run = start(&sandbox, &format!("{grid} --retries 0 --fail-fast"));
+    kill_workers(&run, 1);
+    let ended = end(run).expect(1).says("error: --fail-fast: tiny reconstruction=");
+    ended.says("stopped; finished runs are kept in results/tiny; continue with: ");
+    assert_eq!(sandbox.records("results").len(), 1);
+    sandbox.seedbed(grid).expect(0);
+    assert_eq!(sandbox.records("results").len(), 2);
+}
+
+#[test]
+fn a_run_that_would_fail_again_is_trained_again_only_when_asked() {
+    let sandbox = without_controls();
+    let arguments = "tiny --slots 1 --seeds 1 --set training.learning-rate=1e30";
+    sandbox.seedbed(&format!("run {arguments}")).expect(1).says("diverged");
+    let why = "1 diverged (left: it would come again; run --retry failed)";
+    sandbox.seedbed(&format!("plan {arguments}")).expect(0).prints(why);
+    sandbox.seedbed(&format!("run {arguments}")).expect(1).says("nothing to run");
+    let again = sandbox.seedbed(&format!("run {arguments} --retry failed")).expect(1);
+    again.says("2 runs in 2 jobs").says("diverged");
 }
 
 #[test]
@@ -156,11 +207,14 @@ fn gone(process: u32) -> Option<()> {
 #[test]
 fn a_silent_worker_is_ended_and_recorded_as_timed_out() {
     let sandbox = without_controls();
-    let run = start(&sandbox, &format!("{ONE} --timeout 1"));
+    let run = start(&sandbox, &format!("{ONE} --timeout 1 --retries 1"));
     // stopped processes say nothing
-    let first = next_worker(&run, &[]);
-    signal("STOP", first);
-    signal("STOP", next_worker(&run, &[first]));
+    let mut known = Vec::new();
+    for _ in 0..2 {
+        let worker = next_worker(&run, &known);
+        signal("STOP", worker);
+        known.push(worker);
+    }
     end(run).expect(1).says("silent for 1 seconds").says("timed-out");
     let record = &sandbox.records("results")[&("reconstruction=sum".to_owned(), 1)];
     assert_eq!(record["state"], "timed-out");
@@ -199,6 +253,28 @@ fn broken_data_end_with_3_and_leave_no_record() {
     sandbox.write("data/kddcup.data_10_percent.gz", "no such data");
     sandbox.seedbed("run tiny").expect(3).says("kddcup.data_10_percent.gz");
     assert!(sandbox.records("results").is_empty());
+}
+
+#[test]
+fn a_store_that_fails_in_the_middle_stops_it_and_it_goes_on_when_that_is_mended() {
+    let sandbox = Sandbox::new();
+    let run = start(&sandbox, &slow(300));
+    wait_for("record", || (!sandbox.records("results").is_empty()).then_some(()));
+    let worker = next_worker(&run, &[]);
+    // like a mount that goes away: also root cannot make a folder below a file
+    let (runs, away) = (sandbox.path("results/tiny/runs"), sandbox.path("away"));
+    std::fs::rename(&runs, &away).expect("renamed");
+    sandbox.write("results/tiny/runs", "not a folder");
+    let ended = end(run).expect(1).says("stopped; finished runs are kept in results/tiny");
+    ended.says("error: cannot").says("results/tiny/runs/reconstruction=sum");
+    wait_for("end of the worker", || gone(worker));
+    std::fs::remove_file(&runs).expect("removed");
+    std::fs::rename(&away, &runs).expect("renamed");
+    let kept = sandbox.records("results");
+    sandbox.seedbed(&slow(300)).expect(0);
+    let all = sandbox.records("results");
+    assert_eq!(all.len(), 4);
+    assert!(kept.iter().all(|(run, record)| all[run] == *record));
 }
 
 #[test]

@@ -234,6 +234,22 @@ struct RunOptions {
     /// End a worker that is silent for longer, and record its runs as timed-out
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
+    /// How often a run that crashed or timed out is tried again
+    #[arg(long, value_name = "N", default_value_t = 2,
+          value_parser = clap::value_parser!(u32).range(0..=100))]
+    retries: u32,
+    /// Which stored runs are tried again beside those that may end otherwise: every failed one,
+    /// also diverged and invalid-data
+    #[arg(long, value_name = "WHICH")]
+    retry: Option<Retry>,
+    /// End everything at the first run that fails
+    #[arg(long)]
+    fail_fast: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Retry {
+    Failed,
 }
 
 #[derive(Args)]

@@ -3,21 +3,24 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
 
+use seedbed::claim::{self, Claims};
 use seedbed::dataset::fetch::Options;
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment, Selection};
 use seedbed::record::{Digests, Job, PROTOCOL_VERSION, Pictures, Provenance, Record, State};
 use seedbed::schedule::{self, Death, Event, Slot};
-use seedbed::store::{self, Store};
+use seedbed::store;
 use seedbed::{dataset, device, doctor, libtorch};
 
 use super::data::fetch_file;
 use super::tables::{show_comparison, show_summary, strict_code};
-use super::{BenchOptions, Common, Output, RunOptions, Training, lines, print, print_json};
+use super::{BenchOptions, Common, Output, Retry, RunOptions, Training, lines, print, print_json};
 use crate::derived::{Derived, Making, papers_of};
 use crate::plan::{Estimate, Plan, Source, duration};
 use crate::progress::{Progress, say};
@@ -95,11 +98,17 @@ fn device_names(asked: &str) -> Result<Vec<String>> {
     }
 }
 
-fn plans(common: &Common, training: &Training, kind: &'static str) -> Result<Vec<Plan>> {
+fn plans(
+    common: &Common,
+    training: &Training,
+    kind: &'static str,
+    retry: Option<Retry>,
+) -> Result<Vec<Plan>> {
     let mut plans = Vec::new();
     for experiment in common.load(Some(training))? {
         let cells = experiment.select(&training.cell)?;
-        plans.push(Plan::new(experiment, cells, &common.out(), kind)?);
+        let retry_failed = retry == Some(Retry::Failed);
+        plans.push(Plan::new(experiment, cells, &common.out(), kind, retry_failed)?);
     }
     Ok(plans)
 }
@@ -107,7 +116,7 @@ fn plans(common: &Common, training: &Training, kind: &'static str) -> Result<Vec
 pub fn plan(common: &Common, training: &Training) -> Result<u8> {
     let devices = training.devices()?;
     let search = dataset::search_path(training.data.as_deref());
-    let plans = plans(common, training, devices.kind)?;
+    let plans = plans(common, training, devices.kind, None)?;
     let mut expected = Vec::new();
     let mut missing = Vec::new();
     for plan in &plans {
@@ -192,7 +201,7 @@ pub fn run(
 ) -> Result<u8> {
     let devices = training.devices()?;
     let search = dataset::search_path(training.data.as_deref());
-    let mut plans = plans(common, training, devices.kind)?;
+    let mut plans = plans(common, training, devices.kind, options.retry)?;
     for plan in &plans {
         papers_of(&plan.experiment)?;
     }
@@ -223,7 +232,15 @@ pub fn run(
     }
     let out = common.out();
     let plans: Vec<&Plan> = kept.iter().collect();
-    train(&plans, &devices, &search, &out, options.timeout.map(Duration::from_secs))?;
+    let patience = Patience {
+        timeout: options.timeout.map(Duration::from_secs),
+        retries: options.retries,
+        fail_fast: options.fail_fast,
+    };
+    if let Err(error) = train(&plans, &devices, &search, &out, &patience) {
+        say(&format!("stopped; {}", what_is_kept(&plans)));
+        return Err(error);
+    }
     if INTERRUPTED.load(Ordering::SeqCst) {
         return Ok(interrupted(&plans));
     }
@@ -249,15 +266,22 @@ pub fn run(
 }
 
 fn interrupted(plans: &[&Plan]) -> u8 {
+    say(&format!("interrupted; {}", what_is_kept(plans)));
+    INTERRUPT_CODE
+}
+
+fn what_is_kept(plans: &[&Plan]) -> String {
     let arguments: Vec<String> = std::env::args().collect();
     let dirs: Vec<String> =
         plans.iter().map(|plan| plan.store.dir().display().to_string()).collect();
-    say(&format!(
-        "interrupted; finished runs are kept in {}; continue with: {}",
-        dirs.join(" "),
-        arguments.join(" ")
-    ));
-    INTERRUPT_CODE
+    format!("finished runs are kept in {}; continue with: {}", dirs.join(" "), arguments.join(" "))
+}
+
+/// How long a worker may be silent, and what becomes of a run that fails.
+pub(super) struct Patience {
+    pub timeout: Option<Duration>,
+    pub retries: u32,
+    pub fail_fast: bool,
 }
 
 /// Trains what the plans miss and stores the records as they come.
@@ -266,7 +290,7 @@ pub(super) fn train(
     devices: &Devices,
     search: &[PathBuf],
     out: &Path,
-    timeout: Option<Duration>,
+    patience: &Patience,
 ) -> Result<()> {
     let (jobs, in_seconds) = weighted_jobs(plans, devices.width, search);
     if jobs.is_empty() {
@@ -278,39 +302,115 @@ pub(super) fn train(
     eprintln!("{count} runs in {} jobs on {slots} {kind} worker(s)", jobs.len());
     catch_signals()?;
     TRAINING.store(true, Ordering::SeqCst);
-    let workers = Workers { out, timeout, stop: &STOP };
+    let workers = Workers { out, timeout: patience.timeout, stop: &STOP };
     let mut progress = Progress::new(slots, &jobs, in_seconds);
-    let result = schedule::run(
-        &devices.slots,
-        jobs,
-        &STOP,
-        |_, job, emit| workers.execute(job, emit),
-        &mut |event| {
-            for record in records_of(&event, plans, devices.kind) {
-                if let Some(stored) = stored(plans, &record) {
-                    // it was trained once more for its pictures alone
-                    if record.state == State::Ok && stored.digests != record.digests {
-                        progress.say(&otherwise(&record));
-                    }
-                    continue;
-                }
-                if let Some(aside) = Store::open(out, &record.experiment).put(&record)? {
-                    progress.say(&format!("kept what was no record as {}", aside.display()));
-                }
+    let claims = Claims::new();
+    let claim = |job: &Job| match plan_of(plans, &job.experiment) {
+        Some(plan) => plan.claim(job, &claims),
+        None => schedule::Claim::Refused(Error::Failed(format!("no plan of {}", job.experiment))),
+    };
+    let mut handle = |event: Event| {
+        for record in records_of(&event, plans, devices.kind) {
+            keep(&record, plans, &progress)?;
+        }
+        progress.show(&event);
+        let ended = ended_in(&event);
+        for (experiment, cell, seeds) in &ended {
+            let plan = plan_of(plans, experiment);
+            let paths = plan.map(|plan| plan.claimed(cell, seeds)).unwrap_or_default();
+            paths.iter().for_each(|path| claims.release(path));
+        }
+        if patience.fail_fast { stop_at_failure(&event) } else { Ok(()) }
+    };
+    let result = thread::scope(|scope| {
+        let (ended, end) = mpsc::channel::<()>();
+        let claims = &claims;
+        scope.spawn(move || {
+            while end.recv_timeout(claim::BEAT) == Err(RecvTimeoutError::Timeout) {
+                claims.beat();
             }
-            progress.show(&event);
-            Ok(())
-        },
-    );
+        });
+        let execute = |_: &Slot, job: &Job, emit: &dyn Fn(_)| workers.execute(job, emit);
+        let retries = patience.retries;
+        let result =
+            schedule::run(&devices.slots, jobs, retries, &STOP, claim, execute, &mut handle);
+        drop(ended);
+        result
+    });
     TRAINING.store(false, Ordering::SeqCst);
     progress.close();
     result
 }
 
-/// The record in whose place this one would come.
-fn stored<'a>(plans: &[&'a Plan], record: &Record) -> Option<&'a Record> {
-    let plan = plans.iter().find(|plan| plan.experiment.name == record.experiment)?;
-    plan.stored(&record.cell.label, record.seed)
+/// Stores a record, unless its run has one: the first word counts.
+fn keep(record: &Record, plans: &[&Plan], progress: &Progress) -> Result<()> {
+    let Some(plan) = plan_of(plans, &record.experiment) else { return Ok(()) };
+    let (cell, seed) = (&record.cell.label, record.seed);
+    if let Some(stored) = plan.stored(cell, seed) {
+        // it was trained once more for its pictures alone
+        if record.state == State::Ok && stored.digests != record.digests {
+            progress.say(&otherwise(record));
+        }
+    } else if plan.stored_since(cell, seed).is_none_or(|record| !record.state.is_final())
+        && let Some(aside) = plan.store.put(record)?
+    {
+        progress.say(&format!("kept what was no record as {}", aside.display()));
+    }
+    Ok(())
+}
+
+/// The runs that an event ends, by experiment and cell.
+fn ended_in(event: &Event) -> Vec<(&str, &Cell, Vec<u64>)> {
+    match event {
+        Event::Record { slot: _, record } => {
+            vec![(record.experiment.as_str(), &record.cell, vec![record.seed])]
+        }
+        Event::Found { job: _, records } => {
+            let mut runs = Vec::new();
+            for record in records {
+                runs.push((record.experiment.as_str(), &record.cell, vec![record.seed]));
+            }
+            runs
+        }
+        Event::Lost { slot: _, job, death: _ } => {
+            let of = |cell| (job.experiment.as_str(), cell, job.seeds.clone());
+            job.cells.iter().map(of).collect()
+        }
+        Event::Started { .. }
+        | Event::Progress { .. }
+        | Event::Warning { .. }
+        | Event::Elsewhere { .. }
+        | Event::Retry { .. }
+        | Event::Finished { .. } => Vec::new(),
+    }
+}
+
+fn stop_at_failure(event: &Event) -> Result<()> {
+    let failed = match event {
+        Event::Record { slot: _, record } if record.state != State::Ok => {
+            let why = record.failure.as_deref().unwrap_or("no reason given");
+            let label = &record.cell.label;
+            (&record.experiment, label.clone(), record.seed, record.state, why)
+        }
+        Event::Lost { slot: _, job, death } => {
+            (&job.experiment, job.label(), job.seeds[0], death.state, death.why.as_str())
+        }
+        Event::Record { .. }
+        | Event::Found { .. }
+        | Event::Started { .. }
+        | Event::Progress { .. }
+        | Event::Warning { .. }
+        | Event::Elsewhere { .. }
+        | Event::Retry { .. }
+        | Event::Finished { .. } => return Ok(()),
+    };
+    let (experiment, label, seed, state, why) = failed;
+    let state = crate::plan::name(state);
+    Err(Error::Failed(format!("--fail-fast: {experiment} {label} seed {seed}: {state} ({why})")))
+}
+
+fn plan_of<'a>(plans: &[&'a Plan], experiment: &str) -> Option<&'a Plan> {
+    plans.iter().find(|plan| plan.experiment.name == experiment).copied()
 }
 
 fn otherwise(record: &Record) -> String {
@@ -354,6 +454,8 @@ fn records_of(event: &Event, plans: &[&Plan], kind: &str) -> Vec<Record> {
         Event::Started { .. }
         | Event::Progress { .. }
         | Event::Warning { .. }
+        | Event::Elsewhere { .. }
+        | Event::Found { .. }
         | Event::Retry { .. }
         | Event::Finished { .. } => Vec::new(),
     }

@@ -17,7 +17,7 @@ use seedbed::store::Store;
 use seedbed::summary::Row;
 use seedbed::verify::{Check, Stored, Verdict, check};
 
-use super::training::{INTERRUPT_CODE, INTERRUPTED, train};
+use super::training::{INTERRUPT_CODE, INTERRUPTED, Patience, train};
 use super::{Common, Output, Training, Verifying};
 use crate::derived::{Derived, Making};
 use crate::plan::Plan;
@@ -46,7 +46,8 @@ pub fn verify(common: &Common, training: &Training, verifying: &Verifying) -> Re
     for plan in &plans {
         plan.check_data(&search)?;
     }
-    train(&plans.iter().collect::<Vec<_>>(), &devices, &search, scratch.path(), None)?;
+    let patience = Patience { timeout: None, retries: 1, fail_fast: false };
+    train(&plans.iter().collect::<Vec<_>>(), &devices, &search, scratch.path(), &patience)?;
     if INTERRUPTED.load(std::sync::atomic::Ordering::SeqCst) {
         eprintln!("interrupted; nothing is verified");
         return Ok(INTERRUPT_CODE);
@@ -129,7 +130,7 @@ impl Sample {
         }
         let plan = |(seeds, cells)| {
             let experiment = Experiment { seeds, ..self.experiment.clone() };
-            Plan::new(experiment, cells, scratch, kind)
+            Plan::new(experiment, cells, scratch, kind, false)
         };
         groups.into_iter().map(plan).collect()
     }
