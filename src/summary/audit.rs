@@ -71,7 +71,8 @@ mod tests {
     #[test]
     fn runs_of_a_cell_that_share_any_of_the_three_digests_are_named() {
         assert_eq!(refuse_shared_digests(&audited()), Ok(()));
-        let changes: [(fn(&mut Row), &str); 3] = [
+        type Change = fn(&mut Row);
+        let changes: [(Change, &str); 3] = [
             (
                 |row| row.split_sha256 = "split1".into(),
                 "share their split: made-up base, seeds 1 and 3, have split_sha256 split1;",
