@@ -69,7 +69,7 @@ pub fn report(common: &Common, source: &Source, making: Making, to: Option<PathB
             "cannot write the report into {folder}: {error}; name another with --to"
         ))
     })?;
-    let json = serde_json::to_string_pretty(&document)
+    let json = serde_json::to_string(&document)
         .map_err(|error| Error::Failed(format!("cannot write JSON: {error}")))?;
     let mut paths = Vec::new();
     for (name, text) in [

@@ -244,24 +244,31 @@ pub fn run(
     if INTERRUPTED.load(Ordering::SeqCst) {
         return Ok(interrupted(&plans));
     }
+    let code = publish(&plans, common, options.strict, making)?;
+    for (name, error) in &left_out {
+        eprintln!("left out: {name}: {}", lines(&error.to_string()));
+    }
+    Ok(code)
+}
+
+/// Writes and shows the tables of what is stored; 1 when a run failed or, with `strict`, a figure did
+/// not reproduce.
+fn publish(plans: &[&Plan], common: &Common, strict: bool, making: Making) -> Result<u8> {
     let mut code = 0;
     let mut output = Output::new(common.json);
-    for plan in &kept {
-        let derived = Derived::stored(&plan.experiment, &out, making)?;
+    for plan in plans {
+        let derived = Derived::stored(&plan.experiment, &common.out(), making)?;
         derived.write_tables()?;
         code = code.max(u8::from(derived.rows.iter().any(|row| row.state != State::Ok)));
         output.next();
         show_summary(&derived, &mut output)?;
         if !derived.papers.is_empty() {
             derived.write_comparison()?;
-            code = code.max(strict_code(options.strict, &derived.comparisons));
+            code = code.max(strict_code(strict, &derived.comparisons));
             show_comparison(&derived, &mut output)?;
         }
     }
     output.end()?;
-    for (name, error) in &left_out {
-        eprintln!("left out: {name}: {}", lines(&error.to_string()));
-    }
     Ok(code)
 }
 
