@@ -54,16 +54,10 @@ impl Claims {
     /// Without any claim.
     pub fn new() -> Self {
         let pid = std::process::id();
-        let word = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-        let boot = word("/proc/sys/kernel/random/boot_id");
-        let machine = match fs::read_link("/proc/self/ns/pid") {
-            Ok(space) if !boot.is_empty() => format!("{boot} {}", space.display()),
-            Ok(_) | Err(_) => String::new(),
-        };
         let random = || RandomState::new().hash_one(SystemTime::now());
         let owner = Owner {
             host: word("/proc/sys/kernel/hostname"),
-            machine,
+            machine: machine(),
             pid,
             started: start_of(pid).unwrap_or(0),
             token: format!("{:016x}{:016x}", random(), random()),
@@ -237,6 +231,28 @@ fn read(path: &Path) -> io::Result<Option<Claim>> {
     }
 }
 
+/// Who has claimed a name, for people, and whether it is known to have ended.
+pub fn holder(path: &Path) -> Option<String> {
+    let claim = read(path).ok()??;
+    let here = |owner: &&Owner| !owner.machine.is_empty() && owner.machine == machine();
+    let ended = |owner: &Owner| start_of(owner.pid) != Some(owner.started);
+    let ended = claim.owner.as_ref().filter(here).is_some_and(ended);
+    Some(if ended { format!("{claim}, which has ended") } else { claim.to_string() })
+}
+
+fn word(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+/// Of this process, as [`Owner`] has it.
+fn machine() -> String {
+    let boot = word("/proc/sys/kernel/random/boot_id");
+    match fs::read_link("/proc/self/ns/pid") {
+        Ok(space) if !boot.is_empty() => format!("{boot} {}", space.display()),
+        Ok(_) | Err(_) => String::new(),
+    }
+}
+
 /// When a process that has not ended started; none where the system does not say.
 fn start_of(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -298,6 +314,19 @@ mod tests {
         assert_eq!(other.take(&path).unwrap(), None);
         drop(other);
         assert!(names(&path).is_empty(), "{:?}", names(&path));
+    }
+
+    #[test]
+    fn the_holder_of_a_name_is_told_and_whether_it_has_ended() {
+        let (_folder, path) = place();
+        assert_eq!(holder(&path), None);
+        let claims = Claims::new();
+        assert_eq!(claims.take(&path).unwrap(), None);
+        let alive = holder(&path).unwrap();
+        assert!(alive.starts_with(&format!("process {} on ", std::process::id())), "{alive}");
+        claims.release(&path);
+        leave(&path, |owner| owner.started -= 1);
+        assert_eq!(holder(&path), Some(format!("{alive}, which has ended")));
     }
 
     #[test]

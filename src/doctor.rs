@@ -8,7 +8,11 @@ use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
 use crate::dataset::{self, FileState, FileStatus};
-use crate::libtorch::{self, CudaLibrary, DeviceInfo, Versions};
+use crate::device::{self, DeviceInfo};
+use crate::error::Error;
+use crate::libtorch::{self, CudaLibrary, Versions};
+use crate::memory::Memory;
+use crate::{gpu, memory};
 
 /// Everything that was looked at.
 #[derive(Debug, Clone, Serialize)]
@@ -60,7 +64,7 @@ pub fn diagnose(data: Option<&Path>, experiments: &Path, out: &Path) -> Diagnosi
     let cuda = libtorch::load_cuda();
     let mut checks = vec![
         check_libtorch(&versions.libtorch),
-        check_cuda(cuda, tch::Cuda::device_count(), driver_present()),
+        check_cuda(cuda, tch::Cuda::device_count(), &gpu::cards()),
         check_experiments(experiments),
         check_writable(out),
     ];
@@ -68,7 +72,7 @@ pub fn diagnose(data: Option<&Path>, experiments: &Path, out: &Path) -> Diagnosi
     checks.extend(dataset::status(&search, true).iter().map(|file| check_file(file, &search)));
     Diagnosis {
         versions,
-        devices: libtorch::devices(),
+        devices: device::here().unwrap_or_else(|_| cpu_alone()),
         cores: std::thread::available_parallelism().map_or(1, |cores| cores.get()),
         ready: checks.iter().all(|check| check.state != CheckState::Broken),
         checks,
@@ -92,7 +96,7 @@ fn check_libtorch(version: &str) -> Check {
         (Ok(_), Some(folder)) => Check::ok("libtorch", folder.display().to_string()),
         (Ok(_), None) => Check::ok("libtorch", "linked into the binary"),
         (Err(error), _) => {
-            let detail = crate::error::Error::from(error).to_string();
+            let detail = Error::from(error).to_string();
             Check::wrong(
                 "libtorch",
                 CheckState::Broken,
@@ -104,18 +108,28 @@ fn check_libtorch(version: &str) -> Check {
 }
 
 /// A host without a GPU lacks nothing.
-fn check_cuda(library: &CudaLibrary, devices: i64, driver: bool) -> Check {
+fn check_cuda(
+    library: &CudaLibrary,
+    seen: i64,
+    cards: &std::result::Result<Vec<gpu::Card>, String>,
+) -> Check {
     let wrong = |detail: &str, next: &str| {
         Check::wrong("cuda", CheckState::Missing, detail.into(), next.into())
     };
+    let cards = match cards {
+        Ok(cards) => cards.len(),
+        Err(reason) => return wrong(reason, "mend the driver until 'nvidia-smi' works"),
+    };
     match library {
-        CudaLibrary::Loaded if devices > 0 => Check::ok("cuda", format!("{devices} device(s)")),
-        CudaLibrary::Loaded if driver => wrong(
-            "there is an NVIDIA card, and libtorch sees no device",
+        CudaLibrary::Loaded if cards > 0 && seen == cards as i64 => {
+            Check::ok("cuda", format!("{cards} device(s)"))
+        }
+        CudaLibrary::Loaded if cards > 0 || seen > 0 => wrong(
+            &format!("the driver has {cards} NVIDIA card(s) for us, and libtorch sees {seen}"),
             "compare the driver ('nvidia-smi') with CUDA 13.0, and look at CUDA_VISIBLE_DEVICES",
         ),
         CudaLibrary::Loaded => Check::ok("cuda", "no NVIDIA card here"),
-        CudaLibrary::Absent if driver => wrong(
+        CudaLibrary::Absent if cards > 0 => wrong(
             "there is an NVIDIA card, and this libtorch is for CPUs",
             "SEEDBED_LIBTORCH=cuda make setup build",
         ),
@@ -126,8 +140,10 @@ fn check_cuda(library: &CudaLibrary, devices: i64, driver: bool) -> Check {
     }
 }
 
-fn driver_present() -> bool {
-    Path::new("/dev/nvidia0").exists()
+/// What there is where the cards cannot be used; a check says why.
+fn cpu_alone() -> Vec<DeviceInfo> {
+    let (model, memory) = (libtorch::cpu_model(), memory::host());
+    vec![DeviceInfo { name: "cpu".into(), model, memory, utilisation: None }]
 }
 
 fn check_experiments(folder: &Path) -> Check {
@@ -198,8 +214,18 @@ pub fn text(diagnosis: &Diagnosis) -> String {
         versions.seedbed, versions.tch, versions.libtorch
     );
     for device in devices {
-        let cores = if device.name == "cpu" { format!(", {cores} threads") } else { String::new() };
-        put(&mut text, "device", &format!("{}: {}{cores}", device.name, device.model));
+        let DeviceInfo { name, model, memory, utilisation } = device;
+        let mut line = format!("{name}: {model}");
+        if name == "cpu" {
+            let _ = write!(line, ", {cores} threads");
+        }
+        if let Some(Memory { total, free }) = memory {
+            let _ = write!(line, ", {} of {} free", memory::text(*free), memory::text(*total));
+        }
+        if let Some(percent) = utilisation {
+            let _ = write!(line, ", computing {percent} % of the time");
+        }
+        put(&mut text, "device", &line);
     }
     for check in checks {
         let mark = match check.state {
@@ -261,12 +287,24 @@ mod tests {
 
     #[test]
     fn a_card_that_cannot_be_used_is_named_and_a_host_without_one_lacks_nothing() {
-        assert_eq!(check_cuda(&CudaLibrary::Absent, 0, false).state, CheckState::Ok);
-        assert_eq!(check_cuda(&CudaLibrary::Loaded, 0, false).state, CheckState::Ok);
-        assert_eq!(check_cuda(&CudaLibrary::Loaded, 1, true).state, CheckState::Ok);
-        assert_eq!(check_cuda(&CudaLibrary::Loaded, 0, true).state, CheckState::Missing);
-        assert_eq!(check_cuda(&CudaLibrary::Absent, 0, true).state, CheckState::Missing);
-        let failed = check_cuda(&CudaLibrary::Failed("libcudnn.so.9: not found".into()), 0, true);
+        let card = gpu::Card {
+            uuid: "GPU-1".into(),
+            model: "card".into(),
+            memory: None,
+            utilisation: None,
+        };
+        let (none, one) = (Ok(Vec::new()), Ok(vec![card]));
+        assert_eq!(check_cuda(&CudaLibrary::Absent, 0, &none).state, CheckState::Ok);
+        assert_eq!(check_cuda(&CudaLibrary::Loaded, 0, &none).state, CheckState::Ok);
+        assert_eq!(check_cuda(&CudaLibrary::Loaded, 1, &one).state, CheckState::Ok);
+        assert_eq!(check_cuda(&CudaLibrary::Loaded, 0, &one).state, CheckState::Missing);
+        assert_eq!(check_cuda(&CudaLibrary::Absent, 0, &one).state, CheckState::Missing);
+        let broken = check_cuda(&CudaLibrary::Loaded, 1, &Err("versions differ".into()));
+        assert_eq!(
+            (broken.state, broken.detail.as_str()),
+            (CheckState::Missing, "versions differ")
+        );
+        let failed = check_cuda(&CudaLibrary::Failed("libcudnn.so.9: not found".into()), 0, &one);
         assert_eq!(failed.state, CheckState::Missing);
         assert!(failed.detail.contains("libcudnn"));
     }

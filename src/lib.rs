@@ -29,8 +29,11 @@ pub mod doctor;
 pub mod error;
 pub mod experiment;
 #[cfg(feature = "training")]
+pub mod gpu;
+#[cfg(feature = "training")]
 pub mod libtorch;
 pub mod lock;
+pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod paper;

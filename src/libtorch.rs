@@ -1,4 +1,4 @@
-//! The libtorch that this process runs on: version, devices, and its CUDA half, which is loaded at
+//! The libtorch that this process runs on: its version, and its CUDA half, which is loaded at
 //! start where there is one, so that one binary serves hosts with and without a GPU. Chooses no
 //! device and prints nothing.
 
@@ -33,15 +33,6 @@ pub struct Versions {
     pub tch: &'static str,
     /// `unknown` where the folder of a user's libtorch does not say.
     pub libtorch: String,
-}
-
-/// A place for tensors.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DeviceInfo {
-    /// As `--device` spells it: `cpu`, `cuda:0`.
-    pub name: String,
-    /// The processor's or the card's own name.
-    pub model: String,
 }
 
 /// Loads `libtorch_cuda.so` where it lies beside the `libtorch_cpu.so` of this process. To be called
@@ -126,33 +117,10 @@ fn version_of(libtorch: &Path) -> Option<String> {
     Some(value.trim_matches(['\'', '"']).to_owned())
 }
 
-/// The CPU, then every CUDA device that libtorch sees. Loads the CUDA half first.
-pub fn devices() -> Vec<DeviceInfo> {
-    load_cuda();
-    let mut devices = vec![DeviceInfo { name: "cpu".into(), model: cpu_model() }];
-    let cards = card_models();
-    for number in 0..tch::Cuda::device_count() {
-        devices.push(DeviceInfo { name: format!("cuda:{number}"), model: cards.clone() });
-    }
-    devices
-}
-
 /// The processor's name, as Linux gives it.
 pub fn cpu_model() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     field(&text, "model name").unwrap_or(std::env::consts::ARCH).to_owned()
-}
-
-/// The driver lists cards by bus, CUDA by speed: different models cannot be told apart by number.
-fn card_models() -> String {
-    let cards = std::fs::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten().flatten();
-    let mut models: Vec<String> = cards
-        .filter_map(|card| std::fs::read_to_string(card.path().join("information")).ok())
-        .filter_map(|text| field(&text, "Model").map(str::to_owned))
-        .collect();
-    models.sort();
-    models.dedup();
-    if models.is_empty() { "NVIDIA GPU".into() } else { models.join(" or ") }
 }
 
 /// The value of the first `name : value` line.

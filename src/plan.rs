@@ -9,13 +9,15 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use seedbed::album;
-use seedbed::claim::Claims;
+use seedbed::claim::{self, Claims};
 use seedbed::dataset::{self, DataFile, DatasetSpec};
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
 use seedbed::libtorch::Versions;
+use seedbed::memory::Need;
 use seedbed::record::{Calibration, Job, PROTOCOL_VERSION, Pictures, Record, Scale, State};
 use seedbed::report::terminal::printable;
+use seedbed::run::memory_need;
 use seedbed::schedule;
 use seedbed::store::{self, Store, Stored, Wanted};
 
@@ -34,7 +36,7 @@ pub struct Plan {
 pub struct PlannedCell {
     pub cell: Cell,
     pub data_sha256: String,
-    pub runs: Vec<(u64, Status)>,
+    pub runs: IndexMap<u64, Status>,
 }
 
 /// What the store has for a run, by what `run` does about it.
@@ -86,9 +88,12 @@ impl Plan {
             let known = digests.iter().find(|(spec, _)| *spec == cell.dataset);
             let data_sha256 = match known {
                 Some((_, digest)) => digest.clone(),
-                None => cell.dataset.sha256()?,
+                None => {
+                    let digest = cell.dataset.sha256()?;
+                    digests.push((cell.dataset.clone(), digest.clone()));
+                    digest
+                }
             };
-            digests.push((cell.dataset.clone(), data_sha256.clone()));
             let status = |&seed: &u64| {
                 let wanted = Wanted {
                     cell: &cell,
@@ -171,12 +176,12 @@ impl Plan {
     /// The stored record of this run, where it is the run that is asked for.
     pub fn stored(&self, cell: &str, seed: u64) -> Option<&Record> {
         let planned = self.cells.iter().find(|planned| planned.cell.label == cell)?;
-        planned.runs.iter().find(|(known, _)| *known == seed).and_then(|(_, status)| match status {
-            Status::Stored(record) => Some(&**record),
+        match planned.runs.get(&seed)? {
+            Status::Stored(record) => Some(record),
             Status::Missing | Status::Failed(_) | Status::Changed(..) | Status::Unreadable(_) => {
                 None
             }
-        })
+        }
     }
 
     /// Claims every run of a job or none, then looks again at what is stored.
@@ -227,8 +232,7 @@ impl Plan {
     /// The record that another process has stored of a run since the plan was made, failed or not.
     pub fn stored_since(&self, cell: &str, seed: u64) -> Option<Box<Record>> {
         let planned = self.cells.iter().find(|planned| planned.cell.label == cell)?;
-        let (_, status) = planned.runs.iter().find(|(known, _)| *known == seed)?;
-        let before = match status {
+        let before = match planned.runs.get(&seed)? {
             Status::Stored(record) | Status::Failed(record) => Some(record),
             Status::Missing | Status::Changed(..) | Status::Unreadable(_) => None,
         };
@@ -398,6 +402,31 @@ impl Plan {
         Ok(())
     }
 
+    /// What a job of each cell needs of its device's memory, where that is known.
+    pub fn memory_needs(&self) -> Vec<Option<Need>> {
+        self.cells.iter().map(|planned| memory_need(&planned.cell, self.kind)).collect()
+    }
+
+    /// The same in bytes, of jobs of `width` seeds or as many as the experiment has.
+    pub fn bytes_per_job(&self, width: usize) -> Vec<Option<u64>> {
+        let width = width.min(self.experiment.seeds.len());
+        let bytes = |need: Option<Need>| need.map(|need| need.of(width));
+        self.memory_needs().into_iter().map(bytes).collect()
+    }
+
+    /// Why a cell has runs to run, and who is at them.
+    fn reasons(&self, planned: &PlannedCell) -> Vec<String> {
+        let paths = self.claimed(&planned.cell, &planned.seeds_to_run());
+        let mut holders: BTreeMap<String, usize> = BTreeMap::new();
+        for holder in paths.iter().filter_map(|path| claim::holder(path)) {
+            *holders.entry(holder).or_default() += 1;
+        }
+        let claimed =
+            |(who, count): (&String, &usize)| format!("{count} claimed by {}", printable(who));
+        let claimed: Vec<String> = holders.iter().map(claimed).collect();
+        [planned.reasons(), claimed].concat()
+    }
+
     /// `cells × (runs, stored, to run and why)` for people.
     pub fn table(&self) -> String {
         let name = &self.experiment.name;
@@ -408,7 +437,7 @@ impl Plan {
         let _ = writeln!(text, "  {:width$}  runs  stored  to run", "cell");
         for planned in &self.cells {
             let stored = planned.runs.len() - planned.seeds_to_run().len();
-            let why = planned.reasons().join("; ");
+            let why = self.reasons(planned).join("; ");
             let (label, runs) = (&planned.cell.label, planned.runs.len());
             let line =
                 format!("  {label:width$}  {runs:>4}  {stored:>6}  {:>6}  {why}", runs - stored);
@@ -418,19 +447,22 @@ impl Plan {
     }
 
     /// The same for programs.
-    pub fn json(&self, estimates: &[Estimate]) -> Value {
-        let cells = self.cells.iter().zip(estimates).map(|(planned, estimate)| {
-            let to_run = planned.seeds_to_run();
-            json!({
-                "cell": planned.cell.label,
-                "runs": planned.runs.len(),
-                "stored": planned.runs.len() - to_run.len(),
-                "to-run": to_run,
-                "reasons": planned.reasons(),
-                "seconds-per-run": estimate.map(|(seconds, _)| seconds),
-                "seconds-from": estimate.map(|(_, source)| source),
-            })
-        });
+    pub fn json(&self, estimates: &[Estimate], width: usize) -> Value {
+        let bytes = self.bytes_per_job(width);
+        let cells =
+            self.cells.iter().zip(estimates).zip(bytes).map(|((planned, estimate), bytes)| {
+                let to_run = planned.seeds_to_run();
+                json!({
+                    "cell": planned.cell.label,
+                    "runs": planned.runs.len(),
+                    "stored": planned.runs.len() - to_run.len(),
+                    "to-run": to_run,
+                    "reasons": self.reasons(planned),
+                    "seconds-per-run": estimate.map(|(seconds, _)| seconds),
+                    "seconds-from": estimate.map(|(_, source)| source),
+                    "bytes-per-job": bytes,
+                })
+            });
         let cells: Vec<Value> = cells.collect();
         json!({"experiment": self.experiment.name, "scale": self.experiment.scale, "cells": cells})
     }
@@ -443,8 +475,7 @@ impl PlannedCell {
     }
 
     fn is_to_run(&self, seed: u64) -> bool {
-        let of_seed = self.runs.iter().find(|(known, _)| *known == seed);
-        of_seed.is_some_and(|(_, status)| !matches!(status, Status::Stored(_)))
+        self.runs.get(&seed).is_some_and(|status| !matches!(status, Status::Stored(_)))
     }
 
     fn median_seconds(&self) -> Option<f64> {

@@ -1,17 +1,23 @@
 //! What people see while jobs run, on stderr: bars on a terminal, plain lines elsewhere. Decides
 //! nothing; a broken terminal changes no result.
+use std::cell::Cell;
+use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use seedbed::record::{Job, Record, State};
+use seedbed::schedule::policy::Planned;
 use seedbed::schedule::{self, Event};
 
 use crate::plan::{duration, name};
 
 /// A worker's plain lines are at least this far apart.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The time left is reckoned anew after that long.
+const ETA_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The display of one call of `schedule::run`.
 pub struct Progress {
@@ -23,6 +29,8 @@ pub struct Progress {
     done: usize,
     failed: usize,
     total: usize,
+    /// Seconds left, and when they were reckoned: with 100,000 jobs that takes its time.
+    left: Cell<Option<(Instant, Option<f64>)>>,
 }
 
 struct Bars {
@@ -41,8 +49,8 @@ struct Running {
 
 /// What is left, in units of weight, and how many seconds of a slot a unit takes.
 struct Work {
-    /// Weights of jobs that have not begun, by first seed and cell.
-    waiting: Vec<(String, u64, f64)>,
+    /// Weights of jobs that have not begun, by cell and first seed.
+    waiting: HashMap<(String, u64), f64>,
     /// Whether weights are expected seconds, so that there is an ETA before anything is measured.
     in_seconds: bool,
     finished_weight: f64,
@@ -50,11 +58,11 @@ struct Work {
 }
 
 impl Progress {
-    /// For `jobs` with their weights: expected seconds if `in_seconds`, else only relative.
-    pub fn new(slots: usize, jobs: &[(Job, f64)], in_seconds: bool) -> Self {
-        let total = jobs.iter().map(|(job, _)| job.runs()).sum();
+    /// For jobs whose weights are expected seconds if `in_seconds`, else only relative.
+    pub fn new(slots: usize, jobs: &[Planned], in_seconds: bool) -> Self {
+        let total = jobs.iter().map(|planned| planned.job.runs()).sum();
         let bars = std::io::stderr().is_terminal().then(|| Bars::new(slots, total));
-        let waiting = jobs.iter().map(|(job, weight)| (place(job), first(job), *weight)).collect();
+        let waiting = jobs.iter().map(|planned| (key(&planned.job), planned.weight)).collect();
         Self {
             bars,
             running: (0..slots).map(|_| None).collect(),
@@ -62,6 +70,7 @@ impl Progress {
             done: 0,
             failed: 0,
             total,
+            left: Cell::new(None),
         }
     }
 
@@ -88,13 +97,13 @@ impl Progress {
             }
             Event::Found { job, records } => {
                 self.say(&format!("{}: another process has trained it", title(job)));
-                self.work.waiting.retain(|(p, s, _)| (p, *s) != (&place(job), first(job)));
+                self.work.waiting.remove(&key(job));
                 records.iter().for_each(|record| self.recorded(record));
             }
             Event::Retry { slot, job, death } => {
                 self.say(&format!("{}: {}; trying again", title(job), death.why));
                 self.tail(&death.log_tail);
-                self.work.waiting.push((place(job), first(job), self.weight_of(*slot, job)));
+                self.work.waiting.insert(key(job), self.weight_of(*slot, job));
             }
             Event::Lost { slot: _, job, death } => {
                 self.done += job.runs();
@@ -130,10 +139,8 @@ impl Progress {
     }
 
     fn started(&mut self, slot: usize, job: &Job) {
-        let waiting = &mut self.work.waiting;
-        // a retry in halves finds only its first half; the weights of the rest do not matter
-        let found = waiting.iter().position(|(p, s, _)| *p == place(job) && *s == first(job));
-        let weight = found.map_or(0.0, |index| waiting.swap_remove(index).2);
+        // of a retry in halves only the first is found; the weights of the rest do not matter
+        let weight = self.work.waiting.remove(&key(job)).unwrap_or(0.0);
         let now = Instant::now();
         let job = job.clone();
         if let Some(bars) = &self.bars {
@@ -216,8 +223,20 @@ impl Progress {
         }
     }
 
-    /// Seconds left: what runs at the speed measured so far, then what waits, longest first.
+    /// Seconds left, as of a moment ago.
     fn eta(&self) -> Option<f64> {
+        if let Some((reckoned, left)) = self.left.get()
+            && reckoned.elapsed() < ETA_INTERVAL
+        {
+            return left.map(|seconds| (seconds - reckoned.elapsed().as_secs_f64()).max(0.0));
+        }
+        let left = self.reckon();
+        self.left.set(Some((Instant::now(), left)));
+        left
+    }
+
+    /// Seconds left: what runs at the speed measured so far, then what waits, longest first.
+    fn reckon(&self) -> Option<f64> {
         let running = || self.running.iter().flatten();
         // a job that only loads its data says nothing about epochs
         let timed = || running().filter(|running| running.share > 0.0);
@@ -234,7 +253,7 @@ impl Progress {
             slot.as_ref().map_or(0.0, |running| unit * running.weight * (1.0 - running.share))
         };
         let mut waiting: Vec<f64> =
-            self.work.waiting.iter().map(|(_, _, weight)| unit * weight).collect();
+            self.work.waiting.values().map(|weight| unit * weight).collect();
         waiting.sort_by(|a, b| b.total_cmp(a));
         Some(schedule::makespan(self.running.iter().map(left).collect(), waiting))
     }
@@ -271,8 +290,8 @@ fn place(job: &Job) -> String {
     format!("{} {}", job.experiment, job.label())
 }
 
-fn first(job: &Job) -> u64 {
-    job.seeds.first().copied().unwrap_or(0)
+fn key(job: &Job) -> (String, u64) {
+    (place(job), job.seeds.first().copied().unwrap_or(0))
 }
 
 /// `dagmm-kddcup reconstruction=sum seeds 1-4`

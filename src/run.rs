@@ -10,12 +10,13 @@ use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::album::{Album, Scored, TestRows};
-use crate::dataset::{self, Dataset, Split};
+use crate::dataset::{self, Dataset, Shape, Split};
 use crate::error::{Error, Result};
 use crate::experiment::Cell;
+use crate::memory::Need;
 use crate::metrics::{self, Counts, Metrics};
-use crate::model::layers::Parameters;
-use crate::model::{self, Detector, Scores, Scoring, ToScore};
+use crate::model::layers::{ParameterSpec, Parameters};
+use crate::model::{self, Detector, ModelSpec, Scores, Scoring, ToScore};
 use crate::record::{Calibration, Digests, Job, Message, PROTOCOL_VERSION, Record, State};
 use crate::train::{self, Course, TrainingRows};
 use crate::{device, store};
@@ -48,6 +49,49 @@ pub fn execute(job: &Job, emit: &mut dyn FnMut(Message)) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What a job of a cell needs of its device, host or card, roughly and rather more; none where only
+/// the data's files know how large they are.
+///
+/// A worker holds the training rows of every seed twice while it stacks them, six values a parameter
+/// (itself, its gradient, Adam's two moments and their temporaries), and the activations of a batch
+/// about eight times; scoring takes one seed's test rows three times.
+pub fn memory_need(cell: &Cell, device_kind: &str) -> Option<Need> {
+    const MIB: u64 = 1 << 20;
+    // libtorch and what it keeps for itself; on a card its context
+    let library = if device_kind == "cpu" { 384 * MIB } else { 1024 * MIB };
+    let shape = cell.dataset.shape()?;
+    let (train, test) = cell.protocol.split.at_most(&shape);
+    let (_, specs) = model::build(&cell.model, shape.features, shape.image).ok()?;
+    let parameters: i64 = specs.iter().map(ParameterSpec::count).sum();
+    let activations =
+        activations(&cell.model, &specs, &shape) * cell.training.batch_size.min(train);
+    let bytes = |values: usize| (values * size_of::<f32>()) as u64;
+    // of the data set as it is read, a byte a value
+    let table = if device_kind == "cpu" { (shape.rows * shape.features) as u64 } else { 0 };
+    let fixed = library + table + 3 * bytes(test * shape.features);
+    let rows = 2 * bytes(train * shape.features);
+    let per_seed = rows + 6 * bytes(parameters as usize) + 8 * bytes(activations);
+    Some(Need { fixed, per_seed })
+}
+
+/// Values that the layers of a network give for a row.
+fn activations(model: &ModelSpec, specs: &[ParameterSpec], shape: &Shape) -> usize {
+    let outputs = specs.iter().filter_map(|spec| match spec.shape[..] {
+        // the weights of a linear layer
+        [_, outputs] => Some(outputs as usize),
+        _ => None,
+    });
+    let images = match model {
+        ModelSpec::Dagmm(_) | ModelSpec::Vae(_) => 0,
+        // encoder and decoder halve an image's edges once and twice
+        ModelSpec::ConvVae(spec) => {
+            let [first, second] = spec.channels;
+            2 * (first * shape.features / 4 + second * shape.features / 16)
+        }
+    };
+    shape.features + outputs.sum::<usize>() + images
 }
 
 /// Times `steps` optimiser steps of a job after a few untimed ones; nothing is stored.
@@ -116,7 +160,7 @@ impl<'a> Prepared<'a> {
     fn new(job: &'a Job) -> Result<Self> {
         // One thread a worker: sums split over threads would depend on their number.
         tch::set_num_threads(1);
-        let device = device::parse(&job.device)?;
+        let device = device::open(&job.device)?;
         let cell = job.cell();
         let dataset = dataset::load(&cell.dataset, &job.data)?;
         let protocol = &cell.protocol;
@@ -308,7 +352,7 @@ impl<'a> Prepared<'a> {
 
     fn record(&self, run: &Run, cell: &Cell, ending: Ending) -> Record {
         let job = self.job;
-        let device_kind = device::kind(self.device);
+        let device_kind = device::kind(&job.device);
         let mut digests = run.digests.clone();
         let (state, failure) = match ending.failure {
             Some((state, text)) => (state, Some(text)),
@@ -337,7 +381,7 @@ impl<'a> Prepared<'a> {
             loss_terms: self.detector.terms().iter().map(|&term| term.to_owned()).collect(),
             digests,
             batch_width: job.seeds.len(),
-            provenance: device::provenance(self.device),
+            provenance: device::provenance(&job.device),
             wall_seconds: ending.wall,
         }
     }

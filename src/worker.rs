@@ -11,6 +11,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use seedbed::device;
 use seedbed::error::{Error, Result};
 use seedbed::record::{Calibration, Job, Message, State};
 use seedbed::run;
@@ -202,9 +203,11 @@ enum Listened {
 /// the process that decides what to do about it.
 fn start(arguments: &[&str], log: File, job: &Job) -> Result<(Child, ChildStdin)> {
     let cannot = |error: std::io::Error| failed("cannot start a worker", &error);
+    let card = device::visible(&job.device)?;
     let mut child = Command::new(std::env::current_exe().map_err(cannot)?)
         .args(arguments)
         .envs(ENVIRONMENT)
+        .env("CUDA_VISIBLE_DEVICES", card)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log)

@@ -99,6 +99,8 @@ fn what_one_harness_has_another_leaves_alone_and_waits_for() {
     let (first, workers) = stuck(&sandbox);
     let second = start(&sandbox, "shared");
     wait_for_the_rest(&sandbox);
+    let plan = sandbox.seedbed("plan tiny --out shared").expect(0);
+    plan.prints(&format!("claimed by process {} on ", first.id()));
     workers.iter().for_each(|worker| signal("CONT", *worker));
     end(first).expect(0).says("another process has trained it");
     end(second).expect(0).says("has it; waiting for it").says("another process has trained it");
@@ -127,6 +129,7 @@ fn what_a_killed_harness_had_a_later_one_takes_over() {
     signal("KILL", first.id());
     assert_eq!(end(first).code, None);
     assert_eq!(files(&sandbox, "shared", "runs", ".claim").len(), 2);
+    sandbox.seedbed("plan tiny --out shared").expect(0).prints(", which has ended");
     end(start(&sandbox, "shared")).expect(0);
     assert_undisturbed(&sandbox, "shared");
 }

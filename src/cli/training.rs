@@ -13,7 +13,9 @@ use seedbed::claim::{self, Claims};
 use seedbed::dataset::fetch::Options;
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment, Selection};
+use seedbed::memory::{self, Need};
 use seedbed::record::{Digests, Job, PROTOCOL_VERSION, Pictures, Provenance, Record, State};
+use seedbed::schedule::policy::{Planned, Policy};
 use seedbed::schedule::{self, Death, Event, Slot};
 use seedbed::store;
 use seedbed::{dataset, device, doctor, libtorch};
@@ -53,7 +55,7 @@ pub(super) struct Devices {
 impl Training {
     pub(super) fn devices(&self) -> Result<Devices> {
         let names = device_names(&self.device)?;
-        let kind = if names[0].starts_with("cuda") { "cuda" } else { "cpu" };
+        let kind = device::kind(&names[0]);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let (slots, width) = match kind {
             "cuda" => (1, WIDTH_CUDA),
@@ -71,12 +73,10 @@ fn device_names(asked: &str) -> Result<Vec<String>> {
     if asked == "cpu" {
         return Ok(vec!["cpu".to_owned()]);
     }
-    let here = libtorch::devices();
-    let cuda: Vec<String> = here
-        .into_iter()
-        .map(|device| device.name)
-        .filter(|name| name.starts_with("cuda"))
-        .collect();
+    let here = device::here()?;
+    let cuda =
+        here.into_iter().map(|device| device.name).filter(|name| device::kind(name) == "cuda");
+    let cuda: Vec<String> = cuda.collect();
     match asked {
         "auto" if cuda.is_empty() => Ok(vec!["cpu".to_owned()]),
         "auto" => Ok(cuda),
@@ -132,7 +132,8 @@ pub fn plan(common: &Common, training: &Training) -> Result<u8> {
         expected.push(estimates);
     }
     if common.json {
-        let all: Vec<_> = plans.iter().zip(&expected).map(|(plan, e)| plan.json(e)).collect();
+        let both = plans.iter().zip(&expected);
+        let all: Vec<_> = both.map(|(plan, e)| plan.json(e, devices.width)).collect();
         let seconds = total_seconds(&plans, &expected, &devices);
         print_json(&json!({"experiments": all, "seconds": seconds, "notes": missing}))?;
         return Ok(0);
@@ -171,7 +172,10 @@ fn outlook(plans: &[Plan], expected: &[Vec<Estimate>], devices: &Devices) -> Str
     let from: Vec<String> =
         sources.into_iter().filter(|(source, _)| used.contains(source)).map(|(_, t)| t).collect();
     let (slots, kind, width) = (devices.slots.len(), devices.kind, devices.width);
-    let workers = format!("{slots} {kind} worker(s), up to {width} seeds together");
+    let memory = plans.iter().flat_map(|plan| plan.bytes_per_job(width)).max().flatten();
+    let memory =
+        memory.map_or(String::new(), |bytes| format!(", up to {} each", memory::text(bytes)));
+    let workers = format!("{slots} {kind} worker(s), up to {width} seeds together{memory}");
     match total_seconds(plans, expected, devices) {
         Some(seconds) => {
             let from = from.join(" and ");
@@ -299,12 +303,12 @@ pub(super) fn train(
     out: &Path,
     patience: &Patience,
 ) -> Result<()> {
-    let (jobs, in_seconds) = weighted_jobs(plans, devices.width, search);
+    let (jobs, in_seconds) = planned_jobs(plans, devices, search);
     if jobs.is_empty() {
         eprintln!("nothing to run: every run is stored");
         return Ok(());
     }
-    let count: usize = jobs.iter().map(|(job, _)| job.runs()).sum();
+    let count: usize = jobs.iter().map(|planned| planned.job.runs()).sum();
     let (slots, kind) = (devices.slots.len(), devices.kind);
     eprintln!("{count} runs in {} jobs on {slots} {kind} worker(s)", jobs.len());
     catch_signals()?;
@@ -338,9 +342,10 @@ pub(super) fn train(
             }
         });
         let execute = |_: &Slot, job: &Job, emit: &dyn Fn(_)| workers.execute(job, emit);
-        let retries = patience.retries;
-        let result =
-            schedule::run(&devices.slots, jobs, retries, &STOP, claim, execute, &mut handle);
+        let slots = &devices.slots;
+        let policy = Policy::new(slots, jobs, patience.retries);
+        let memory = &device::memory;
+        let result = schedule::run(slots, policy, &STOP, memory, claim, execute, &mut handle);
         drop(ended);
         result
     });
@@ -428,26 +433,27 @@ fn otherwise(record: &Record) -> String {
     )
 }
 
-/// Jobs with their weights: expected seconds if all are known, else epochs.
-fn weighted_jobs(plans: &[&Plan], width: usize, data: &[PathBuf]) -> (Vec<(Job, f64)>, bool) {
+/// Jobs with their weights: expected seconds if all are known (true), else epochs.
+fn planned_jobs(plans: &[&Plan], devices: &Devices, data: &[PathBuf]) -> (Vec<Planned>, bool) {
     let mut timed = Vec::new();
     let mut in_seconds = true;
     for plan in plans {
         let estimates = plan.estimates();
-        for (cells, job) in plan.jobs(width, data) {
+        let needs = plan.memory_needs();
+        for (cells, job) in plan.jobs(devices.width, data) {
             let each = cells.iter().map(|&cell| estimates[cell].map(|(seconds, _)| seconds));
             let seconds = each.sum::<Option<f64>>();
             in_seconds &= seconds.is_some();
-            timed.push((seconds, job));
+            timed.push((seconds, needs[cells[0]], job));
         }
     }
-    let weight = |(seconds, job): (Option<f64>, Job)| {
+    let planned = |(seconds, need, job): (Option<f64>, Option<Need>, Job)| {
         let epochs = (job.cell().training.epochs + 1) as f64;
         let one = seconds.filter(|_| in_seconds).unwrap_or(epochs);
-        let together = job.seeds.len() as f64;
-        (job, one * together)
+        let weight = one * job.seeds.len() as f64;
+        Planned { job, weight, need }
     };
-    (timed.into_iter().map(weight).collect(), in_seconds)
+    (timed.into_iter().map(planned).collect(), in_seconds)
 }
 
 /// What an event leaves in the store.
@@ -482,8 +488,6 @@ fn lost_record(
         .flat_map(|plan| &plan.cells)
         .find(|planned| planned.cell.label == cell.label);
     let data = planned.map(|planned| planned.data_sha256.clone()).unwrap_or_default();
-    // a device that was found before the first job has a provenance
-    let provenance = device::parse(&job.device).map(device::provenance).unwrap_or_default();
     Record {
         experiment: job.experiment.clone(),
         cell: cell.clone(),
@@ -504,7 +508,7 @@ fn lost_record(
         digests: Digests { data, ..Digests::default() },
         batch_width: job.seeds.len(),
         // a worker has one thread, whatever this process has
-        provenance: Provenance { threads: 1, ..provenance },
+        provenance: Provenance { threads: 1, ..device::provenance(&job.device) },
         wall_seconds: 0.0,
     }
 }

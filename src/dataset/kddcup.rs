@@ -27,7 +27,7 @@ pub(super) static FILES: [DataFile; 1] = [DataFile {
     npm: None,
 }];
 
-const ROWS: usize = 494_021;
+pub(super) const ROWS: usize = 494_021;
 const NORMAL_ROWS: usize = 97_278;
 
 /// `[dataset]` with `name = "kddcup"`.
@@ -54,6 +54,17 @@ pub enum Encoding {
     AllCategorical,
     /// 120 columns: those 121 without num_outbound_cmds, which is 0 in every row.
     AllButConstant,
+}
+
+impl Encoding {
+    /// Number of columns.
+    pub fn columns(self) -> usize {
+        match self {
+            Self::ProtocolServiceFlag => 118,
+            Self::AllCategorical => 121,
+            Self::AllButConstant => 120,
+        }
+    }
 }
 
 /// The class that is labelled true. Zong et al. (2018) take the minority, `normal.`.

@@ -39,6 +39,18 @@ pub enum DatasetSpec {
     Synthetic(SyntheticSpec),
 }
 
+/// The size of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    pub rows: usize,
+    /// Rows of the training files, where the data set has such.
+    pub official_train: Option<usize>,
+    /// Columns once encoded.
+    pub features: usize,
+    /// Height and width, where rows are images.
+    pub image: Option<(usize, usize)>,
+}
+
 /// The names of the data sets whose files are known, as experiment files and `seedbed data fetch`
 /// spell them. The files of an `idx` data set are known to its experiment file only.
 pub const NAMES: [&str; 3] = ["kddcup", "mnist", "synthetic"];
@@ -161,6 +173,26 @@ impl DatasetSpec {
             Self::Mnist(spec) => spec.check(),
             Self::Idx(spec) => spec.check(),
             Self::Synthetic(spec) => spec.check(),
+        }
+    }
+
+    /// What is known of its size without reading a file; none where only the files know.
+    pub fn shape(&self) -> Option<Shape> {
+        match self {
+            Self::Kddcup(spec) => Some(Shape {
+                rows: kddcup::ROWS,
+                official_train: None,
+                features: spec.encoding.columns(),
+                image: None,
+            }),
+            Self::Mnist(_) => Some(idx::MNIST_SHAPE),
+            Self::Idx(_) => None,
+            Self::Synthetic(spec) => Some(Shape {
+                rows: spec.rows,
+                official_train: None,
+                features: spec.features,
+                image: None,
+            }),
         }
     }
 

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Anomaly, Dataset, DatasetSpec, Family};
+use super::{Anomaly, Dataset, DatasetSpec, Family, Shape};
 use crate::error::{Error, Result};
 use crate::random::{Numbers, Stream};
 
@@ -62,6 +62,16 @@ impl SplitSpec {
             ) => false,
         };
         if possible { Ok(()) } else { Err(self.impossible()) }
+    }
+
+    /// Bounds on the numbers of training and test rows that it makes.
+    pub fn at_most(&self, shape: &Shape) -> (usize, usize) {
+        let Shape { rows, official_train, .. } = *shape;
+        match self {
+            Self::HalfOfAll => (rows / 2, rows.div_ceil(2)),
+            Self::HalfOfNormals | Self::AttackFamily { .. } => (rows / 2, rows),
+            Self::Official => official_train.map_or((rows, rows), |train| (train, rows - train)),
+        }
     }
 
     fn impossible(&self) -> Error {

@@ -24,7 +24,8 @@ pub enum Initial {
 }
 
 impl ParameterSpec {
-    fn count(&self) -> i64 {
+    /// Number of values of one seed.
+    pub fn count(&self) -> i64 {
         self.shape.iter().product()
     }
 }

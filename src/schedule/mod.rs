@@ -1,14 +1,18 @@
-//! Slots, jobs, retries, events: which job runs where and when. What running a job means is an
-//! argument, so this module knows no processes, no tensors and no files, and it prints nothing.
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+//! Slots, jobs, retries, events: jobs run where and when `policy` says. What running a job means is
+//! an argument, so this module knows no processes, no tensors and no files, and it prints nothing.
+pub mod policy;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
+use crate::memory::{self, Memory};
 use crate::record::{Job, Message, Record, State};
+
+use policy::{Next, Planned, Policy, Start, Waiting};
 
 /// A place on a device where one job at a time runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +23,11 @@ pub struct Slot {
     pub index: usize,
 }
 
-/// After how long it is looked again at jobs that other processes have.
+/// After how long it is looked again at what other processes have: jobs, and a device's memory.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// How long a job waits on an idle device for memory that other processes have.
+const MEMORY_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whose a job is that is about to start.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,144 +131,17 @@ pub fn makespan(mut free: Vec<f64>, jobs: impl IntoIterator<Item = f64>) -> f64 
     free.into_iter().fold(0.0, f64::max)
 }
 
-/// A job that waits, with what was tried before.
-#[derive(Debug, Clone, PartialEq)]
-struct Waiting {
-    job: Job,
-    tries: Tries,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Tries {
-    /// Deaths other than for want of memory.
-    deaths: u32,
-    /// Whether memory ran out once.
-    halved: bool,
-    /// Whether it has its device to itself.
-    alone: bool,
-    /// The slot on which it died.
-    died_on: Option<usize>,
-    /// Whether it was told that another process has it.
-    told: bool,
-}
-
-impl Tries {
-    /// What is tried next, after a death; none when that was enough.
-    fn after(self, state: State, slot: usize, retries: u32) -> Option<Self> {
-        match state {
-            State::OutOfMemory if self.alone => None,
-            State::OutOfMemory if self.halved => Some(Self { alone: true, ..self }),
-            State::OutOfMemory => Some(Self { halved: true, ..self }),
-            State::Crashed | State::TimedOut if self.deaths == retries => None,
-            State::Crashed | State::TimedOut => {
-                Some(Self { deaths: self.deaths + 1, died_on: Some(slot), ..self })
-            }
-            State::Ok | State::Diverged | State::InvalidData => None,
-        }
-    }
-
-    /// How the seeds that are left are tried: out of memory in halves, then each alone; crashed or
-    /// timed out together, and the last of several times each by itself, for one may be what kills
-    /// the others.
-    fn pieces(mut self, rest: &Job, state: State, retries: u32) -> Vec<Waiting> {
-        let seeds = rest.seeds.len();
-        let width = match state {
-            State::OutOfMemory if self.alone => 1,
-            State::OutOfMemory => {
-                // there is no half of one
-                self.alone = seeds == 1;
-                seeds.div_ceil(2)
-            }
-            State::Crashed | State::TimedOut if self.deaths == retries && retries > 1 => 1,
-            State::Crashed | State::TimedOut => seeds,
-            State::Ok | State::Diverged | State::InvalidData => seeds,
-        };
-        let wait = |job| Waiting { job, tries: self };
-        chunks(rest, &rest.seeds, width).into_iter().map(wait).collect()
-    }
-}
-
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Waiting>,
-    /// Those that need a device to themselves, once nothing else waits for it.
-    alone: VecDeque<Waiting>,
-    /// Those that other processes have.
-    elsewhere: Vec<Waiting>,
-    /// By device, attempts under way, each of which may put a job back.
-    running: BTreeMap<String, usize>,
-    /// Devices that one job has to itself.
-    occupied: BTreeSet<String>,
-    /// Nothing more is to be started.
-    closed: bool,
-}
-
-impl Queue {
-    /// A job for a slot: not one that died there, if `others` may take that.
-    fn pick(&mut self, slot: &Slot, others: bool) -> Option<Waiting> {
-        if self.occupied.contains(&slot.device) {
-            return None;
-        }
-        let fits = |waiting: &Waiting| !others || waiting.tries.died_on != Some(slot.index);
-        if let Some(place) = self.waiting.iter().position(fits) {
-            return self.waiting.remove(place);
-        }
-        if self.running.contains_key(&slot.device) {
-            return None;
-        }
-        let place = self.alone.iter().position(fits)?;
-        self.alone.remove(place)
-    }
-
-    fn begin(&mut self, slot: &Slot, waiting: &Waiting) {
-        *self.running.entry(slot.device.clone()).or_default() += 1;
-        if waiting.tries.alone {
-            self.occupied.insert(slot.device.clone());
-        }
-    }
-
-    fn end(&mut self, slot: &Slot) {
-        // who has a device to himself is alone there
-        self.occupied.remove(&slot.device);
-        if let Some(count) = self.running.get_mut(&slot.device) {
-            *count -= 1;
-            if *count == 0 {
-                self.running.remove(&slot.device);
-            }
-        }
-    }
-
-    fn add(&mut self, waiting: Waiting) {
-        if waiting.tries.alone {
-            self.alone.push_back(waiting);
-        } else {
-            self.waiting.push_back(waiting);
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        self.waiting.is_empty()
-            && self.alone.is_empty()
-            && self.elsewhere.is_empty()
-            && self.running.is_empty()
-    }
-}
-
 struct Shared<'a> {
-    queue: Mutex<Queue>,
+    policy: Mutex<Policy>,
     changed: Condvar,
     stop: &'a AtomicBool,
-    slots: usize,
-    retries: u32,
+    memory: &'a (dyn Fn(&str) -> Option<Memory> + Sync),
 }
 
-/// Runs jobs on slots, those with the largest estimate (any unit) first, and passes what happens to
-/// `handle` on the calling thread. `claim` is asked before a job starts; what another process has is
-/// asked for again until it has a record or is free.
-///
-/// The seeds that a job dies with, and those whose record is not final, are tried again: out of
-/// memory in two halves, then one by one with the device to itself; else up to `retries` times on
-/// another slot, if there is one.
+/// Runs jobs on slots as a [`Policy`] made of both says, and passes what happens to `handle` on the
+/// calling thread. `memory` tells what a device has when nothing of ours runs there. `claim` is asked
+/// before a job starts; what another process has is asked for again until it has a record or is
+/// free.
 ///
 /// Ends early when `stop` becomes true, which `execute` is to heed too.
 ///
@@ -269,9 +149,9 @@ struct Shared<'a> {
 /// The error of a refused job or of `handle`, after everything under way was stopped.
 pub fn run<C, E>(
     slots: &[Slot],
-    mut jobs: Vec<(Job, f64)>,
-    retries: u32,
+    policy: Policy,
     stop: &AtomicBool,
+    memory: &(dyn Fn(&str) -> Option<Memory> + Sync),
     claim: C,
     execute: E,
     handle: &mut dyn FnMut(Event) -> Result<()>,
@@ -280,16 +160,8 @@ where
     C: Fn(&Job) -> Claim + Sync,
     E: Fn(&Slot, &Job, &dyn Fn(Message)) -> Outcome + Sync,
 {
-    jobs.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    let wait = |(job, _)| Waiting { job, tries: Tries::default() };
-    let waiting = jobs.into_iter().map(wait).collect();
-    let shared = Shared {
-        queue: Mutex::new(Queue { waiting, ..Queue::default() }),
-        changed: Condvar::new(),
-        stop,
-        slots: slots.len(),
-        retries,
-    };
+    let policy = Mutex::new(policy);
+    let shared = Shared { policy, changed: Condvar::new(), stop, memory };
     let (sender, receiver) = mpsc::channel();
     let mut result = Ok(());
     thread::scope(|scope| {
@@ -303,7 +175,9 @@ where
             if let (Err(error), true) = (handled, result.is_ok()) {
                 result = Err(error);
                 stop.store(true, Ordering::SeqCst);
-                shared.close();
+                // between two waits of a slot, not just before one
+                drop(shared.lock());
+                shared.changed.notify_all();
             }
         }
     });
@@ -311,56 +185,82 @@ where
 }
 
 impl Shared<'_> {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // a queue is whole between any two of its statements
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Policy> {
+        // a policy is whole between any two of its calls
+        self.policy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn close(&self) {
-        self.lock().closed = true;
-        self.changed.notify_all();
-    }
-
-    /// The next job, waiting for one that a running attempt may put back or another process free.
-    fn next(&self, slot: &Slot) -> Option<Waiting> {
-        let mut queue = self.lock();
+    /// The next job, waiting for one that a running attempt may put back or another process free,
+    /// and for memory.
+    fn next(&self, slot: &Slot, send: &dyn Fn(Result<Event>)) -> Option<Start> {
+        let mut short_since = None;
+        let mut policy = self.lock();
         loop {
-            if queue.closed || self.stop.load(Ordering::SeqCst) || queue.is_done() {
+            if self.stop.load(Ordering::SeqCst) {
                 return None;
             }
-            if let Some(waiting) = queue.pick(slot, self.slots > 1) {
-                queue.begin(slot, &waiting);
-                return Some(waiting);
+            if policy.is_idle(&slot.device)
+                && let Some(memory) = (self.memory)(&slot.device)
+            {
+                policy.set_memory(&slot.device, memory);
             }
-            if queue.elsewhere.is_empty() {
-                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            match policy.next(slot) {
+                Next::Done => return None,
+                Next::Start(start) => return Some(*start),
+                Next::Wait => {}
+            }
+            let short = policy.short_of_memory().filter(|short| short.device == slot.device);
+            if let Some(short) = short {
+                let since = *short_since.get_or_insert_with(|| {
+                    send(Ok(Event::Warning { text: waits(short) }));
+                    Instant::now()
+                });
+                if since.elapsed() > MEMORY_PATIENCE {
+                    policy.tire(&slot.device);
+                }
+            }
+            // who waits for others has to look; who does not is woken
+            if short_since.is_none() && !policy.waits_for_others() {
+                policy = self.changed.wait(policy).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let waited = self.changed.wait_timeout(queue, LOOK_AGAIN);
+            let waited = self.changed.wait_timeout(policy, LOOK_AGAIN);
             let timed_out;
-            (queue, timed_out) = waited.unwrap_or_else(PoisonError::into_inner);
+            (policy, timed_out) = waited.unwrap_or_else(PoisonError::into_inner);
             if timed_out.timed_out() {
-                let again = std::mem::take(&mut queue.elsewhere);
-                again.into_iter().for_each(|waiting| queue.add(waiting));
+                policy.look_again();
             }
         }
     }
 
-    fn put_back(&self, slot: &Slot, again: Vec<Waiting>) {
-        let mut queue = self.lock();
-        queue.end(slot);
-        again.into_iter().for_each(|waiting| queue.add(waiting));
-        drop(queue);
+    /// Puts back what is left of a job that was started.
+    fn end(&self, slot: &Slot, reserved: u64, again: Vec<Waiting>) {
+        let mut policy = self.lock();
+        policy.end(slot, reserved);
+        again.into_iter().for_each(|waiting| policy.add(waiting));
+        drop(policy);
         self.changed.notify_all();
     }
 
-    fn leave(&self, slot: &Slot, waiting: Waiting) {
-        let mut queue = self.lock();
-        queue.end(slot);
-        queue.elsewhere.push(waiting);
-        drop(queue);
+    fn leave(&self, slot: &Slot, reserved: u64, waiting: Waiting) {
+        let mut policy = self.lock();
+        policy.end(slot, reserved);
+        policy.leave(waiting);
+        drop(policy);
         self.changed.notify_all();
     }
+}
+
+fn waits(short: policy::Short) -> String {
+    let policy::Short { job, need, device, memory: Memory { total, free } } = short;
+    format!(
+        "{} {} waits for memory: a seed needs about {}, and {device} has {} of {} left",
+        job.experiment,
+        job.label(),
+        memory::text(need),
+        memory::text(free),
+        memory::text(total),
+    )
 }
 
 fn work<C, E>(slot: &Slot, shared: &Shared, claim: &C, execute: &E, events: &Sender<Result<Event>>)
@@ -370,52 +270,77 @@ where
 {
     // the receiver outlives every sender, so a failed send cannot be
     let send = |event: Result<Event>| drop(events.send(event));
-    while let Some(Waiting { job, tries }) = shared.next(slot) {
+    while let Some(Start { waiting, reserved, too_large }) = shared.next(slot, &send) {
         let mut again = Vec::new();
-        match claim(&job) {
+        let of = |job| Waiting {
+            planned: Planned { job, ..waiting.planned.clone() },
+            tries: waiting.tries,
+        };
+        match claim(&waiting.planned.job) {
             Claim::Elsewhere(by) => {
+                let Waiting { planned, mut tries } = waiting;
                 if !tries.told {
-                    send(Ok(Event::Elsewhere { job: job.clone(), by }));
+                    send(Ok(Event::Elsewhere { job: planned.job.clone(), by }));
                 }
-                shared.leave(slot, Waiting { job, tries: Tries { told: true, ..tries } });
+                tries.told = true;
+                shared.leave(slot, reserved, Waiting { planned, tries });
                 continue;
             }
             Claim::Refused(error) => send(Err(error)),
             Claim::Ours { found, rest } => {
                 if !found.is_empty() {
+                    let job = waiting.planned.job.clone();
                     send(Ok(Event::Found { job, records: found }));
                 }
-                again.extend(rest.into_iter().map(|job| Waiting { job, tries }));
-                if !again.is_empty() {
-                    let first = again.remove(0);
-                    again.extend(try_job(slot, first, shared.retries, execute, &send));
+                let mut rest = rest.into_iter().map(of);
+                if let Some(first) = rest.next() {
+                    if too_large {
+                        send(Ok(Event::Warning {
+                            text: tried_nevertheless(&first, slot, reserved),
+                        }));
+                    }
+                    again.extend(rest);
+                    again.extend(try_job(slot, first, shared, execute, &send));
                 }
             }
         }
-        shared.put_back(slot, again);
+        shared.end(slot, reserved, again);
     }
+}
+
+fn tried_nevertheless(waiting: &Waiting, slot: &Slot, reserved: u64) -> String {
+    let job = &waiting.planned.job;
+    format!(
+        "{} {} needs about {}, more than {} has left; it is tried with the device to itself",
+        job.experiment,
+        job.label(),
+        memory::text(reserved),
+        slot.device
+    )
 }
 
 /// Makes one attempt at a job, and says what is to be tried after it.
 fn try_job<E>(
     slot: &Slot,
-    Waiting { mut job, tries }: Waiting,
-    retries: u32,
+    mut waiting: Waiting,
+    shared: &Shared,
     execute: &E,
     send: &dyn Fn(Result<Event>),
 ) -> Vec<Waiting>
 where
     E: Fn(&Slot, &Job, &dyn Fn(Message)) -> Outcome,
 {
-    job.device.clone_from(&slot.device);
+    waiting.planned.job.device.clone_from(&slot.device);
+    let job = &waiting.planned.job;
     send(Ok(Event::Started { slot: slot.index, job: job.clone() }));
-    let next = |state| tries.after(state, slot.index, retries);
-    let (outcome, open) = attempt_job(slot, &job, &|state| next(state).is_some(), execute, send);
+    let next = |rest: &Job, state| shared.lock().after(&waiting, rest, state, slot);
+    let (outcome, open) =
+        attempt_job(slot, job, &|state| next(job, state).is_some(), execute, send);
     let mut again = Vec::new();
     if let Some((seeds, death)) = unfinished(outcome, open, send) {
-        let rest = Job { seeds, ..job };
-        if let Some(next) = next(death.state) {
-            again = next.pieces(&rest, death.state, retries);
+        let rest = Job { seeds, ..job.clone() };
+        if let Some(pieces) = next(&rest, death.state) {
+            again = pieces;
             send(Ok(Event::Retry { slot: slot.index, job: rest, death }));
         } else {
             send(Ok(Event::Lost { slot: slot.index, job: rest, death }));
@@ -571,6 +496,12 @@ mod tests {
         Outcome::Died(Death { state, why, log_tail })
     }
 
+    /// Without known needs, retrying once.
+    fn policy(slots: &[Slot], jobs: impl IntoIterator<Item = (Job, f64)>) -> Policy {
+        let planned = |(job, weight)| Planned { job, weight, need: None };
+        Policy::new(slots, jobs.into_iter().map(planned).collect(), 1)
+    }
+
     fn ours(job: &Job) -> Claim {
         Claim::Ours { found: Vec::new(), rest: vec![job.clone()] }
     }
@@ -582,8 +513,8 @@ mod tests {
     {
         let stop = AtomicBool::new(false);
         let mut seen = Vec::new();
-        let jobs = jobs.into_iter().map(|job| (job, 1.0)).collect();
-        let result = run(slots, jobs, 1, &stop, ours, execute, &mut |event| {
+        let policy = policy(slots, jobs.into_iter().map(|job| (job, 1.0)));
+        let result = run(slots, policy, &stop, &|_| None, ours, execute, &mut |event| {
             seen.push(event);
             Ok(())
         });
@@ -670,14 +601,14 @@ mod tests {
     #[test]
     fn the_job_with_the_largest_estimate_starts_first() {
         let jobs = [(1, 1.0), (2, 9.0), (3, 5.0)];
-        let jobs = jobs.map(|(seed, weight)| (job(1, &[seed]), weight)).to_vec();
+        let jobs = jobs.map(|(seed, weight)| (job(1, &[seed]), weight));
         let stop = AtomicBool::new(false);
         let mut order = Vec::new();
         let execute = |_: &Slot, job: &Job, emit: &dyn Fn(Message)| {
             emit(record(job, job.seeds[0], State::Ok));
             Outcome::Done
         };
-        run(&slots(1), jobs, 1, &stop, ours, execute, &mut |event| {
+        run(&slots(1), policy(&slots(1), jobs), &stop, &|_| None, ours, execute, &mut |event| {
             if let Event::Started { slot: _, job } = event {
                 order.push(job.seeds[0]);
             }
@@ -751,41 +682,6 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_asked_for_in_halves_then_alone_and_that_is_all() {
-        let first = Tries::default().after(State::OutOfMemory, 0, 2).unwrap();
-        let halves = first.pieces(&job(1, &[1, 2, 3]), State::OutOfMemory, 2);
-        let widths = |pieces: &[Waiting]| -> Vec<usize> {
-            pieces.iter().map(|piece| piece.job.seeds.len()).collect()
-        };
-        assert_eq!(widths(&halves), [2, 1]);
-        assert!(halves.iter().all(|half| !half.tries.alone));
-        let second = halves[0].tries.after(State::OutOfMemory, 0, 2).unwrap();
-        let singly = second.pieces(&halves[0].job, State::OutOfMemory, 2);
-        assert_eq!(widths(&singly), [1, 1]);
-        assert!(singly.iter().all(|one| one.tries.alone));
-        assert_eq!(singly[0].tries.after(State::OutOfMemory, 0, 2), None);
-        // one seed has no half
-        assert!(first.pieces(&job(1, &[1]), State::OutOfMemory, 2)[0].tries.alone);
-    }
-
-    #[test]
-    fn a_crash_is_tried_again_as_often_as_asked_and_the_last_time_one_by_one() {
-        let job = job(1, &[1, 2, 3]);
-        for state in [State::Crashed, State::TimedOut] {
-            assert_eq!(Tries::default().after(state, 0, 0), None);
-            let first = Tries::default().after(state, 4, 2).unwrap();
-            assert_eq!(first.died_on, Some(4));
-            assert_eq!(first.pieces(&job, state, 2).len(), 1);
-            let second = first.after(state, 4, 2).unwrap();
-            assert_eq!(second.pieces(&job, state, 2).len(), 3);
-            assert_eq!(second.after(state, 4, 2), None);
-        }
-        for state in [State::Ok, State::Diverged, State::InvalidData] {
-            assert_eq!(Tries::default().after(state, 0, 9), None);
-        }
-    }
-
-    #[test]
     fn a_job_that_died_is_tried_on_another_slot() {
         let died_on = Mutex::new(Vec::new());
         let (events, _) = events(&slots(2), vec![job(1, &[1])], |slot, _, _| {
@@ -840,7 +736,7 @@ mod tests {
         };
         let mut seen = Vec::new();
         let jobs = vec![(job(1, &[1, 2]), 2.0), (job(1, &[3]), 1.0)];
-        run(&slots(1), jobs, 1, &stop, claim, execute, &mut |event| {
+        run(&slots(1), policy(&slots(1), jobs), &stop, &|_| None, claim, execute, &mut |event| {
             seen.push(event);
             Ok(())
         })
@@ -870,13 +766,14 @@ mod tests {
     fn the_stop_flag_ends_it_without_retries() {
         let stop = AtomicBool::new(false);
         let started = AtomicUsize::new(0);
-        let jobs = (1..=5).map(|seed| (job(1, &[seed]), 1.0)).collect();
+        let jobs = (1..=5).map(|seed| (job(1, &[seed]), 1.0));
         let execute = |_: &Slot, _: &Job, _: &dyn Fn(Message)| {
             started.fetch_add(1, Ordering::SeqCst);
             stop.store(true, Ordering::SeqCst);
             Outcome::Stopped
         };
-        run(&slots(1), jobs, 1, &stop, ours, execute, &mut |_| Ok(())).unwrap();
+        run(&slots(1), policy(&slots(1), jobs), &stop, &|_| None, ours, execute, &mut |_| Ok(()))
+            .unwrap();
         assert_eq!(started.load(Ordering::SeqCst), 1);
     }
 }
