@@ -64,6 +64,10 @@ bench-load: build ## loading and encoding KDD Cup 99 beside pandas
 	.libtorch/bench/bin/python -m pip install --quiet --disable-pip-version-check numpy pandas
 	.libtorch/bench/bin/python tests/bench_load.py $(or $(SEEDBED_DATA),$(HOME)/.cache/seedbed)
 
+.PHONY: bench-schedule
+bench-schedule: ## what a decision of the scheduler costs, for grids of 100 to 100,000 runs
+	cargo bench --locked --no-default-features --target-dir target/report --bench schedule
+
 .PHONY: doctor
 doctor: build ## versions, devices, data, and the next step for what is missing
 	@$(seedbed) doctor
