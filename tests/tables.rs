@@ -261,8 +261,17 @@ fn the_committed_results_follow_from_their_runs_byte_for_byte() {
     assert!(tracked.len() > 20, "the results are in git");
     let sandbox = Sandbox::new();
     copy(&project.join("experiments"), &sandbox.path("experiments"), &|_| true);
-    let given =
-        ["runs.csv", "losses.csv", "diagnostics.csv", "svg", "png", "pictures.json", "README.md"];
+    let given = [
+        "runs.csv",
+        "losses.csv",
+        "diagnostics.csv",
+        "svg",
+        "png",
+        "pictures.json",
+        "README.md",
+        "results.lock",
+        "bench.csv",
+    ];
     let is_given = |name: &Path| {
         let name = name.to_string_lossy();
         given.iter().any(|end| name.ends_with(end))
@@ -281,4 +290,13 @@ fn the_committed_results_follow_from_their_runs_byte_for_byte() {
     }
     let new: Vec<&PathBuf> = made.keys().filter(|name| !tracked.contains(name)).collect();
     assert!(new.is_empty(), "not committed: {new:?}");
+}
+
+#[test]
+fn the_committed_results_are_those_of_their_locks() {
+    for results in ["results", "results/reduced"] {
+        let results = Path::new(env!("CARGO_MANIFEST_DIR")).join(results);
+        let checked = Sandbox::new().seedbed(&format!("verify --lock --out {}", results.display()));
+        checked.expect(0).prints("runs are those of the lock");
+    }
 }
