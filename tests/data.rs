@@ -255,6 +255,19 @@ fn a_part_of_another_file_is_found_out_and_the_whole_file_is_fetched() {
     assert_eq!(server.ranges(), ["bytes=500-", ""]);
 }
 
+/// A server without an end must not fill the disk.
+#[test]
+fn more_bytes_than_a_file_can_have_are_not_kept() {
+    let (_, file) = toy();
+    let file = DataFile { raw_bytes: Some(200_000), ..file };
+    let dir = TempDir::new().expect("a directory");
+    let server = Server::start(vec![7; 2_000_000], &[Answer::Rest]);
+    let error = run(&server, &file, dir.path()).expect_err("no file").to_string();
+    assert!(error.contains("it sends more than 265736 bytes, which is no such file"), "{error}");
+    assert_eq!(names(dir.path()), Vec::<String>::new());
+    assert_eq!(server.ranges(), [""]);
+}
+
 #[test]
 fn an_error_lists_every_mirror_and_its_reason() {
     let (body, file) = toy();

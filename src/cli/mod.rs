@@ -109,7 +109,7 @@ enum Command {
         #[command(flatten)]
         verifying: Verifying,
         /// Instead: compare what is stored with DIR/results.lock; trains nothing
-        #[arg(long, conflicts_with_all = ["sample", "against", "tolerance"])]
+        #[arg(long, conflicts_with_all = ["sample", "against", "tolerance", "timeout"])]
         lock: bool,
     },
     /// Hold published figures against each other, the data's counts and the flagging rule
@@ -264,6 +264,9 @@ struct Verifying {
     /// How far a metric may lie from its stored value where bits cannot be expected to agree
     #[arg(long, value_name = "T", default_value_t = seedbed::verify::TOLERANCE, value_parser = tolerance)]
     tolerance: f64,
+    /// End a worker that is silent for longer
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: Option<u64>,
 }
 
 #[derive(Args)]

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde_json::json;
@@ -46,7 +47,8 @@ pub fn verify(common: &Common, training: &Training, verifying: &Verifying) -> Re
     for plan in &plans {
         plan.check_data(&search)?;
     }
-    let patience = Patience { timeout: None, retries: 1, fail_fast: false };
+    let timeout = verifying.timeout.map(Duration::from_secs);
+    let patience = Patience { timeout, retries: 1, fail_fast: false };
     train(&plans.iter().collect::<Vec<_>>(), &devices, &search, scratch.path(), &patience)?;
     if INTERRUPTED.load(std::sync::atomic::Ordering::SeqCst) {
         eprintln!("interrupted; nothing is verified");

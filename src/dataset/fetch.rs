@@ -239,6 +239,8 @@ enum Request {
     Complete,
     /// Another request to this server will not help.
     Refused(String),
+    /// More bytes than these came, which the file cannot have.
+    TooLong(u64),
     /// The transfer broke off, or the server was silent for too long.
     Broken(String),
 }
@@ -254,7 +256,7 @@ fn transfer(
     let mut reason = String::new();
     for _ in 0..REQUESTS {
         let before = length(part);
-        match request(agent, url, part, before, progress)? {
+        match request(agent, url, part, before, most(file), progress)? {
             Request::Complete => {
                 match wrong_digest(part, file) {
                     None => return Ok(None),
@@ -267,6 +269,12 @@ fn transfer(
                 }
             }
             Request::Refused(why) => return Ok(Some(why)),
+            Request::TooLong(bytes) => {
+                fs::remove_file(part).map_err(|error| local("remove", part, &error))?;
+                return Ok(Some(format!(
+                    "it sends more than {bytes} bytes, which is no such file"
+                )));
+            }
             Request::Broken(why) => {
                 reason = why;
                 if length(part) <= before {
@@ -278,12 +286,19 @@ fn transfer(
     Ok(Some(reason))
 }
 
-/// One request for the bytes from `from` on, appended to `part`.
+/// The most bytes that a file can have as it is sent, where that is known: packing what cannot be
+/// packed adds little to it.
+fn most(file: &DataFile) -> Option<u64> {
+    file.raw_bytes.map(|raw| raw + raw / 1000 + (1 << 16))
+}
+
+/// One request for the bytes from `from` on, appended to `part`, which is to have `most` at most.
 fn request(
     agent: &ureq::Agent,
     url: &str,
     part: &Path,
     from: u64,
+    most: Option<u64>,
     progress: &dyn Fn(u64, Option<u64>),
 ) -> Result<Request> {
     let mut request = agent.get(url).header("accept-encoding", "identity");
@@ -316,7 +331,8 @@ fn request(
         .append(start > 0)
         .open(part)
         .map_err(|error| local("write", part, &error))?;
-    receive(response.into_body().into_reader(), &mut out, part, start, total, progress)
+    let expected = (total, most);
+    receive(response.into_body().into_reader(), &mut out, part, start, expected, progress)
 }
 
 /// Start and total of a `Content-Range: bytes 5-9/10`.
@@ -331,7 +347,7 @@ fn receive(
     out: &mut File,
     part: &Path,
     start: u64,
-    total: Option<u64>,
+    (total, most): (Option<u64>, Option<u64>),
     progress: &dyn Fn(u64, Option<u64>),
 ) -> Result<Request> {
     let mut done = start;
@@ -347,6 +363,9 @@ fn receive(
             Ok(got) => {
                 out.write_all(&buffer[..got]).map_err(|error| local("write", part, &error))?;
                 done += got as u64;
+                if let Some(most) = most.filter(|most| done > *most) {
+                    return Ok(Request::TooLong(most));
+                }
                 progress(done, total);
             }
             Err(error) => {
