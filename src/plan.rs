@@ -490,7 +490,7 @@ impl PlannedCell {
     /// `2 missing`, `key differs: training.epochs 200 -> 3 (20 runs)` …
     fn reasons(&self) -> Vec<String> {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        let mut texts = Vec::new();
+        let mut unreadable = Vec::new();
         for (_, status) in &self.runs {
             match status {
                 Status::Stored(record) if record.state == State::Ok => {}
@@ -509,11 +509,15 @@ impl PlannedCell {
                     let parts = format!("with another key: {}", parts.join(", "));
                     *counts.entry(parts).or_default() += 1;
                 }
-                Status::Unreadable(why) => texts.push(format!("unreadable: {}", printable(why))),
+                Status::Unreadable(why) => unreadable.push(printable(why)),
             }
         }
         let counted = counts.into_iter().map(|(what, count)| format!("{count} {what}"));
-        counted.chain(texts).collect()
+        let first = unreadable.first().map(|why| match unreadable.len() {
+            1 => format!("unreadable: {why}"),
+            count => format!("{count} unreadable, such as {why}"),
+        });
+        counted.chain(first).collect()
     }
 }
 
