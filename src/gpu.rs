@@ -39,10 +39,12 @@ pub fn cards() -> Result<Vec<Card>, String> {
     };
     let told = |error: NvmlError| format!("the NVIDIA driver answers: {error}");
     let count = nvml.device_count().map_err(told)?;
-    let all: Vec<Device> = (0..count)
-        .map(|index| nvml.device_by_index(index))
-        .collect::<Result<_, _>>()
-        .map_err(told)?;
+    let device = |index| match nvml.device_by_index(index) {
+        // a batch system may keep others' cards from us, and CUDA then does not count them
+        Err(NvmlError::NoPermission) => None,
+        found => Some(found),
+    };
+    let all: Vec<Device> = (0..count).filter_map(device).collect::<Result<_, _>>().map_err(told)?;
     let uuids: Vec<String> =
         all.iter().map(Device::uuid).collect::<Result<_, _>>().map_err(told)?;
     let list = env::var("CUDA_VISIBLE_DEVICES").ok();
