@@ -16,8 +16,9 @@ use crate::model::layers::Parameters;
 use crate::model::{Decoder, Detector, ModelSpec, Score};
 use crate::picture::{self, ImageGroup};
 use crate::record::{Job, Pictures};
-use crate::store;
+
 use crate::train::Course;
+use crate::whole;
 
 /// Test rows of each class that are shown as images.
 const IMAGES: usize = 10;
@@ -213,8 +214,7 @@ impl<'a> Album<'a> {
         let failed =
             |why: &dyn std::fmt::Display| format!("cannot write {}: {why}", path.display());
         let written = drawn.map_err(|error: Error| failed(&error)).and_then(|bytes| {
-            let written =
-                fs::create_dir_all(&folder).and_then(|()| store::write_whole(&path, bytes));
+            let written = fs::create_dir_all(&folder).and_then(|()| whole::write(&path, bytes));
             written.map_err(|error| failed(&error))
         });
         self.problems.extend(written.err());

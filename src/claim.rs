@@ -5,12 +5,14 @@ use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, OpenOptions};
 use std::hash::BuildHasher;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
+
+use crate::whole;
 
 /// How often `beat` is to be called.
 pub const BEAT: Duration = Duration::from_secs(10);
@@ -96,22 +98,14 @@ impl Claims {
 
     /// Makes the file whole or not at all; false where there is one.
     fn create(&self, path: &Path) -> io::Result<bool> {
-        match self.written(path)?.persist_noclobber(path) {
-            Ok(_) => Ok(true),
-            Err(refused) if refused.error.kind() == ErrorKind::AlreadyExists => {
-                // over a network it may have been made, and only the answer lost
-                Ok(read(path)?.is_some_and(|claim| claim.token() == Some(&self.owner.token)))
-            }
-            Err(refused) => Err(refused.error),
-        }
+        // over a network it may have been made, and only the answer lost
+        Ok(whole::create(path, self.text())?
+            || read(path)?.is_some_and(|claim| claim.token() == Some(&self.owner.token)))
     }
 
-    fn written(&self, path: &Path) -> io::Result<tempfile::NamedTempFile> {
-        let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    fn text(&self) -> String {
         // strings and numbers serialise
-        let text = serde_json::to_string(&self.owner).expect("an owner serialises");
-        writeln!(file, "{text}")?;
-        Ok(file)
+        serde_json::to_string(&self.owner).expect("an owner serialises") + "\n"
     }
 
     /// Puts our claim over a lost one. Who does so must hold a claim named after that very one:
@@ -126,7 +120,7 @@ impl Claims {
         let still = read(path)?;
         let taken = match &still {
             Some(claim) if claim.token() == lost.token() => {
-                self.written(path)?.persist(path).map_err(|refused| refused.error)?;
+                whole::write(path, self.text())?;
                 lock(&self.held).insert(path.to_owned());
                 None
             }
@@ -170,6 +164,22 @@ impl Claims {
             && claim.token() == Some(&self.owner.token)
         {
             drop(fs::remove_file(path));
+        }
+    }
+
+    /// Removes the claims that dead processes left in a folder, of runs that nobody wants any more,
+    /// and what they left half written. What cannot be removed now is swept another time.
+    pub fn sweep(&self, folder: &Path) {
+        whole::sweep(folder);
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            // `1.claim`, and `1.claim.<token>` of who died while it took that over
+            if !name.to_string_lossy().contains(".claim") || lock(&self.held).contains(&path) {
+                continue;
+            }
+            if let Ok(None) = self.take(&path) {
+                self.release(&path);
+            }
         }
     }
 
@@ -362,6 +372,22 @@ mod tests {
         let hasty = hasty();
         assert_eq!(hasty.take(&path).unwrap(), Some("an unknown process".to_owned()));
         assert_eq!(hasty.take(&path).unwrap(), None);
+    }
+
+    #[test]
+    fn a_sweep_takes_the_claims_of_the_dead_and_their_takers_and_leaves_those_of_the_living() {
+        let (_folder, path) = place();
+        let living = Claims::new();
+        assert_eq!(living.take(&path).unwrap(), None);
+        // it died after it had taken a claim over, and left the claim of that claim
+        leave(&path.with_file_name("1.claim.00ff"), |owner| owner.started -= 1);
+        leave(&path.with_file_name("2.claim"), |owner| owner.started -= 1);
+        leave(&path.with_file_name("3.claim"), |owner| owner.machine = "elsewhere".to_owned());
+        let folder = path.parent().unwrap();
+        Claims::new().sweep(folder);
+        let mut left = names(&path);
+        left.sort();
+        assert_eq!(left, ["1.claim", "3.claim"]);
     }
 
     #[test]

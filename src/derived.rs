@@ -17,6 +17,9 @@ use seedbed::report::terminal::printable;
 use seedbed::report::{self, csv};
 use seedbed::store::{self, Store, Wanted};
 use seedbed::summary::{self, Comparison, Pair, Row, Summary, split_control};
+use seedbed::whole;
+
+use crate::say;
 
 /// How tables are made.
 #[derive(Debug, Clone, Copy)]
@@ -67,11 +70,12 @@ impl Derived {
         let (records, unreadable) = store.load_all()?;
         let table = store.dir().join("runs.csv");
         if records.is_empty() && unreadable.is_empty() && table.exists() {
-            eprintln!("no run of {} is stored here: reading {}", experiment.name, table.display());
+            let (name, table) = (&experiment.name, table.display());
+            say(&format!("no run of {name} is stored here: reading {table}"));
             return Self::published(experiment, out, making);
         }
         for why in unreadable {
-            eprintln!("left out: {}", printable(&why));
+            say(&format!("left out: {}", printable(&why)));
         }
         let mut left_out = LeftOut::default();
         let current = current_records(experiment, records, &mut left_out)?;
@@ -194,7 +198,7 @@ impl Derived {
             Origin::Store(store, records) => {
                 let table = store.dir().join("runs.csv");
                 if let Some(kept) = self.keep_others(store, &table)? {
-                    eprintln!("runs without a record here are kept in {}", kept.display());
+                    say(&format!("runs without a record here are kept in {}", kept.display()));
                 }
                 csv::write_runs(&table, &self.rows)?;
                 csv::write_diagnostics(&store.dir().join("diagnostics.csv"), records)?;
@@ -204,6 +208,7 @@ impl Derived {
             Origin::Published(store) => store.dir(),
             Origin::File(_) => return Ok(()),
         };
+        whole::sweep(dir);
         csv::write_summary(&dir.join("summary.csv"), &self.summaries)?;
         csv::write_pairs(&dir.join("pairs.csv"), &self.pairs)
     }
@@ -216,9 +221,9 @@ impl Derived {
         }
         let kept = table.with_extension("csv.before");
         // not by fs::copy, which writes through a link
-        let kept_whole = fs::read(table).and_then(|bytes| store::write_whole(&kept, bytes));
+        let kept_whole = fs::read(table).and_then(|bytes| whole::write(&kept, bytes));
         kept_whole.map_err(|error| {
-            Error::Failed(format!("cannot keep {} as {}: {error}", table.display(), kept.display()))
+            Error::of_file(&format!("keep {} as", table.display()), &kept, &error)
         })?;
         Ok(Some(kept))
     }
@@ -369,11 +374,11 @@ fn add_bootstrap(summaries: &mut [Summary], rows: &[Row], resamples: usize) {
     let count = summary::bootstrap(summaries, rows, resamples);
     let seconds = started.elapsed().as_secs_f64();
     if seconds > 0.5 {
-        eprintln!(
-            "{count} bootstrap intervals of {resamples} resamples took {seconds:.1} s on {} \
-             threads; --resamples 0 leaves them out",
-            rayon::current_num_threads()
-        );
+        let threads = rayon::current_num_threads();
+        say(&format!(
+            "{count} bootstrap intervals of {resamples} resamples took {seconds:.1} s on {threads} \
+             threads; --resamples 0 leaves them out"
+        ));
     }
 }
 
@@ -423,7 +428,7 @@ impl LeftOut {
     /// Says it on stderr, and again for the report.
     fn tell(self, experiment: &str) -> Vec<String> {
         let said = |(why, count): (String, usize)| {
-            eprintln!("left out: {count} runs of {experiment}: {}", printable(&why));
+            say(&format!("left out: {count} runs of {experiment}: {}", printable(&why)));
             format!("{count} runs left out: {why}")
         };
         self.0.into_iter().map(said).collect()

@@ -1,6 +1,9 @@
 //! The one error type: what failed, in words that name the file, the key and the next step,
 //! and which exit code it earns. It does not print and does not exit; `main` does.
 
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
 /// Result of everything a user can make fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -19,6 +22,29 @@ pub enum Error {
 }
 
 impl Error {
+    /// What the file system refused, as `cannot <what> <path>: <error>; <what to do>`.
+    pub fn of_file(what: &str, path: &Path, error: &io::Error) -> Self {
+        let advice = match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                "; free space there, then start again: what is stored stays"
+            }
+            ErrorKind::ReadOnlyFilesystem => {
+                "; make its file system writable, then start again, or name another folder with \
+                 --out"
+            }
+            ErrorKind::PermissionDenied => {
+                "; get permission for it, then start again, or name another folder with --out"
+            }
+            ErrorKind::NotFound
+            | ErrorKind::NotADirectory
+            | ErrorKind::NotConnected
+            | ErrorKind::StaleNetworkFileHandle => "; is its file system mounted?",
+            // the system's kinds grow, and its own words say what it is
+            _ => "",
+        };
+        Self::Failed(format!("cannot {what} {}: {error}{advice}", path.display()))
+    }
+
     /// The process exit code of this error (2, 3 or 1).
     pub fn exit_code(&self) -> u8 {
         match self {

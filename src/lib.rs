@@ -51,3 +51,4 @@ pub mod summary;
 #[cfg(feature = "training")]
 pub mod train;
 pub mod verify;
+pub mod whole;

@@ -72,7 +72,8 @@ impl Plan {
     /// is to run again even where it would fail again.
     ///
     /// # Errors
-    /// `Usage` for a made-up data set that cannot be made, and as [`Store::refuse_links`].
+    /// `Usage` for a made-up data set that cannot be made, and as [`Store::refuse_links`] and
+    /// [`Store::get`].
     pub fn new(
         experiment: Experiment,
         cells: Vec<Cell>,
@@ -103,9 +104,9 @@ impl Plan {
                     protocol_version: PROTOCOL_VERSION,
                     device_kind: Some(kind),
                 };
-                (seed, Status::of(store.get(&wanted), retry_failed))
+                Ok((seed, Status::of(store.get(&wanted)?, retry_failed)))
             };
-            let runs = experiment.seeds.iter().map(status).collect();
+            let runs = experiment.seeds.iter().map(status).collect::<Result<_>>()?;
             planned.push(PlannedCell { cell, data_sha256, runs });
         }
         Ok(Self { experiment, store, cells: planned, pictures: None, kind })
@@ -186,6 +187,11 @@ impl Plan {
 
     /// Claims every run of a job or none, then looks again at what is stored.
     pub fn claim(&self, job: &Job, claims: &Claims) -> schedule::Claim {
+        let claimed = self.store.check_place().and_then(|()| self.claim_all(job, claims));
+        claimed.unwrap_or_else(schedule::Claim::Refused)
+    }
+
+    fn claim_all(&self, job: &Job, claims: &Claims) -> Result<schedule::Claim> {
         let mut taken = Vec::new();
         for path in job.cells.iter().flat_map(|cell| self.claimed(cell, &job.seeds)) {
             let other = match claims.take(&path) {
@@ -193,11 +199,8 @@ impl Plan {
                     taken.push(path);
                     continue;
                 }
-                Ok(Some(by)) => schedule::Claim::Elsewhere(by),
-                Err(error) => schedule::Claim::Refused(Error::Failed(format!(
-                    "cannot claim a run with {}: {error}",
-                    path.display()
-                ))),
+                Ok(Some(by)) => Ok(schedule::Claim::Elsewhere(by)),
+                Err(error) => Err(Error::of_file("claim a run with", &path, &error)),
             };
             taken.iter().for_each(|path| claims.release(path));
             return other;
@@ -207,7 +210,7 @@ impl Plan {
         for &seed in &job.seeds {
             let mut cells = Vec::new();
             for (index, cell) in job.cells.iter().enumerate() {
-                match self.stored_since(&cell.label, seed) {
+                match self.stored_since(&cell.label, seed)? {
                     Some(record) => found.push(*record),
                     None => cells.push(index),
                 }
@@ -220,7 +223,7 @@ impl Plan {
             let cells = cells.into_iter().map(|index| job.cells[index].clone()).collect();
             Job { cells, seeds, ..job.clone() }
         });
-        schedule::Claim::Ours { found, rest: rest.collect() }
+        Ok(schedule::Claim::Ours { found, rest: rest.collect() })
     }
 
     /// The files that claim a cell's runs.
@@ -230,9 +233,16 @@ impl Plan {
     }
 
     /// The record that another process has stored of a run since the plan was made, failed or not.
-    pub fn stored_since(&self, cell: &str, seed: u64) -> Option<Box<Record>> {
-        let planned = self.cells.iter().find(|planned| planned.cell.label == cell)?;
-        let before = match planned.runs.get(&seed)? {
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub fn stored_since(&self, cell: &str, seed: u64) -> Result<Option<Box<Record>>> {
+        let planned = self.cells.iter().find(|planned| planned.cell.label == cell);
+        let Some((planned, status)) = planned.and_then(|one| Some((one, one.runs.get(&seed)?)))
+        else {
+            return Ok(None);
+        };
+        let before = match status {
             Status::Stored(record) | Status::Failed(record) => Some(record),
             Status::Missing | Status::Changed(..) | Status::Unreadable(_) => None,
         };
@@ -244,14 +254,14 @@ impl Plan {
             protocol_version: PROTOCOL_VERSION,
             device_kind: Some(self.kind),
         };
-        match self.store.get(&wanted) {
+        Ok(match self.store.get(&wanted)? {
             Stored::Same(record) if before != Some(&record) => {
                 (!self.lacks_pictures(planned, seed)).then_some(record)
             }
             Stored::Same(_) | Stored::Missing | Stored::Different(..) | Stored::Unreadable(_) => {
                 None
             }
-        }
+        })
     }
 
     pub fn to_run(&self) -> usize {

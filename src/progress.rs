@@ -2,7 +2,7 @@
 //! nothing; a broken terminal changes no result.
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -12,6 +12,7 @@ use seedbed::schedule::policy::Planned;
 use seedbed::schedule::{self, Event};
 
 use crate::plan::{duration, name};
+use crate::say;
 
 /// A worker's plain lines are at least this far apart.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
@@ -278,12 +279,6 @@ impl Bars {
         let workers = workers.collect();
         Self { all, overall, workers }
     }
-}
-
-/// Writes a line to stderr. A terminal that has gone away ends nothing: what trains goes on, or
-/// stops in good order.
-pub fn say(line: &str) {
-    drop(writeln!(std::io::stderr(), "{line}"));
 }
 
 fn place(job: &Job) -> String {

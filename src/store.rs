@@ -2,7 +2,8 @@
 //! A file that is not exactly what was written is reported, never believed and never deleted.
 //! Knows nothing of how a record is made or tabulated.
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -12,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::experiment::{Cell, read_text};
 use crate::record::{Record, Scale, State};
+use crate::whole;
 
 /// The field that a file has beside those of its record: SHA-256 of the rest.
 const CHECKSUM: &str = "sha256";
@@ -103,12 +105,22 @@ impl State {
 pub struct Store {
     dir: PathBuf,
     experiment: String,
+    /// Device and inode of the folder, once it is settled.
+    place: Option<(u64, u64)>,
+}
+
+/// What lies in the place of a record.
+enum Found {
+    Nothing,
+    Record(Box<Record>),
+    /// No record, and why.
+    Other(String),
 }
 
 impl Store {
     /// The store of an experiment below `out`; it is made when the first record is put.
     pub fn open(out: &Path, experiment: &str) -> Self {
-        Self { dir: out.join(experiment), experiment: experiment.to_owned() }
+        Self { dir: out.join(experiment), experiment: experiment.to_owned(), place: None }
     }
 
     /// `<out>/<experiment>`, where the tables and logs go too.
@@ -119,6 +131,45 @@ impl Store {
     /// Where the record of a run lies.
     pub fn path(&self, label: &str, seed: u64) -> PathBuf {
         self.dir.join("runs").join(label).join(format!("{seed}.json"))
+    }
+
+    /// Makes the folder where it is missing, and from now on refuses to write into another one in its
+    /// place: where a file system is unmounted, the folder below it would quietly become a new store.
+    ///
+    /// # Errors
+    /// `Failed` when the file system refuses.
+    pub fn settle(&mut self) -> Result<()> {
+        let found = fs::create_dir_all(&self.dir).and_then(|()| fs::metadata(&self.dir));
+        let found = found.map_err(|error| Error::of_file("make the folder", &self.dir, &error))?;
+        self.place = Some((found.dev(), found.ino()));
+        Ok(())
+    }
+
+    /// Refuses a folder that is not the one that was settled.
+    ///
+    /// # Errors
+    /// `Failed`, also when the folder cannot be looked at.
+    pub fn check_place(&self) -> Result<()> {
+        let Some(place) = self.place else { return Ok(()) };
+        match fs::metadata(&self.dir) {
+            Ok(found) if (found.dev(), found.ino()) == place => Ok(()),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(Error::of_file("look at the folder", &self.dir, &error))
+            }
+            Ok(_) | Err(_) => Err(Error::Failed(format!(
+                "{} is no longer the folder that this run began with: was its file system \
+                 unmounted? what is stored is in that folder; bring it back, then start again",
+                self.dir.display()
+            ))),
+        }
+    }
+
+    /// Where claims and records lie, one folder a cell.
+    ///
+    /// # Errors
+    /// `Failed` when the folder of them cannot be read.
+    pub fn folders(&self) -> Result<Vec<PathBuf>> {
+        entries(&self.dir.join("runs"))
     }
 
     /// Refuses folders of the experiment that are symbolic links: results of someone else's could have
@@ -154,12 +205,15 @@ impl Store {
     }
 
     /// Looks for a run.
-    pub fn get(&self, wanted: &Wanted) -> Stored {
+    ///
+    /// # Errors
+    /// `Failed` when the file system refuses: that says nothing of what is stored.
+    pub fn get(&self, wanted: &Wanted) -> Result<Stored> {
         let path = self.path(&wanted.cell.label, wanted.seed);
-        match self.read(&path) {
-            Ok(None) => Stored::Missing,
-            Err(why) => Stored::Unreadable(format!("{}: {why}", path.display())),
-            Ok(Some(record)) => {
+        Ok(match self.read(&path)? {
+            Found::Nothing => Stored::Missing,
+            Found::Other(why) => Stored::Unreadable(format!("{}: {why}", path.display())),
+            Found::Record(record) => {
                 let differences = differences(&record, wanted);
                 if differences.is_empty() {
                     Stored::Same(record)
@@ -167,64 +221,69 @@ impl Store {
                     Stored::Different(record, differences)
                 }
             }
-        }
+        })
     }
 
     /// Writes a record whole or not at all, over the one in its place. A file there that is no
     /// record is kept under another name, which is returned.
     ///
     /// # Errors
-    /// `Failed` when the file system refuses.
+    /// `Failed` when the file system refuses, and as [`Store::check_place`].
     pub fn put(&self, record: &Record) -> Result<Option<PathBuf>> {
+        self.check_place()?;
         let path = self.path(&record.cell.label, record.seed);
-        let failed = |error: std::io::Error| {
-            Error::Failed(format!("cannot write the record {}: {error}", path.display()))
-        };
+        let failed = |error| Error::of_file("write the record", &path, &error);
         let folder = path.parent().unwrap_or(&self.dir);
         fs::create_dir_all(folder).map_err(failed)?;
-        let aside = match self.read(&path) {
-            Ok(_) => None,
-            Err(_) => Some(set_aside(&path).map_err(failed)?),
+        let aside = match self.read(&path)? {
+            Found::Nothing | Found::Record(_) => None,
+            Found::Other(_) => Some(set_aside(&path).map_err(failed)?),
         };
-        write_whole(&path, file_text(record)).map_err(failed)?;
+        whole::write(&path, file_text(record)).map_err(failed)?;
         Ok(aside)
     }
 
     /// Every record of the experiment, sorted by cell and seed, and why other files are none.
     ///
     /// # Errors
-    /// `Failed` when a directory cannot be read, and as [`Store::refuse_links`].
+    /// `Failed` when a directory or a file cannot be read, and as [`Store::refuse_links`].
     pub fn load_all(&self) -> Result<(Vec<Record>, Vec<String>)> {
         self.refuse_links()?;
         let mut paths = Vec::new();
-        for folder in entries(&self.dir.join("runs"))? {
+        for folder in self.folders()? {
             paths.extend(entries(&folder)?);
         }
-        // `3.json.unreadable`, `.tmpAbC` and the like have been dealt with
+        // `3.json.unreadable`, `.writing-AbC` and the like have been dealt with
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
-        let read = |path: PathBuf| {
-            self.read(&path).map_err(|why| format!("{}: {why}", path.display())).transpose()
-        };
-        let read: Vec<_> = paths.into_par_iter().filter_map(read).collect();
+        let read: Vec<_> = paths.par_iter().map(|path| self.read(path)).collect();
         let (mut records, mut unreadable) = (Vec::new(), Vec::new());
-        for record in read {
-            match record {
-                Ok(record) => records.push(*record),
-                Err(why) => unreadable.push(why),
+        for (path, found) in paths.iter().zip(read) {
+            match found? {
+                Found::Nothing => {}
+                Found::Record(record) => records.push(*record),
+                Found::Other(why) => unreadable.push(format!("{}: {why}", path.display())),
             }
         }
         records.sort_by(|a, b| (&a.cell.label, a.seed).cmp(&(&b.cell.label, b.seed)));
         Ok((records, unreadable))
     }
 
-    /// The record in a file, `None` without the file, or why the file is no record.
-    fn read(&self, path: &Path) -> std::result::Result<Option<Box<Record>>, String> {
+    fn read(&self, path: &Path) -> Result<Found> {
         let text = match read_text(path, LARGEST_RECORD) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(format!("cannot be read: {error}")),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) if error.raw_os_error().is_some() => {
+                return Err(Error::of_file("read the record", path, &error));
+            }
+            // too large, no text, no regular file: no words of the system's
+            Err(error) => return Ok(Found::Other(format!("cannot be read: {error}"))),
         };
-        let mut value: Value = serde_json::from_str(&text)
+        Ok(self.record_in(&text, path).map_or_else(Found::Other, Found::Record))
+    }
+
+    /// The record that a file's text is, or why it is none.
+    fn record_in(&self, text: &str, path: &Path) -> std::result::Result<Box<Record>, String> {
+        let mut value: Value = serde_json::from_str(text)
             .map_err(|error| format!("is not whole, or no JSON: {error}"))?;
         let written = value.as_object_mut().and_then(|object| object.shift_remove(CHECKSUM));
         let Some(Value::String(written)) = written else {
@@ -242,7 +301,7 @@ impl Store {
                 record.seed, record.cell.label, record.experiment
             ));
         }
-        Ok(Some(Box::new(record)))
+        Ok(Box::new(record))
     }
 }
 
@@ -254,25 +313,6 @@ fn file_text(record: &Record) -> String {
         object.insert(CHECKSUM.to_owned(), Value::String(checksum));
     }
     format!("{value:#}\n")
-}
-
-/// Writes a file by way of a temporary one beside it, so that readers see all of it or none.
-///
-/// # Errors
-/// Those of the file system.
-pub fn write_whole(path: &Path, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(bytes.as_ref())?;
-    file.as_file().sync_all()?;
-    // temporary files are private; what is published is for everyone
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-    }
-    file.persist(path)?;
-    Ok(())
 }
 
 /// Renames a file to the first free `<name>.unreadable`, `<name>.unreadable2`, …
@@ -464,10 +504,10 @@ mod tests {
     fn a_record_reads_back_exactly() {
         let (_folder, store) = store();
         let cell = cell(&[]);
-        assert_eq!(store.get(&wanted(&cell, 1)), Stored::Missing);
+        assert_eq!(store.get(&wanted(&cell, 1)), Ok(Stored::Missing));
         let put = record(&cell, 1);
         assert_eq!(store.put(&put), Ok(None));
-        assert_eq!(store.get(&wanted(&cell, 1)), Stored::Same(Box::new(put.clone())));
+        assert_eq!(store.get(&wanted(&cell, 1)), Ok(Stored::Same(Box::new(put.clone()))));
         assert_eq!(store.load_all(), Ok((vec![put], Vec::new())));
     }
 
@@ -476,7 +516,9 @@ mod tests {
         let (_folder, store) = store();
         let (old, new) = (cell(&[]), cell(&["training.epochs=7", "training.gradient-clip=5"]));
         store.put(&record(&old, 1)).unwrap();
-        let Stored::Different(_, parts) = store.get(&wanted(&new, 1)) else { panic!("same") };
+        let Stored::Different(_, parts) = store.get(&wanted(&new, 1)).unwrap() else {
+            panic!("same")
+        };
         let epochs = old.training.epochs;
         assert_eq!(
             parts,
@@ -485,7 +527,7 @@ mod tests {
                 "training.gradient-clip none -> 5.0".to_owned()
             ]
         );
-        let parts_of = |wanted: Wanted| match store.get(&wanted) {
+        let parts_of = |wanted: Wanted| match store.get(&wanted).unwrap() {
             Stored::Different(_, parts) => parts.join(", "),
             other => panic!("{other:?}"),
         };
@@ -496,7 +538,7 @@ mod tests {
         let newer = Wanted { protocol_version: 99, ..base };
         assert_eq!(parts_of(newer), format!("protocol-version {PROTOCOL_VERSION} -> 99"));
         let either = Wanted { device_kind: None, ..base };
-        assert!(matches!(store.get(&either), Stored::Same(_)));
+        assert!(matches!(store.get(&either), Ok(Stored::Same(_))));
     }
 
     #[test]
@@ -515,17 +557,21 @@ mod tests {
             (String::new(), "is not whole"),
         ] {
             fs::write(&path, &text).unwrap();
-            let Stored::Unreadable(message) = store.get(&wanted(&cell, 1)) else { panic!("{why}") };
+            let Stored::Unreadable(message) = store.get(&wanted(&cell, 1)).unwrap() else {
+                panic!("{why}")
+            };
             assert!(message.contains(why) && message.contains("1.json"), "{message}");
         }
-        let Stored::Unreadable(message) = store.get(&wanted(&cell, 2)) else { panic!("foreign") };
+        let Stored::Unreadable(message) = store.get(&wanted(&cell, 2)).unwrap() else {
+            panic!("foreign")
+        };
         assert!(message.contains("belongs elsewhere: it is seed 1"), "{message}");
         let (records, unreadable) = store.load_all().unwrap();
         assert_eq!((records.len(), unreadable.len()), (0, 2));
         fs::write(&path, "half").unwrap();
         let aside = store.put(&record(&cell, 1)).unwrap().unwrap();
         assert_eq!(fs::read_to_string(aside).unwrap(), "half");
-        assert!(matches!(store.get(&wanted(&cell, 1)), Stored::Same(_)));
+        assert!(matches!(store.get(&wanted(&cell, 1)), Ok(Stored::Same(_))));
         assert_eq!(store.load_all().unwrap().1.len(), 1);
     }
 
@@ -535,6 +581,27 @@ mod tests {
         assert!(states.into_iter().all(State::is_final));
         let states = [State::Crashed, State::OutOfMemory, State::TimedOut];
         assert!(!states.into_iter().any(State::is_final));
+    }
+
+    #[test]
+    fn what_is_settled_is_not_written_into_another_folder_in_its_place() {
+        let (folder, mut store) = store();
+        store.settle().unwrap();
+        let cell = cell(&[]);
+        store.put(&record(&cell, 1)).unwrap();
+        let away = folder.path().join("away");
+        fs::rename(store.dir(), &away).unwrap();
+        for another in [false, true] {
+            if another {
+                fs::create_dir(store.dir()).unwrap();
+            }
+            let error = store.put(&record(&cell, 2)).unwrap_err().to_string();
+            assert!(error.contains("is no longer the folder"), "{error}");
+            assert!(!store.dir().join("runs").exists());
+        }
+        fs::remove_dir(store.dir()).unwrap();
+        fs::rename(&away, store.dir()).unwrap();
+        assert_eq!(store.put(&record(&cell, 2)), Ok(None));
     }
 
     #[cfg(unix)]

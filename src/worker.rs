@@ -72,8 +72,8 @@ impl Workers<'_> {
             }
             Listened::Closed if status.success() => Outcome::Done,
             Listened::Closed => match (status.code(), log.last_line()) {
-                (Some(2), why) => Outcome::Refused(Error::Usage(why)),
-                (Some(3), why) => Outcome::Refused(Error::Data(why)),
+                (Some(2), why) => Outcome::Refused(Error::Usage(log.or_where(why))),
+                (Some(3), why) => Outcome::Refused(Error::Data(log.or_where(why))),
                 (Some(_) | None, last) => {
                     let state = state_of(&log.tail(), memory_kills() > kills);
                     death(state, describe(status, &last))
@@ -311,7 +311,14 @@ impl Log {
     }
 
     fn failed(&self, error: &std::io::Error) -> Error {
-        Error::Failed(format!("cannot write the log {}: {error}", self.path.display()))
+        Error::of_file("write the log", &self.path, error)
+    }
+
+    /// What a worker said, or where it should have said something.
+    fn or_where(&self, words: String) -> String {
+        let path = self.path.display();
+        let nothing = || format!("a worker ended and says nothing in {path}: is its disk full?");
+        if words.is_empty() { nothing() } else { words }
     }
 
     fn text(&self) -> String {

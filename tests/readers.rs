@@ -348,7 +348,7 @@ fn looked_up(store: &Store, record: &Record, text: &[u8]) -> Result<Stored, Test
     };
     let (stored, held) = measured(|| store.get(&wanted));
     prop_assert!(held < 400 * text.len() + MEBIBYTE, "held {held} bytes");
-    Ok(stored)
+    stored.map_err(|error| TestCaseError::fail(error.to_string()))
 }
 
 fn stored() -> (TempDir, Store, Record, String) {

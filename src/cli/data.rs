@@ -9,12 +9,18 @@ use seedbed::dataset::{self, DataFile, FileState};
 use seedbed::error::{Error, Result};
 
 use super::{DataCommand, DataOptions, print, print_json};
+use crate::say;
 
 pub fn fetch_file(file: &DataFile, into: Option<&Path>, options: &Options) -> Result<PathBuf> {
     let into = into.map(Path::to_owned).or_else(dataset::cache).ok_or_else(|| {
         Error::Usage("there is no cache directory for this user; name one with --data".to_owned())
     })?;
-    eprintln!("fetching {} ({:.1} MB) into {}", file.name, megabytes(file.bytes), into.display());
+    say(&format!(
+        "fetching {} ({:.1} MB) into {}",
+        file.name,
+        megabytes(file.bytes),
+        into.display()
+    ));
     let bar = indicatif::ProgressBar::new(file.bytes);
     let path = fetch::fetch(file, &into, options, &|done, total| {
         bar.set_length(total.unwrap_or(file.bytes));
@@ -35,7 +41,7 @@ pub fn data(command: &DataCommand) -> Result<u8> {
         DataCommand::Fetch { name, options } => {
             let files = dataset::files(name)?;
             if files.is_empty() {
-                eprintln!("{name} needs no file");
+                say(&format!("{name} needs no file"));
             }
             let fetching = Options::from_env()?;
             let mut paths = Vec::new();

@@ -12,7 +12,8 @@ use seedbed::error::{Error, Result};
 use seedbed::lock::{self, Difference, Digests, Lock};
 use seedbed::record::Record;
 use seedbed::report::{self, csv};
-use seedbed::store::{self, Store};
+use seedbed::store::Store;
+use seedbed::whole;
 
 use super::{print, print_json};
 
@@ -34,8 +35,7 @@ pub fn lock(names: &[String], out: &Path) -> Result<u8> {
     }
     let text = lock::write(&all)?;
     let path = out.join(lock::FILE);
-    store::write_whole(&path, &text)
-        .map_err(|error| Error::Failed(format!("cannot write {}: {error}", path.display())))?;
+    whole::write(&path, &text).map_err(|error| Error::of_file("write", &path, &error))?;
     let root = text.lines().last().unwrap_or_default();
     print(&format!("{}: {} runs, {root}\n", path.display(), all.len()))?;
     Ok(0)

@@ -23,6 +23,7 @@ use seedbed::experiment::{Experiment, Selection, parse_seeds};
 use seedbed::report::terminal::printable;
 
 use crate::derived::Making;
+use crate::say;
 
 /// Does this paper's table reproduce? Trains every cell of an experiment under many seeds, keeps a
 /// record of each run, and compares the tables with the published figures.
@@ -330,7 +331,7 @@ pub fn main() -> ExitCode {
     match dispatch(Cli::parse().command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {}", lines(&error.to_string()));
+            say(&format!("error: {}", lines(&error.to_string())));
             ExitCode::from(error.exit_code())
         }
     }

@@ -14,10 +14,11 @@ use seedbed::report::document::Document;
 use seedbed::report::terminal::printable;
 use seedbed::report::{csv, figures, html, latex, markdown, terminal};
 use seedbed::summary::{self, Comparison, Pair, Row, Verdict};
-use seedbed::{plausibility, store};
+use seedbed::{plausibility, whole};
 
 use super::{Common, Output, Source, Training, colour, print, print_json};
 use crate::derived::{Derived, Making, papers_of};
+use crate::say;
 
 pub fn tables(common: &Common, source: &Source, making: Making) -> Result<u8> {
     let mut output = Output::new(common.json);
@@ -37,7 +38,9 @@ pub fn compare(common: &Common, source: &Source, making: Making, strict: bool) -
     for derived in derive(common, source, Making { resamples: 0, ..making })? {
         if derived.papers.is_empty() {
             let name = printable(&derived.name);
-            eprintln!("{name} names no paper, so there is no published figure to compare it with");
+            say(&format!(
+                "{name} names no paper, so there is no published figure to compare it with"
+            ));
         } else {
             derived.write_comparison()?;
         }
@@ -71,6 +74,7 @@ pub fn report(common: &Common, source: &Source, making: Making, to: Option<PathB
     })?;
     let json = serde_json::to_string(&document)
         .map_err(|error| Error::Failed(format!("cannot write JSON: {error}")))?;
+    whole::sweep(&folder);
     let mut paths = Vec::new();
     for (name, text) in [
         ("report.html", html::render(&document)),
@@ -79,8 +83,7 @@ pub fn report(common: &Common, source: &Source, making: Making, to: Option<PathB
         ("report.json", json + "\n"),
     ] {
         let path = folder.join(name);
-        store::write_whole(&path, &text)
-            .map_err(|error| Error::Failed(format!("cannot write {}: {error}", path.display())))?;
+        whole::write(&path, &text).map_err(|error| Error::of_file("write", &path, &error))?;
         paths.push(path);
     }
     if common.json {
@@ -181,7 +184,7 @@ fn with_results(common: &Common) -> Result<Vec<Experiment>> {
             Some(experiment) => experiments.push(experiment),
             None => {
                 let name = printable(&name);
-                eprintln!("left out: {name}: there is no experiments/{name}.toml");
+                say(&format!("left out: {name}: there is no experiments/{name}.toml"));
             }
         }
     }

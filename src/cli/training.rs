@@ -25,7 +25,8 @@ use super::tables::{show_comparison, show_summary, strict_code};
 use super::{BenchOptions, Common, Output, Retry, RunOptions, Training, lines, print, print_json};
 use crate::derived::{Derived, Making, papers_of};
 use crate::plan::{Estimate, Plan, Source, duration};
-use crate::progress::{Progress, say};
+use crate::progress::Progress;
+use crate::say;
 use crate::worker::{self, Workers};
 
 /// Seeds that train together in one job, where --width does not say.
@@ -124,7 +125,11 @@ pub fn plan(common: &Common, training: &Training) -> Result<u8> {
         match plan.check_data(&search) {
             Ok(()) => plan.calibrate(&mut estimates, devices.width, &search, &|job| {
                 let job = Job { device: devices.slots[0].device.clone(), ..job.clone() };
-                eprintln!("timing {CALIBRATION_STEPS} steps of {} {}", job.experiment, job.label());
+                say(&format!(
+                    "timing {CALIBRATION_STEPS} steps of {} {}",
+                    job.experiment,
+                    job.label()
+                ));
                 worker::calibrate(&job, CALIBRATION_STEPS)
             })?,
             Err(error) => missing.push(error.to_string()),
@@ -234,6 +239,9 @@ pub fn run(
     for plan in kept.iter().filter(|_| !making.mixed_code) {
         plan.check_code(&libtorch::versions())?;
     }
+    for plan in &mut kept {
+        plan.store.settle()?;
+    }
     let out = common.out();
     let plans: Vec<&Plan> = kept.iter().collect();
     let patience = Patience {
@@ -241,18 +249,30 @@ pub fn run(
         retries: options.retries,
         fail_fast: options.fail_fast,
     };
-    if let Err(error) = train(&plans, &devices, &search, &out, &patience) {
-        say(&format!("stopped; {}", what_is_kept(&plans)));
-        return Err(error);
-    }
+    let stopped = |_: &Error| say(&format!("stopped; {}", what_is_kept(&plans)));
+    train(&plans, &devices, &search, &out, &patience).inspect_err(stopped)?;
     if INTERRUPTED.load(Ordering::SeqCst) {
         return Ok(interrupted(&plans));
     }
-    let code = publish(&plans, common, options.strict, making)?;
+    sweep(&plans)?;
+    let code =
+        publish(&plans, common, options.strict, making).inspect_err(|error| match error {
+            Error::Failed(_) => stopped(error),
+            Error::Usage(_) | Error::Data(_) => {}
+        })?;
     for (name, error) in &left_out {
-        eprintln!("left out: {name}: {}", lines(&error.to_string()));
+        say(&format!("left out: {name}: {}", lines(&error.to_string())));
     }
     Ok(code)
+}
+
+/// Removes what killed processes left.
+fn sweep(plans: &[&Plan]) -> Result<()> {
+    let claims = Claims::new();
+    for plan in plans {
+        plan.store.folders()?.iter().for_each(|folder| claims.sweep(folder));
+    }
+    Ok(())
 }
 
 /// Writes and shows the tables of what is stored; 1 when a run failed or, with `strict`, a figure did
@@ -261,6 +281,7 @@ fn publish(plans: &[&Plan], common: &Common, strict: bool, making: Making) -> Re
     let mut code = 0;
     let mut output = Output::new(common.json);
     for plan in plans {
+        plan.store.check_place()?;
         let derived = Derived::stored(&plan.experiment, &common.out(), making)?;
         derived.write_tables()?;
         code = code.max(u8::from(derived.rows.iter().any(|row| row.state != State::Ok)));
@@ -305,12 +326,12 @@ pub(super) fn train(
 ) -> Result<()> {
     let (jobs, in_seconds) = planned_jobs(plans, devices, search);
     if jobs.is_empty() {
-        eprintln!("nothing to run: every run is stored");
+        say("nothing to run: every run is stored");
         return Ok(());
     }
     let count: usize = jobs.iter().map(|planned| planned.job.runs()).sum();
     let (slots, kind) = (devices.slots.len(), devices.kind);
-    eprintln!("{count} runs in {} jobs on {slots} {kind} worker(s)", jobs.len());
+    say(&format!("{count} runs in {} jobs on {slots} {kind} worker(s)", jobs.len()));
     catch_signals()?;
     TRAINING.store(true, Ordering::SeqCst);
     let workers = Workers { out, timeout: patience.timeout, stop: &STOP };
@@ -363,7 +384,7 @@ fn keep(record: &Record, plans: &[&Plan], progress: &Progress) -> Result<()> {
         if record.state == State::Ok && stored.digests != record.digests {
             progress.say(&otherwise(record));
         }
-    } else if plan.stored_since(cell, seed).is_none_or(|record| !record.state.is_final())
+    } else if plan.stored_since(cell, seed)?.is_none_or(|record| !record.state.is_final())
         && let Some(aside) = plan.store.put(record)?
     {
         progress.say(&format!("kept what was no record as {}", aside.display()));
@@ -552,7 +573,7 @@ fn fetch_missing(plans: &[Plan], search: &[PathBuf]) {
                 fetch_file(&file, None, &Options { timeout, ..options })
             });
             if let Err(error) = fetched {
-                eprintln!("{error}");
+                say(&error.to_string());
                 failed.push(file.dataset);
             }
         }

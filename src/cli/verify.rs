@@ -22,6 +22,7 @@ use super::training::{INTERRUPT_CODE, INTERRUPTED, Patience, train};
 use super::{Common, Output, Training, Verifying};
 use crate::derived::{Derived, Making};
 use crate::plan::Plan;
+use crate::say;
 
 /// The stored runs of an experiment, and those of them that are trained again.
 struct Sample {
@@ -51,7 +52,7 @@ pub fn verify(common: &Common, training: &Training, verifying: &Verifying) -> Re
     let patience = Patience { timeout, retries: 1, fail_fast: false };
     train(&plans.iter().collect::<Vec<_>>(), &devices, &search, scratch.path(), &patience)?;
     if INTERRUPTED.load(std::sync::atomic::Ordering::SeqCst) {
-        eprintln!("interrupted; nothing is verified");
+        say("interrupted; nothing is verified");
         return Ok(INTERRUPT_CODE);
     }
     let mut output = Output::new(common.json);

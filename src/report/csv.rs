@@ -3,7 +3,6 @@
 //! all. Reading refuses whatever it would have to guess at, by file, line and column.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -17,6 +16,7 @@ use crate::metrics::Metric;
 use crate::record::Record;
 use crate::report::document::Loss;
 use crate::summary::{Comparison, Pair, Row, Summary};
+use crate::whole;
 
 /// The columns of `runs.csv`; one column an axis follows, named by the axis's dotted key.
 pub const RUNS: &str = "experiment,cell,seed,scale,state,tp,fp,fn,tn,precision,recall,f1,\
@@ -193,30 +193,8 @@ fn bytes<'a>(
     writer.into_inner().map_err(|error| error.into_error().into())
 }
 
-/// Writes beside `path` and renames, so that nobody reads half a file.
 fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = |error: &dyn std::fmt::Display| {
-        Error::Failed(format!("cannot write {}: {error}", path.display()))
-    };
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
-    };
-    std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".writing-")
-        .permissions(readable())
-        .tempfile_in(folder)
-        .map_err(|error| failed(&error))?;
-    file.write_all(bytes).map_err(|error| failed(&error))?;
-    file.persist(path).map_err(|error| failed(&error))?;
-    Ok(())
-}
-
-/// As for any file that a program writes: temporary files are private by default.
-fn readable() -> std::fs::Permissions {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::Permissions::from_mode(0o644)
+    whole::write(path, bytes).map_err(|error| Error::of_file("write", path, &error))
 }
 
 /// Reads a `runs.csv`, columns in any order, and puts its rows in the order of every table. Only
@@ -434,7 +412,7 @@ mod tests {
 
     fn written(write: impl FnOnce(&Path) -> Result<()>) -> String {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("new/folder/file.csv");
+        let path = folder.path().join("file.csv");
         write(&path).unwrap();
         std::fs::read_to_string(path).unwrap()
     }

@@ -1,0 +1,116 @@
+//! Files that appear whole or not at all: written beside their place, synced, then renamed. What a
+//! killed process leaves half written has a name that no reader takes for a file's, and is swept
+//! away. Knows nothing of what the files hold.
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+/// How the name of a file begins that is being written, or was when its writer died.
+const UNFINISHED: &str = ".writing-";
+
+/// Puts bytes in a place, whatever was there.
+///
+/// # Errors
+/// Those of the file system; what was there is then still there.
+pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+    let file = unfinished(path, bytes.as_ref())?;
+    file.persist(path).map_err(|refused| refused.error)?;
+    Ok(())
+}
+
+/// Puts bytes in a place where nothing is; false where something is.
+///
+/// # Errors
+/// Those of the file system.
+pub fn create(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<bool> {
+    match unfinished(path, bytes.as_ref())?.persist_noclobber(path) {
+        Ok(_) => Ok(true),
+        Err(refused) if refused.error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(refused) => Err(refused.error),
+    }
+}
+
+/// Removes what dead writers left in a folder. Whoever writes holds a lock on the file, which the
+/// system takes from the dead. What cannot be locked or removed now is no file that anyone reads.
+pub fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if !entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
+            continue;
+        }
+        let (path, mut options) = (entry.path(), OpenOptions::new());
+        let opened = options.write(true).custom_flags(libc::O_NOFOLLOW).open(&path);
+        if opened.is_ok_and(|file| lock(&file, libc::LOCK_EX | libc::LOCK_NB)) {
+            drop(fs::remove_file(&path));
+        }
+    }
+}
+
+/// The whole file, under another name beside its place.
+fn unfinished(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut builder = tempfile::Builder::new();
+    // as for any file that a program writes: temporary ones are private by default
+    builder.prefix(UNFINISHED).permissions(Permissions::from_mode(0o666));
+    let mut file = loop {
+        let file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
+        // without locks nothing is swept
+        lock(file.as_file(), libc::LOCK_EX);
+        let was_swept = file.as_file().metadata()?.nlink() == 0;
+        if !was_swept {
+            break file;
+        }
+    };
+    file.write_all(bytes)?;
+    // only this tells of a full disk where space is found late, as on NFS
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+fn lock(file: &File, how: libc::c_int) -> bool {
+    // SAFETY: the descriptor is open as long as `file` lives
+    unsafe { libc::flock(file.as_raw_fd(), how) == 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        let names = fs::read_dir(folder).unwrap().map(name);
+        names.map(|name| name.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_file_is_replaced_or_made_once_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.csv");
+        assert!(create(&path, "first").unwrap());
+        assert!(!create(&path, "second").unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "first");
+        write(&path, "third").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "third");
+        assert!(write(&folder.path().join("missing/table.csv"), "").is_err());
+        assert_eq!(names(folder.path()), ["table.csv"]);
+    }
+
+    #[test]
+    fn what_a_dead_writer_left_is_swept_and_what_a_living_one_writes_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.csv");
+        let living = unfinished(&path, b"half").unwrap();
+        let left = unfinished(&path, b"half").unwrap();
+        // as after a kill: the lock is gone and the name is there
+        let (file, left) = left.keep().unwrap();
+        drop(file);
+        sweep(folder.path());
+        assert!(!left.exists());
+        living.persist(&path).unwrap();
+        sweep(folder.path());
+        assert_eq!(names(folder.path()), ["table.csv"]);
+    }
+}
