@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -226,4 +228,102 @@ fn parent_of(process: u32) -> Option<u32> {
 pub fn signal(name: &str, process: u32) {
     let sent = Command::new("kill").arg(format!("-{name}")).arg(process.to_string()).status();
     assert!(sent.expect("kill starts").success());
+}
+
+/// Set in a process that has a mount namespace of its own.
+const NAMESPACE: &str = "SEEDBED_TEST_NAMESPACE";
+
+/// Whether this process has a mount namespace of its own, in which a test may mount what it likes and
+/// leaves nothing mounted however it ends. If not, runs the test of this name again in one.
+///
+/// # Panics
+/// Where CI is set and no namespace can be had: a test that is left out there would be missed by
+/// nobody.
+#[track_caller]
+pub fn is_in_namespace(test: &str) -> bool {
+    if std::env::var_os(NAMESPACE).is_some() {
+        return true;
+    }
+    // root may mount; anyone else is root in a user namespace, where the system allows those
+    let unshare = |more: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.arg("--mount").args(more);
+        command
+    };
+    let mounts = |more: &[&str]| {
+        let mut command = unshare(more);
+        command.args(["mount", "-t", "tmpfs", "none", "/tmp"]);
+        command.output().is_ok_and(|output| output.status.success())
+    };
+    let ways: [&[&str]; 2] = [&[], &["--map-root-user"]];
+    let Some(way) = ways.into_iter().find(|way| mounts(way)) else {
+        let why = "neither root nor a user namespace is to be had here, so nothing can be mounted";
+        assert!(std::env::var_os("CI").is_none(), "{test}: {why}");
+        eprintln!("SKIPPED {test}: {why}");
+        return false;
+    };
+    let mut again = unshare(way);
+    again.arg(std::env::current_exe().expect("a test program")).args(["--exact", test]);
+    let again = again.arg("--nocapture").env(NAMESPACE, "1").output().expect("unshare starts");
+    let said = String::from_utf8_lossy(&again.stdout) + String::from_utf8_lossy(&again.stderr);
+    println!("{said}");
+    assert!(again.status.success() && said.contains("1 passed"), "{test} failed, see above");
+    false
+}
+
+/// A small file system of its own, in the namespace of the test.
+pub struct Disk {
+    place: PathBuf,
+}
+
+impl Disk {
+    pub fn mount(place: PathBuf, kilobytes: u64) -> Self {
+        std::fs::create_dir_all(&place).expect("a folder");
+        let disk = Self { place };
+        mount(&["-t", "tmpfs", "-o", &format!("size={kilobytes}k"), "none"], &disk.place);
+        disk
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.place.join("ballast")
+    }
+
+    /// Fills it up, but for so many kilobytes.
+    pub fn fill(&self, but_for: u64) {
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).append(true).open(self.ballast()).expect("a file");
+        // whatever else is written meanwhile, at the end nothing is free
+        while file.write_all(&[0; 4096]).is_ok() {}
+        let full = file.metadata().expect("a size").len();
+        file.set_len(full.saturating_sub(but_for * 1024)).expect("shorter");
+    }
+
+    pub fn free(&self) {
+        std::fs::remove_file(self.ballast()).expect("removed");
+    }
+
+    /// Lets nothing more be written by way of its place, also while files there are open.
+    pub fn protect(&self) {
+        mount(&["--bind", &self.place.display().to_string()], &self.place);
+        mount(&["-o", "remount,bind,ro"], &self.place);
+    }
+
+    /// Takes the last mount away from its place, also while files there are open.
+    pub fn unmount(&self) {
+        let status = Command::new("umount").arg("--lazy").arg(&self.place).status();
+        assert!(status.expect("umount starts").success());
+    }
+
+    /// Shows it in another place too.
+    pub fn bind(&self, place: PathBuf) -> Self {
+        std::fs::create_dir_all(&place).expect("a folder");
+        mount(&["--bind", &self.place.display().to_string()], &place);
+        Self { place }
+    }
+}
+
+#[track_caller]
+fn mount(arguments: &[&str], place: &Path) {
+    let status = Command::new("mount").args(arguments).arg(place).status();
+    assert!(status.expect("mount starts").success(), "mount {arguments:?}");
 }
