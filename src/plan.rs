@@ -264,6 +264,15 @@ impl Plan {
         })
     }
 
+    /// How many runs have a file in the place of their record by now.
+    pub fn recorded(&self) -> usize {
+        let of = |planned: &PlannedCell| {
+            let place = |&seed: &u64| self.store.path(&planned.cell.label, seed);
+            planned.runs.keys().map(place).filter(|path| path.exists()).count()
+        };
+        self.cells.iter().map(of).sum()
+    }
+
     pub fn to_run(&self) -> usize {
         self.cells.iter().map(|planned| planned.seeds_to_run().len()).sum()
     }

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
+use std::process::{Child, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use sandbox::{Disk, Sandbox, TINY, children, folders, is_in_namespace, signal, wait_for};
+use sandbox::{Disk, Sandbox, TINY, children, folders, is_in_namespace, wait_for};
 
 const CELLS: usize = 2;
 
@@ -26,7 +26,7 @@ const WORKER_KILLS: usize = 40;
 const FULL_DISKS: usize = 6;
 
 /// No more than a guard against a test that never ends.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 struct Chaos<'a> {
     sandbox: &'a Sandbox,
@@ -53,7 +53,7 @@ impl Chaos<'_> {
         let said = self.sandbox.path(&format!("said/{}", self.started));
         let mut command = self.sandbox.command(&format!("{RUN} --out disk --runs {}", self.seeds));
         command.stderr(File::create(&said).expect("a file"));
-        let process = command.stdout(std::process::Stdio::null()).spawn().expect("seedbed starts");
+        let process = command.stdout(Stdio::null()).spawn().expect("seedbed starts");
         self.harnesses.push(Harness { process, seeds: self.seeds, said });
     }
 
@@ -99,10 +99,13 @@ impl Chaos<'_> {
     fn kill_worker(&mut self) {
         let of = |harness: &Harness| children(harness.process.id());
         let workers: Vec<u32> = self.harnesses.iter().flat_map(of).collect();
-        if !workers.is_empty() {
-            signal("KILL", workers[self.random.random_range(0..workers.len())]);
-            self.worker_kills += 1;
+        if workers.is_empty() {
+            return;
         }
+        let worker = workers[self.random.random_range(0..workers.len())] as i32;
+        // SAFETY: takes numbers alone; one that has ended meanwhile is not there to be hit
+        let hit = unsafe { libc::kill(worker, libc::SIGKILL) } == 0;
+        self.worker_kills += usize::from(hit);
     }
 
     /// Leaves little free until a harness has noticed.
@@ -147,9 +150,22 @@ impl Chaos<'_> {
 
     /// Lets the last ones end.
     fn calm(&mut self) {
-        for mut harness in std::mem::take(&mut self.harnesses) {
-            let status = harness.process.wait().expect("a status");
-            self.ended(&harness, status);
+        let began = Instant::now();
+        while let Some(mut harness) = self.harnesses.pop() {
+            match harness.process.try_wait().expect("a status") {
+                Some(status) => self.ended(&harness, status),
+                None => self.harnesses.push(harness),
+            }
+            assert!(began.elapsed() < PATIENCE, "a harness does not end");
+            sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Chaos<'_> {
+    fn drop(&mut self) {
+        for harness in &mut self.harnesses {
+            drop(harness.process.kill());
         }
     }
 }

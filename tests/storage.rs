@@ -79,11 +79,13 @@ fn a_full_disk_stops_a_run_before_it_starts_and_in_the_middle() {
     let run = begun(&sandbox, "disk");
     disk.fill(0);
     let ended = end(run).expect(1).says("stopped; finished runs are kept in disk/tiny; continue");
-    ended.says("error: cannot ").says("No space left on device").says("free space there");
+    let ended = ended.says("error: cannot ").says("No space left on device");
+    let ended = ended.says("free space there");
     disk.free();
     assert_eq!(leftovers(&sandbox.path("disk")), Vec::<PathBuf>::new());
     let kept = sandbox.records("disk");
     assert!(!kept.is_empty() && kept.len() < RUNS);
+    ended.says(&format!("{} of {RUNS} runs have a record", kept.len()));
     sandbox.seedbed("tables tiny --set training.epochs=300 --out disk").expect(0);
     let rows = sandbox.read("disk/tiny/runs.csv");
     assert_eq!(rows.lines().count(), 1 + kept.len());
@@ -298,6 +300,12 @@ fn what_killed_processes_left_is_never_read_and_swept_by_the_next_run() {
     signal("KILL", first.id());
     assert_eq!(end(first).code, None);
     let kept = sandbox.records("results");
+    // as when it is killed between storing a record and giving its claim up
+    let claim = std::fs::read(&leftovers(&sandbox.path("results"))[0]).expect("a claim");
+    let stored = kept.keys().next().expect("a record");
+    let place = sandbox.path(&format!("results/tiny/runs/{}/{}.claim", stored.0, stored.1));
+    std::fs::write(&place, &claim).expect("a file");
+    std::fs::write(place.with_extension("claim.00ff"), &claim).expect("a file");
     let text = sandbox.read("results/tiny/runs/reconstruction=sum/1.json");
     sandbox.write("results/tiny/runs/reconstruction=sum/.writing-aB12cD", &text[..text.len() / 2]);
     sandbox.write("results/tiny/.writing-aB12cD", "experiment,ce");

@@ -306,7 +306,13 @@ fn what_is_kept(plans: &[&Plan]) -> String {
     let arguments: Vec<String> = std::env::args().collect();
     let dirs: Vec<String> =
         plans.iter().map(|plan| plan.store.dir().display().to_string()).collect();
-    format!("finished runs are kept in {}; continue with: {}", dirs.join(" "), arguments.join(" "))
+    let runs: usize = plans.iter().flat_map(|plan| &plan.cells).map(|cell| cell.runs.len()).sum();
+    let recorded: usize = plans.iter().map(|plan| plan.recorded()).sum();
+    format!(
+        "finished runs are kept in {}; continue with: {}\n{recorded} of {runs} runs have a record",
+        dirs.join(" "),
+        arguments.join(" "),
+    )
 }
 
 /// How long a worker may be silent, and what becomes of a run that fails.
