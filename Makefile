@@ -28,13 +28,21 @@ quick: build ## train every experiment at reduced size and compare with the pape
 	$(seedbed) run --quick --available --mixed-code $(experiments)
 
 .PHONY: test
-test: setup browser ## run the tests
+test: setup browser slurm ## run the tests
 	cargo build --release --locked --no-default-features --target-dir target/report
 	cargo test --release --locked
 
 .PHONY: browser
 browser: ## install Debian's Chromium for the tests of the report, where it is missing and may be installed
 	@scripts/setup-browser.sh || [ -z "$$CI" ]
+
+.PHONY: slurm
+slurm: ## install Debian's Slurm for its tests, where it is missing and may be installed
+	@scripts/setup-slurm.sh || [ -z "$$CI" ]
+
+.PHONY: test-slurm
+test-slurm: setup slurm ## run grids through a real one-node Slurm that the test starts and ends
+	cargo test --release --locked --test slurm
 
 .PHONY: reproduce
 reproduce: build ## train every experiment in full; shows first how long that takes
@@ -48,7 +56,7 @@ report: ## rebuild every table and report of results/ from its runs.csv; needs n
 	target/report/release/seedbed report --quick --out results/reduced
 
 .PHONY: check
-check: setup browser ## formatting, clippy and tests
+check: setup browser slurm ## formatting, clippy and tests
 	cargo fmt --check
 	cargo clippy --release --locked --all-targets -- -D warnings
 	cargo clippy --release --locked --no-default-features --target-dir target/report --all-targets -- -D warnings

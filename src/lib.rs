@@ -45,6 +45,7 @@ pub mod report;
 #[cfg(feature = "training")]
 pub mod run;
 pub mod schedule;
+pub mod slurm;
 pub mod stats;
 pub mod store;
 pub mod summary;

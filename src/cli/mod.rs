@@ -4,6 +4,8 @@
 
 mod data;
 mod lock;
+#[cfg(feature = "training")]
+mod slurm;
 mod tables;
 #[cfg(feature = "training")]
 mod training;
@@ -58,7 +60,22 @@ enum Command {
         #[command(flatten)]
         run: RunOptions,
         #[command(flatten)]
+        alone: Alone,
+        #[command(flatten)]
         tables: Tables,
+    },
+    /// The same on a Slurm cluster: submit an array of tasks that share the runs, and wait for it
+    Slurm {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        training: Training,
+        #[command(flatten)]
+        run: RunOptions,
+        #[command(flatten)]
+        tables: Tables,
+        #[command(flatten)]
+        slurm: SlurmOptions,
     },
     /// Write every table that follows from the stored runs, and show the estimates
     Tables {
@@ -227,11 +244,6 @@ struct RunOptions {
     /// Exit with 1 when a figure did not reproduce
     #[arg(long)]
     strict: bool,
-    /// Write pictures of the first seed, with reconstructions of images after these epochs and the
-    /// last; a stored run is trained once more for them
-    #[arg(long, value_name = "EPOCHS", num_args = 0..=1, require_equals = true,
-          default_missing_value = "1,5,20", value_delimiter = ',')]
-    pictures: Option<Vec<u64>>,
     /// End a worker that is silent for longer, and record its runs as timed-out
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
@@ -239,18 +251,64 @@ struct RunOptions {
     #[arg(long, value_name = "N", default_value_t = 2,
           value_parser = clap::value_parser!(u32).range(0..=100))]
     retries: u32,
-    /// Which stored runs are tried again beside those that may end otherwise: every failed one,
-    /// also diverged and invalid-data
-    #[arg(long, value_name = "WHICH")]
-    retry: Option<Retry>,
     /// End everything at the first run that fails
     #[arg(long)]
     fail_fast: bool,
 }
 
+/// What `run` has and an array of tasks has not.
+#[derive(Args)]
+struct Alone {
+    /// Write pictures of the first seed, with reconstructions of images after these epochs and the
+    /// last; a stored run is trained once more for them
+    #[arg(long, value_name = "EPOCHS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "1,5,20", value_delimiter = ',')]
+    pictures: Option<Vec<u64>>,
+    /// Which stored runs are tried again beside those that may end otherwise: every failed one,
+    /// also diverged and invalid-data
+    #[arg(long, value_name = "WHICH")]
+    retry: Option<Retry>,
+    /// Train what no other process has, then end: wait for nobody's runs, write no tables
+    #[arg(long, conflicts_with_all = ["strict", "json", "resamples"])]
+    train_only: bool,
+}
+
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
 enum Retry {
     Failed,
+}
+
+#[derive(Args)]
+struct SlurmOptions {
+    /// Tasks of the array, each with --slots workers (1) and as many cores [default: as many as
+    /// there is work for, at most 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    array_size: Option<u32>,
+    /// As sbatch has it
+    #[arg(long, value_name = "NAMES")]
+    partition: Option<String>,
+    /// As sbatch has it, such as gpu:1; with a GPU, --device auto means cuda
+    #[arg(long, value_name = "LIST")]
+    gres: Option<String>,
+    /// Time limit of a task, as sbatch has it; longer than the longest run
+    #[arg(long, value_name = "TIME")]
+    time: Option<String>,
+    /// How often what was cut off is submitted again, while runs advance
+    #[arg(long, value_name = "N", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    resubmit: u32,
+    /// Submit, print the array's number, and wait for nothing
+    #[arg(long)]
+    detach: bool,
+    /// Instead: cancel what the queue has of these experiments
+    #[arg(long, conflicts_with_all = ["detach", "print"])]
+    cancel: bool,
+    /// Instead: print the script for sbatch
+    #[arg(long, conflicts_with = "detach")]
+    print: bool,
+    /// Any further option of sbatch, as --name=value, after --
+    #[arg(last = true, value_name = "SBATCH OPTION")]
+    sbatch: Vec<String>,
 }
 
 #[derive(Args)]
@@ -362,8 +420,12 @@ fn dispatch(command: Command) -> Result<u8> {
         #[cfg(feature = "training")]
         Command::Plan { common, training, power: false, .. } => training::plan(&common, &training),
         #[cfg(feature = "training")]
-        Command::Run { common, training, run, tables } => {
-            training::run(&common, &training, &run, tables.making())
+        Command::Run { common, training, run, alone, tables } => {
+            training::run(&common, &training, &run, &alone, tables.making())
+        }
+        #[cfg(feature = "training")]
+        Command::Slurm { common, training, run, tables, slurm } => {
+            slurm::slurm(&common, &training, &run, tables.making(), &slurm)
         }
         #[cfg(feature = "training")]
         Command::Verify { common, training, verifying, lock: false } => {
@@ -378,6 +440,7 @@ fn dispatch(command: Command) -> Result<u8> {
         #[cfg(not(feature = "training"))]
         Command::Plan { .. }
         | Command::Run { .. }
+        | Command::Slurm { .. }
         | Command::Verify { .. }
         | Command::Doctor { .. }
         | Command::Worker { .. }

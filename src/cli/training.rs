@@ -22,7 +22,9 @@ use seedbed::{dataset, device, doctor, libtorch};
 
 use super::data::fetch_file;
 use super::tables::{show_comparison, show_summary, strict_code};
-use super::{BenchOptions, Common, Output, Retry, RunOptions, Training, lines, print, print_json};
+use super::{
+    Alone, BenchOptions, Common, Output, Retry, RunOptions, Training, lines, print, print_json,
+};
 use crate::derived::{Derived, Making, papers_of};
 use crate::plan::{Estimate, Plan, Source, duration};
 use crate::progress::Progress;
@@ -30,8 +32,8 @@ use crate::say;
 use crate::worker::{self, Workers};
 
 /// Seeds that train together in one job, where --width does not say.
-const WIDTH_CPU: usize = 1;
-const WIDTH_CUDA: usize = 20;
+pub(super) const WIDTH_CPU: usize = 1;
+pub(super) const WIDTH_CUDA: usize = 20;
 /// Steps that `plan` times where nothing is stored to go by.
 const CALIBRATION_STEPS: usize = 20;
 /// A mirror's longest silence for `run --available`, which is not to wait for a dead network.
@@ -206,27 +208,80 @@ pub fn run(
     common: &Common,
     training: &Training,
     options: &RunOptions,
+    alone: &Alone,
     making: Making,
 ) -> Result<u8> {
     let devices = training.devices()?;
     let search = dataset::search_path(training.data.as_deref());
-    let mut plans = plans(common, training, devices.kind, options.retry)?;
+    let mut plans = plans(common, training, devices.kind, alone.retry)?;
+    for plan in &mut plans {
+        let (folder, seed) = (plan.store.dir().to_owned(), plan.experiment.seeds[0]);
+        plan.pictures = alone.pictures.clone().map(|epochs| Pictures { seed, folder, epochs });
+    }
+    let (mut kept, left_out) = check(plans, options, making, &search)?;
+    for plan in &mut kept {
+        plan.store.settle()?;
+    }
+    let out = common.out();
+    let plans: Vec<&Plan> = kept.iter().collect();
+    let patience = Patience {
+        timeout: options.timeout.map(Duration::from_secs),
+        retries: options.retries,
+        fail_fast: options.fail_fast,
+        waits: !alone.train_only,
+    };
+    let stopped = |_: &Error| say(&format!("stopped; {}", what_is_kept(&plans)));
+    train(&plans, &devices, &search, &out, &patience).inspect_err(stopped)?;
+    if INTERRUPTED.load(Ordering::SeqCst) {
+        return Ok(interrupted(&plans));
+    }
+    if alone.train_only {
+        tell_left_out(&left_out);
+        return Ok(u8::from(has_failed(&plans)?));
+    }
+    sweep(&plans)?;
+    let code =
+        publish(&plans, common, options.strict, making).inspect_err(|error| match error {
+            Error::Failed(_) => stopped(error),
+            Error::Usage(_) | Error::Data(_) => {}
+        })?;
+    tell_left_out(&left_out);
+    Ok(code)
+}
+
+/// What `run` and `slurm` train.
+pub(super) fn checked_plans(
+    common: &Common,
+    training: &Training,
+    options: &RunOptions,
+    making: Making,
+    kind: &'static str,
+) -> Result<Checked> {
+    let search = dataset::search_path(training.data.as_deref());
+    check(plans(common, training, kind, None)?, options, making, &search)
+}
+
+/// Plans that may be trained, and experiments that are left out with why.
+type Checked = (Vec<Plan>, Vec<(String, Error)>);
+
+/// Refuses what may not be trained before anything is.
+fn check(
+    plans: Vec<Plan>,
+    options: &RunOptions,
+    making: Making,
+    search: &[PathBuf],
+) -> Result<Checked> {
     for plan in &plans {
         papers_of(&plan.experiment)?;
     }
-    for plan in &mut plans {
-        let (folder, seed) = (plan.store.dir().to_owned(), plan.experiment.seeds[0]);
-        plan.pictures = options.pictures.clone().map(|epochs| Pictures { seed, folder, epochs });
-    }
-    let mut left_out = Vec::new();
     if options.available {
-        fetch_missing(&plans, &search);
+        fetch_missing(&plans, search);
     }
-    let mut kept = Vec::new();
-    for plan in plans.drain(..) {
-        let checked = plan.check_data(&search);
+    let (mut kept, mut left_out) = (Vec::new(), Vec::new());
+    for plan in plans {
+        let checked = plan.check_data(search);
         let checked = checked
-            .and_then(|()| if options.available { plan.check_bytes(&search) } else { Ok(()) });
+            .and_then(|()| if options.available { plan.check_bytes(search) } else { Ok(()) });
         match checked {
             Err(error) if options.available => left_out.push((plan.experiment.name, error)),
             Err(error) => return Err(error),
@@ -239,35 +294,34 @@ pub fn run(
     for plan in kept.iter().filter(|_| !making.mixed_code) {
         plan.check_code(&libtorch::versions())?;
     }
-    for plan in &mut kept {
-        plan.store.settle()?;
-    }
-    let out = common.out();
-    let plans: Vec<&Plan> = kept.iter().collect();
-    let patience = Patience {
-        timeout: options.timeout.map(Duration::from_secs),
-        retries: options.retries,
-        fail_fast: options.fail_fast,
-    };
-    let stopped = |_: &Error| say(&format!("stopped; {}", what_is_kept(&plans)));
-    train(&plans, &devices, &search, &out, &patience).inspect_err(stopped)?;
-    if INTERRUPTED.load(Ordering::SeqCst) {
-        return Ok(interrupted(&plans));
-    }
-    sweep(&plans)?;
-    let code =
-        publish(&plans, common, options.strict, making).inspect_err(|error| match error {
-            Error::Failed(_) => stopped(error),
-            Error::Usage(_) | Error::Data(_) => {}
-        })?;
-    for (name, error) in &left_out {
+    Ok((kept, left_out))
+}
+
+pub(super) fn tell_left_out(left_out: &[(String, Error)]) {
+    for (name, error) in left_out {
         say(&format!("left out: {name}: {}", lines(&error.to_string())));
     }
-    Ok(code)
+}
+
+/// Whether a run that is asked for has a record by now that is not `ok`.
+fn has_failed(plans: &[&Plan]) -> Result<bool> {
+    for plan in plans {
+        let runs = plan.cells.iter().flat_map(|planned| {
+            planned.runs.iter().map(move |(seed, _)| (planned.cell.label.as_str(), *seed))
+        });
+        for (cell, seed) in runs {
+            let now = plan.stored_since(cell, seed)?;
+            let record = now.as_deref().or_else(|| plan.stored(cell, seed));
+            if record.is_some_and(|record| record.state != State::Ok) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Removes what killed processes left.
-fn sweep(plans: &[&Plan]) -> Result<()> {
+pub(super) fn sweep(plans: &[&Plan]) -> Result<()> {
     let claims = Claims::new();
     for plan in plans {
         plan.store.folders()?.iter().for_each(|folder| claims.sweep(folder));
@@ -277,7 +331,12 @@ fn sweep(plans: &[&Plan]) -> Result<()> {
 
 /// Writes and shows the tables of what is stored; 1 when a run failed or, with `strict`, a figure did
 /// not reproduce.
-fn publish(plans: &[&Plan], common: &Common, strict: bool, making: Making) -> Result<u8> {
+pub(super) fn publish(
+    plans: &[&Plan],
+    common: &Common,
+    strict: bool,
+    making: Making,
+) -> Result<u8> {
     let mut code = 0;
     let mut output = Output::new(common.json);
     for plan in plans {
@@ -320,6 +379,8 @@ pub(super) struct Patience {
     pub timeout: Option<Duration>,
     pub retries: u32,
     pub fail_fast: bool,
+    /// Whether runs that other processes have are waited for.
+    pub waits: bool,
 }
 
 /// Trains what the plans miss and stores the records as they come.
@@ -344,7 +405,8 @@ pub(super) fn train(
     let mut progress = Progress::new(slots, &jobs, in_seconds);
     let claims = Claims::new();
     let claim = |job: &Job| match plan_of(plans, &job.experiment) {
-        Some(plan) => plan.claim(job, &claims),
+        Some(plan) if patience.waits => plan.claim(job, &claims),
+        Some(plan) => claim_free(plan, job, &claims),
         None => schedule::Claim::Refused(Error::Failed(format!("no plan of {}", job.experiment))),
     };
     let mut handle = |event: Event| {
@@ -379,6 +441,32 @@ pub(super) fn train(
     TRAINING.store(false, Ordering::SeqCst);
     progress.close();
     result
+}
+
+/// Claims those seeds of a job that no other process has.
+fn claim_free(plan: &Plan, job: &Job, claims: &Claims) -> schedule::Claim {
+    let whole = plan.claim(job, claims);
+    if !matches!(whole, schedule::Claim::Elsewhere(_)) {
+        return whole;
+    }
+    let (mut all_found, mut all_rest): (Vec<Record>, Vec<Job>) = (Vec::new(), Vec::new());
+    for part in schedule::chunks(job, &job.seeds, 1) {
+        match plan.claim(&part, claims) {
+            schedule::Claim::Elsewhere(_) => {}
+            refused @ schedule::Claim::Refused(_) => return refused,
+            schedule::Claim::Ours { found, rest } => {
+                all_found.extend(found);
+                for job in rest {
+                    // what trains together stays together
+                    match all_rest.iter_mut().find(|known| known.cells == job.cells) {
+                        Some(known) => known.seeds.extend(job.seeds),
+                        None => all_rest.push(job),
+                    }
+                }
+            }
+        }
+    }
+    schedule::Claim::Ours { found: all_found, rest: all_rest }
 }
 
 /// Stores a record, unless its run has one: the first word counts.
@@ -559,7 +647,7 @@ fn catch_signals() -> Result<()> {
 }
 
 /// Ignores SIGHUP from now on; whether it was ignored before, as under `nohup`.
-fn ignores_hangup() -> bool {
+pub(super) fn ignores_hangup() -> bool {
     // SAFETY: sets no handler of ours
     unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) == libc::SIG_IGN }
 }

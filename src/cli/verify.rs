@@ -49,7 +49,7 @@ pub fn verify(common: &Common, training: &Training, verifying: &Verifying) -> Re
         plan.check_data(&search)?;
     }
     let timeout = verifying.timeout.map(Duration::from_secs);
-    let patience = Patience { timeout, retries: 1, fail_fast: false };
+    let patience = Patience { timeout, retries: 1, fail_fast: false, waits: true };
     train(&plans.iter().collect::<Vec<_>>(), &devices, &search, scratch.path(), &patience)?;
     if INTERRUPTED.load(std::sync::atomic::Ordering::SeqCst) {
         say("interrupted; nothing is verified");
