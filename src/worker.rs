@@ -200,20 +200,28 @@ enum Listened {
 
 /// Starts this program again with a job on stdin. The caller keeps stdin open: its end ends the
 /// worker. The worker has a process group of its own, so that a terminal's Ctrl-C reaches only
-/// the process that decides what to do about it.
+/// the process that decides what to do about it; and it ignores SIGTERM, which a batch system sends
+/// to every process of a task.
 fn start(arguments: &[&str], log: File, job: &Job) -> Result<(Child, ChildStdin)> {
     let cannot = |error: std::io::Error| failed("cannot start a worker", &error);
     let card = device::visible(&job.device)?;
-    let mut child = Command::new(std::env::current_exe().map_err(cannot)?)
+    let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
+    command
         .args(arguments)
         .envs(ENVIRONMENT)
         .env("CUDA_VISIBLE_DEVICES", card)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log)
-        .process_group(0)
-        .spawn()
-        .map_err(cannot)?;
+        .process_group(0);
+    // SAFETY: `signal` may be called between fork and exec; what is ignored stays so over exec
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGTERM, libc::SIG_IGN);
+            Ok(())
+        });
+    }
+    let mut child = command.spawn().map_err(cannot)?;
     let mut stdin = child.stdin.take().expect("stdin is piped");
     let text = serde_json::to_string(job).expect("a job serialises");
     // a worker that died at once is found out by its status
