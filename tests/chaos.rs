@@ -244,10 +244,7 @@ fn assert_same(sandbox: &Sandbox, expected: &str, found: &str) {
     };
     let (expected_files, found_files) = (all(expected), all(found));
     assert_eq!(found_files, expected_files, "the files below {found}/tiny");
-    for name in expected_files.iter().filter(|name| name.ends_with(".csv")) {
-        let text = |out: &str| without_times(&sandbox.read(&format!("{out}/tiny/{name}")));
-        assert!(text(expected) == text(found), "{name} differs");
-    }
+    sandbox.assert_same_tables(found, expected);
 }
 
 fn files_below(folder: &Path, top: &Path, files: &mut Vec<String>) {
@@ -259,19 +256,4 @@ fn files_below(folder: &Path, top: &Path, files: &mut Vec<String>) {
             files.push(name);
         }
     }
-}
-
-/// A table without its column of times.
-fn without_times(text: &str) -> Vec<u8> {
-    let mut rows = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
-    let rows: Vec<csv::StringRecord> = rows.records().map(|row| row.expect("a row")).collect();
-    let Some(times) = rows[0].iter().position(|column| column == "wall_seconds") else {
-        return text.as_bytes().to_owned();
-    };
-    let mut kept = csv::Writer::from_writer(Vec::new());
-    for row in &rows {
-        let fields = row.iter().enumerate().filter(|(column, _)| *column != times);
-        kept.write_record(fields.map(|(_, field)| field)).expect("a row");
-    }
-    kept.into_inner().expect("a table")
 }

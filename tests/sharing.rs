@@ -39,28 +39,11 @@ fn trainings(sandbox: &Sandbox, out: &str) -> usize {
     files(sandbox, out, "logs", ".log").len()
 }
 
-/// A table's lines without the time that a run took.
-fn table(sandbox: &Sandbox, out: &str, name: &str) -> Vec<String> {
-    let text = sandbox.read(&format!("{out}/tiny/{name}"));
-    let mut rows = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
-    let rows: Vec<csv::StringRecord> = rows.records().map(|row| row.expect("a row")).collect();
-    let time = rows[0].iter().position(|column| column == "wall_seconds");
-    let line = |row: &csv::StringRecord| {
-        let kept = row.iter().enumerate().filter(|(place, _)| Some(*place) != time);
-        kept.map(|(_, field)| field).collect::<Vec<_>>().join("\t")
-    };
-    rows.iter().map(line).collect()
-}
-
 /// Everything of an undisturbed run, once, and nothing else.
 #[track_caller]
 fn assert_undisturbed(sandbox: &Sandbox, out: &str) {
     sandbox.seedbed(&format!("{RUN} --out alone")).expect(0);
-    for name in ["runs.csv", "summary.csv", "diagnostics.csv", "losses.csv", "pairs.csv"] {
-        let (found, alone) = (table(sandbox, out, name), table(sandbox, "alone", name));
-        let differ = found.iter().zip(&alone).find(|(found, alone)| found != alone);
-        assert!(differ.is_none() && found.len() == alone.len(), "{name}: {differ:#?}");
-    }
+    sandbox.assert_same_tables(out, "alone");
     assert_eq!(sandbox.records(out).len(), RUNS);
     assert!(files(sandbox, out, "runs", ".claim").is_empty());
 }

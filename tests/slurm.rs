@@ -3,7 +3,6 @@
 mod cluster;
 mod sandbox;
 
-use std::path::Path;
 use std::process::{Child, Command};
 
 use cluster::Cluster;
@@ -65,30 +64,11 @@ fn assert_gone(sandbox: &Sandbox, cluster: &Cluster, out: &str) {
     assert_eq!(owners(sandbox, out), Vec::<u32>::new());
 }
 
-/// A table's lines without the time that a run took.
-fn table(path: &Path) -> Vec<String> {
-    let mut rows = csv::ReaderBuilder::new().has_headers(false).from_path(path).expect("a table");
-    let rows: Vec<csv::StringRecord> = rows.records().map(|row| row.expect("a row")).collect();
-    let time = rows[0].iter().position(|column| column == "wall_seconds");
-    let line = |row: &csv::StringRecord| {
-        let kept = row.iter().enumerate().filter(|(place, _)| Some(*place) != time);
-        kept.map(|(_, field)| field).collect::<Vec<_>>().join("\t")
-    };
-    rows.iter().map(line).collect()
-}
-
 /// The tables are those of a run without Slurm.
 #[track_caller]
 fn assert_undisturbed(sandbox: &Sandbox, out: &str) {
     sandbox.seedbed("run tiny --out alone").expect(0);
-    for name in
-        ["runs.csv", "summary.csv", "comparison.csv", "diagnostics.csv", "losses.csv", "pairs.csv"]
-    {
-        let [found, alone] =
-            [out, "alone"].map(|out| table(&sandbox.path(out).join("tiny").join(name)));
-        let differ = found.iter().zip(&alone).find(|(found, alone)| found != alone);
-        assert!(differ.is_none() && found.len() == alone.len(), "{name}: {differ:#?}");
-    }
+    sandbox.assert_same_tables(out, "alone");
     assert_eq!(sandbox.records(out).len(), RUNS);
     assert_eq!(owners(sandbox, out), Vec::<u32>::new());
 }

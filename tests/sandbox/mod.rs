@@ -149,6 +149,40 @@ impl Sandbox {
         }
         records
     }
+
+    /// The same tables lie in both folders of results, with the same bytes but for the column that
+    /// holds the time a run took.
+    #[track_caller]
+    pub fn assert_same_tables(&self, found: &str, expected: &str) {
+        let [found, expected] = [found, expected].map(|out| tables(&self.path(out).join("tiny")));
+        assert!(!expected.is_empty());
+        assert!(found.keys().eq(expected.keys()), "{:?}", found.keys());
+        for (name, text) in expected {
+            assert!(found[&name] == text, "{name} differs:\n{}\n{text}", found[&name]);
+        }
+    }
+}
+
+/// The text of every table in a folder, without the column that holds the time a run took.
+fn tables(folder: &Path) -> BTreeMap<String, String> {
+    let paths = folders(folder).into_iter().filter(|path| path.extension() == Some("csv".as_ref()));
+    let without_times = |path: PathBuf| {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).expect("a table");
+        let reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+        let rows: Vec<csv::StringRecord> =
+            reader.into_records().map(|row| row.expect("a row")).collect();
+        let Some(times) = rows[0].iter().position(|column| column == "wall_seconds") else {
+            return (name, text);
+        };
+        let mut kept = csv::Writer::from_writer(Vec::new());
+        for row in &rows {
+            let fields = row.iter().enumerate().filter(|(column, _)| *column != times);
+            kept.write_record(fields.map(|(_, field)| field)).expect("a row");
+        }
+        (name, String::from_utf8(kept.into_inner().expect("a table")).expect("text"))
+    };
+    paths.map(without_times).collect()
 }
 
 pub fn folders(folder: &Path) -> Vec<PathBuf> {
