@@ -58,6 +58,14 @@ impl Numbers {
         (self.0.next_u32() >> 8) as f32 * (1.0 / (1u32 << 24) as f32)
     }
 
+    /// `count` numbers as `uniform_f32` gives them.
+    pub fn uniforms_f32(&mut self, count: usize) -> Vec<f32> {
+        let mut bytes = vec![0u8; 4 * count];
+        self.0.fill_bytes(&mut bytes);
+        let number = |word: &[u8; 4]| (u32::from_le_bytes(*word) >> 8) as f32;
+        bytes.as_chunks().0.iter().map(|word| number(word) * (1.0 / (1u32 << 24) as f32)).collect()
+    }
+
     /// A uniform index in `0..count`, from 32 random bits (their product's upper half), so that some
     /// indices are likelier than others by at most `count`/2³². For a `count` below 2³².
     pub fn below(&mut self, count: usize) -> usize {
@@ -112,6 +120,13 @@ mod tests {
         assert_ne!(base, first(1, Stream::Shuffle, 0));
         assert_ne!(base, first(1, Stream::Split, 1));
         assert_eq!(base, first(1, Stream::Split, 0));
+    }
+
+    #[test]
+    fn numbers_drawn_together_are_those_drawn_one_by_one() {
+        let mut numbers = Numbers::new(3, Stream::Dropout, 9);
+        let singly: Vec<f32> = (0..1003).map(|_| numbers.uniform_f32()).collect();
+        assert_eq!(Numbers::new(3, Stream::Dropout, 9).uniforms_f32(1003), singly);
     }
 
     #[test]

@@ -30,14 +30,7 @@ SEEDBED = ROOT / "target/release/seedbed"
 STEPS = ROOT / "tests/peer_steps.py"
 VERSION = "2.11.0"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-# glibc gives freed tensors back to the kernel unless told otherwise; a knob few users know. seedbed sets it.
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "67108864"}
-EAGER = ("PyTorch eager", "eager", {})
-EAGER_KEEPS = ("PyTorch eager, malloc keeps", "eager", KEEP_MEMORY)
-COMPILE = ("torch.compile", "compile", {})
-COMPILE_KEEPS = ("torch.compile, malloc keeps", "compile", KEEP_MEMORY)
-PORT = ("PyTorch, ports' style", "port", {})
-STYLES = [EAGER, EAGER_KEEPS, COMPILE, COMPILE_KEEPS, PORT]
+STYLES = [("PyTorch eager", "eager"), ("torch.compile", "compile"), ("PyTorch, ports' style", "port")]
 
 # Title; experiment and cell of seedbed's side; timed steps; widths; PyTorch's epochs and steps in one; seedbed's two.
 MODELS = {
@@ -91,9 +84,11 @@ def contenders(model, steps, python):
     _, experiment, cell, own_steps, widths, *_ = MODELS[model]
     steps = str(steps or own_steps)
     peer = lambda style: [python, STEPS, model, style, "--steps", steps]
+    # as its workers run: glibc gives freed tensors back to the kernel unless told otherwise
+    keep = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824", "MALLOC_TOP_PAD_": "67108864"}
     bench = [SEEDBED, "bench-step", experiment, "--cell", cell, "--steps", steps, "--width"]
-    table = [(model, f"seedbed, {width} seed{'s, each' if width > 1 else ''}", [*bench, str(width)], {}, width) for width in widths]
-    return table + [(model, name, peer(style), environment, 1) for name, style, environment in STYLES]
+    table = [(model, f"seedbed, {width} seed{'s, each' if width > 1 else ''}", [*bench, str(width)], keep, width) for width in widths]
+    return table + [(model, name, peer(style), {}, 1) for name, style in STYLES]
 
 
 def time_steps(chosen, rounds, steps, python):
@@ -135,11 +130,11 @@ def seedbed_seconds(model, cores, width):
     return RUNS / (cores * width) * (walls[0] + per_epoch * (epochs - few[0]))
 
 
-def peer_seconds(model, style, environment, cores, python):
+def peer_seconds(model, style, cores, python):
     """20 runs, one process a core, from one epoch's steps in each (fewer where an epoch is long)."""
     *_, epochs, in_epoch, _ = MODELS[model]
     command = [python, STEPS, model, style, "--steps", str(min(in_epoch, 400)), "--mean"]
-    processes = [subprocess.Popen(command, env=os.environ | ONE_THREAD | environment, stdout=subprocess.PIPE,
+    processes = [subprocess.Popen(command, env=os.environ | ONE_THREAD, stdout=subprocess.PIPE,
                                   stderr=subprocess.DEVNULL, text=True) for _ in range(cores)]
     seconds = [json.loads(process.communicate()[0])["seconds_per_step"] for process in processes]
     return RUNS / cores * statistics.mean(seconds) * in_epoch * epochs
@@ -152,8 +147,8 @@ def time_protocols(chosen, rounds, cores, python):
         for model in chosen:
             entry = lambda name: times[model].setdefault(name, [])
             entry("seedbed").append(seedbed_seconds(model, cores, 1))
-            for name, style, environment in [EAGER_KEEPS, COMPILE_KEEPS, PORT]:
-                entry(name).append(peer_seconds(model, style, environment, cores, python))
+            for name, style in STYLES:
+                entry(name).append(peer_seconds(model, style, cores, python))
             shown = ", ".join(f"{name} {values[-1]:.0f}" for name, values in times[model].items())
             print(f"20 runs, round {round_number + 1}/{rounds}, s: {model}: {shown}", file=sys.stderr)
     return times
@@ -179,11 +174,11 @@ def report(title, times, unit):
 
 def versions(python):
     doctor = json.loads(subprocess.run([SEEDBED, "doctor", "--json"], stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout or "{}")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.strip()
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     of_peer = output_of([python, "-c", "import torch, platform; print(torch.__version__, platform.python_version())"], {}).split()
-    libtorch = str(doctor.get("versions", {}).get("libtorch", VERSION))
-    return {"cpu": cpu, "cores": len(os.sched_getaffinity(0)), "seedbed": commit, "libtorch": libtorch, "torch": of_peer[0], "python": of_peer[1]}
+    own = doctor.get("versions", {})
+    seedbed = f"{own.get('seedbed', '')} {own.get('commit', '')[:7]}{'+' if own.get('dirty') else ''}"
+    return {"cpu": cpu, "cores": len(os.sched_getaffinity(0)), "seedbed": seedbed, "libtorch": own.get("libtorch", ""), "torch": of_peer[0], "python": of_peer[1]}
 
 
 def write(path, rows):

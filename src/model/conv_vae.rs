@@ -157,7 +157,7 @@ impl ConvVae {
         let by_sum = self.transposed_norm.backward(parameters, normalised, &by_norm, gradient);
         let by_widened = self.transposed[0].backward(parameters, widened, &by_sum, gradient);
         let by_flat = seeds_first(&by_widened, z.size()[0]);
-        self.widening.gather(z, &by_flat, gradient);
+        self.widening.gather(parameters, z, &by_flat, gradient);
         self.widening.by_input(parameters, &by_flat)
     }
 
@@ -170,7 +170,7 @@ impl ConvVae {
         gradient: &mut Gradient,
     ) {
         let Encoded { convolved, normalised, flat, .. } = encoded;
-        self.heads.gather(flat, by_heads, gradient);
+        self.heads.gather(parameters, flat, by_heads, gradient);
         let by_flat = self.heads.by_input(parameters, by_heads);
         let by_norm = seeds_last(&by_flat, [INNER, self.channels[1]]);
         let by_sum = self.norms[1].backward(parameters, &normalised[1], &by_norm, gradient);

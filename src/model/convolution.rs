@@ -75,7 +75,7 @@ impl Weight {
     ) {
         let product = with_grad(|| halved.output.flatten(0, -1).dot(&by_output.flatten(0, -1)));
         let by_kernels = Tensor::run_backward(&[product], &[&halved.kernels], false, false);
-        gradient.put(self.0, by_kernels[0].reshape(parameters.get(self.0).size()));
+        gradient.put(parameters, self.0, &by_kernels[0].reshape(parameters.get(self.0).size()));
     }
 }
 
@@ -256,10 +256,10 @@ impl BatchNorm {
         let along_centred = &by_weight * inverse * &scale * -share;
         let by_input =
             (&by_bias * &scale * -share).addcmul(centred, &along_centred).addcmul_(&by_sum, &scale);
-        gradient.put(self.weight, by_weight.view_as(weight));
-        gradient.put(self.bias, by_bias.view_as(weight));
+        gradient.put(parameters, self.weight, &by_weight.view_as(weight));
+        gradient.put(parameters, self.bias, &by_bias.view_as(weight));
         for constant in [self.mean, self.variance] {
-            gradient.put(constant, weight.zeros_like());
+            gradient.put(parameters, constant, &weight.zeros_like());
         }
         by_input
     }

@@ -7,7 +7,7 @@
 use tch::{Kind, Tensor, no_grad};
 
 use super::Activation;
-use super::layers::{Gradient, Linear, Mlp, ParameterSpec, Parameters, tanh};
+use super::layers::{Gradient, Linear, Mlp, ParameterSpec, Parameters, combine, row_sums, tanh};
 use super::mixture::{EMPTY, Mixture, Rules, Weights};
 use super::{Batch, DagmmSpec, Loss, Mixture as WhichMixture, Reconstruction, Scores, ToScore};
 use crate::random::{Numbers, Stream};
@@ -41,9 +41,9 @@ impl Dagmm {
 
     /// Code [S, B, latent] and reconstruction x' [S, B, F] of x [S, B, F].
     pub fn autoencode(&self, parameters: &Parameters, x: &Tensor) -> (Tensor, Tensor) {
-        let code = last(self.encoder.forward(parameters, x));
-        let reconstruction = last(self.decoder.forward(parameters, &code));
-        (code, reconstruction)
+        let code = self.encoder.forward(parameters, x).output().shallow_clone();
+        let decoded = self.decoder.forward(parameters, &code);
+        (code, decoded.output().shallow_clone())
     }
 
     /// γ [S, B, K] of z [S, B, D] (equation 4), without dropout.
@@ -93,9 +93,9 @@ impl Dagmm {
     pub fn loss(&self, parameters: &Parameters, batch: &Batch, dropout: Option<&Tensor>) -> Loss {
         no_grad(|| {
             let encoded = self.encoder.forward(parameters, &batch.x);
-            let code = &encoded[encoded.len() - 1];
+            let code = encoded.output();
             let decoded = self.decoder.forward(parameters, code);
-            let reconstruction = &decoded[decoded.len() - 1];
+            let reconstruction = decoded.output();
             let sums = RowSums::of(&batch.x, reconstruction);
             let z = sums.coordinates(code);
             let hidden = tanh(self.estimation[0].forward(parameters, &z));
@@ -112,11 +112,11 @@ impl Dagmm {
             let mut gradient = Gradient::new(parameters);
             let kind = z.kind();
             let by_logits = softmax_backward(&mixed.by_gamma, &gamma).to_kind(kind);
-            self.estimation[1].gather(&dropped, &by_logits, &mut gradient);
+            self.estimation[1].gather(parameters, &dropped, &by_logits, &mut gradient);
             let by_dropped = self.estimation[1].by_input(parameters, &by_logits);
             let by_hidden = dropout.map_or_else(|| by_dropped.shallow_clone(), |m| &by_dropped * m);
             let by_sum = Tensor::tanh_backward(&by_hidden, &hidden);
-            self.estimation[0].gather(&z, &by_sum, &mut gradient);
+            self.estimation[0].gather(parameters, &z, &by_sum, &mut gradient);
             let by_z = self.estimation[0].by_input(parameters, &by_sum) + mixed.by_z.to_kind(kind);
 
             let by_error = (batch.shares() * scale).to_kind(kind);
@@ -141,10 +141,6 @@ impl Dagmm {
             Reconstruction::Mean => 1.0 / x.size()[2] as f64,
         }
     }
-}
-
-fn last(mut activations: Vec<Tensor>) -> Tensor {
-    activations.pop().expect("a network has an output")
 }
 
 /// The gradient by the logits from that by γ = softmax(logits), [S, B, K] each:
@@ -270,8 +266,8 @@ fn dropout_mask(seeds: &[u64], step: u64, rows: i64, units: usize, p: f64) -> Te
     let mut mask = Vec::with_capacity(seeds.len() * count);
     for &seed in seeds {
         let mut numbers = Numbers::new(seed, Stream::Dropout, step);
-        let unit = || if f64::from(numbers.uniform_f32()) < p { 0.0 } else { keep };
-        mask.extend(std::iter::repeat_with(unit).take(count));
+        let unit = |number| if f64::from(number) < p { 0.0 } else { keep };
+        mask.extend(numbers.uniforms_f32(count).into_iter().map(unit));
     }
     Tensor::from_slice(&mask).view([seeds.len() as i64, rows, units as i64])
 }
@@ -308,12 +304,21 @@ impl RowSums {
     /// Of x and x', [S, B, F] each.
     pub fn of(x: &Tensor, reconstruction: &Tensor) -> Self {
         let dot = |a: &Tensor, b: &Tensor| (a * b).sum_dim_intlist(-1, false, None);
-        let difference = reconstruction - x;
-        let squared_error = dot(&difference, &difference);
+        let [squared_error, product, of_x, of_reconstruction] = row_sums(x, reconstruction)
+            .unwrap_or_else(|| {
+                let difference = reconstruction - x;
+                [
+                    (&difference, &difference),
+                    (x, reconstruction),
+                    (x, x),
+                    (reconstruction, reconstruction),
+                ]
+                .map(|(a, b)| dot(a, b))
+            });
         Self {
-            product: dot(x, reconstruction),
-            x: Norm::of(&dot(x, x)),
-            reconstruction: Norm::of(&dot(reconstruction, reconstruction)),
+            product,
+            x: Norm::of(&of_x),
+            reconstruction: Norm::of(&of_reconstruction),
             error: Norm::of(&squared_error),
             squared_error,
         }
@@ -350,6 +355,43 @@ impl RowSums {
             * -0.5;
         let along_reconstruction = (&by_error + by_square) * 2.0;
         let along_x = by_product - by_error * 2.0;
-        (reconstruction * along_reconstruction.unsqueeze(-1)).addcmul(x, &along_x.unsqueeze(-1))
+        combine(x, reconstruction, &along_x, &along_reconstruction).unwrap_or_else(|| {
+            (reconstruction * along_reconstruction.unsqueeze(-1)).addcmul(x, &along_x.unsqueeze(-1))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many rows that f32 is for `kernels` and `passes`, and f64 networks are not.
+    #[test]
+    fn a_batch_on_a_core_has_the_loss_and_gradient_that_libtorchs_f64_gives() {
+        let spec = r#"{"hidden": [60, 30, 10], "latent": 1, "mixtures": 4}"#;
+        let spec: DagmmSpec = serde_json::from_str(spec).expect("a model");
+        let (dagmm, specs) = Dagmm::new(&spec, 118);
+        let parameters = Parameters::initialise(specs.clone(), &[1, 2], tch::Device::Cpu);
+        let wide = Parameters::from_flat(specs, parameters.flat().to_kind(Kind::Double));
+        let rows = |sparse: bool| {
+            let mut numbers = Numbers::new(5, Stream::Data, 0);
+            let mut value = || match numbers.uniform_f32() {
+                number if sparse && number < 0.8 => 0.0,
+                number => number,
+            };
+            let values: Vec<f32> = (0..2 * 300 * 118).map(|_| value()).collect();
+            Tensor::from_slice(&values).view([2, 300, 118])
+        };
+        for x in [rows(true), rows(false)] {
+            let expected = dagmm.loss(&wide, &Batch::whole(x.to_kind(Kind::Double)), None);
+            let got = dagmm.loss(&parameters, &Batch::whole(x), None);
+            for (got, expected) in got.row().iter().zip(expected.row()) {
+                let gap = (got - &expected).abs().max().double_value(&[]);
+                assert!(gap <= 1e-4 * expected.abs().max().double_value(&[]).max(1.0), "{gap}");
+            }
+            let largest = expected.gradient.abs().max().double_value(&[]);
+            let gap = (got.gradient - expected.gradient).abs().max().double_value(&[]);
+            assert!(gap <= 1e-3 * largest, "{gap} of {largest}");
+        }
     }
 }

@@ -2,9 +2,10 @@
 //! All parameters of a model lie in one flat [seeds, count] tensor, so the optimiser, gradient
 //! clipping and digests each are a few operations on it; the layers see views of it.
 
-use tch::{Device, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use super::Activation;
+use super::kernels::{self, Finish, Panels, Sparse};
 use crate::random::{Numbers, Stream};
 
 /// Name, shape (without the seed axis) and initial values of one parameter.
@@ -38,6 +39,10 @@ pub struct Parameters {
     flat: Tensor,
     /// Views of `flat`, [seeds, shape…], in the order of `specs`.
     views: Vec<Tensor>,
+    /// Where each parameter begins in a seed's values.
+    starts: Vec<usize>,
+    /// Whether `kernels` can compute with them.
+    on_core: bool,
 }
 
 impl Parameters {
@@ -61,17 +66,20 @@ impl Parameters {
     pub fn from_flat(specs: Vec<ParameterSpec>, flat: Tensor) -> Self {
         let seeds = flat.size()[0];
         let mut start = 0;
+        let mut starts = Vec::new();
         let views = specs
             .iter()
             .map(|spec| {
                 let mut shape = vec![seeds];
                 shape.extend(&spec.shape);
                 let view = flat.narrow(1, start, spec.count()).view(shape.as_slice());
+                starts.push(start as usize);
                 start += spec.count();
                 view
             })
             .collect();
-        Self { specs, flat, views }
+        let on_core = in_memory(&flat) && kernels::available();
+        Self { specs, flat, views, starts, on_core }
     }
 
     /// The same values in storage of their own.
@@ -93,21 +101,97 @@ impl Parameters {
     pub fn get(&self, index: usize) -> &Tensor {
         &self.views[index]
     }
+
+    fn seeds(&self) -> usize {
+        self.flat.size()[0] as usize
+    }
+
+    /// One parameter of one seed, where `on_core`.
+    fn of(&self, index: usize, seed: usize) -> &[f32] {
+        let flat = values(&self.flat);
+        let start = seed * (flat.len() / self.seeds()) + self.starts[index];
+        &flat[start..start + self.specs[index].count() as usize]
+    }
+}
+
+/// Whether the tensor lies in this process's memory as f32, row by row.
+pub(super) fn in_memory(tensor: &Tensor) -> bool {
+    tensor.device() == Device::Cpu && tensor.kind() == Kind::Float && tensor.is_contiguous()
+}
+
+/// The values of a tensor that is `in_memory`.
+pub(super) fn values(tensor: &Tensor) -> &[f32] {
+    debug_assert!(in_memory(tensor));
+    // SAFETY: contiguous f32 values, which live as long as the tensor
+    unsafe { std::slice::from_raw_parts(tensor.data_ptr() as *const f32, tensor.numel()) }
+}
+
+/// The values of a tensor that is `in_memory` and shares its storage with no tensor that is read
+/// meanwhile.
+pub(super) fn values_mut(tensor: &mut Tensor) -> &mut [f32] {
+    debug_assert!(in_memory(tensor));
+    // SAFETY: contiguous f32 values, which live as long as the tensor
+    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr() as *mut f32, tensor.numel()) }
+}
+
+fn on_core(tensors: &[&Tensor]) -> bool {
+    kernels::available() && tensors.iter().all(|tensor| in_memory(tensor))
+}
+
+/// ‖y−x‖², x·y, ‖x‖² and ‖y‖² of every row of x and y, [seeds, rows, features] → [seeds, rows] each,
+/// where `kernels` can compute them.
+pub fn row_sums(x: &Tensor, y: &Tensor) -> Option<[Tensor; 4]> {
+    let size = x.size();
+    let columns = size[2] as usize;
+    if !kernels::ROW_LENGTHS.contains(&columns) || x.size() != y.size() || !on_core(&[x, y]) {
+        return None;
+    }
+    let mut sums = [(); 4].map(|()| Tensor::empty(&size[..2], (Kind::Float, Device::Cpu)));
+    kernels::row_sums(values(x), values(y), columns, sums.each_mut().map(values_mut));
+    Some(sums)
+}
+
+/// y · along_y + x · along_x, [seeds, rows, features], by a factor a row, [seeds, rows], where
+/// `kernels` can compute it.
+pub fn combine(x: &Tensor, y: &Tensor, along_x: &Tensor, along_y: &Tensor) -> Option<Tensor> {
+    if !on_core(&[x, y, along_x, along_y]) {
+        return None;
+    }
+    let mut sum = x.empty_like();
+    kernels::combine(values(x), values(y), values(along_x), values(along_y), values_mut(&mut sum));
+    Some(sum)
 }
 
 /// The gradient of a loss, gathered parameter by parameter while going back through a network.
 #[derive(Debug)]
-pub struct Gradient(Vec<Option<Tensor>>);
+pub struct Gradient {
+    /// [seeds, count], in the order of the parameters.
+    flat: Tensor,
+    /// The parameters that are still to come.
+    missing: Vec<bool>,
+}
 
 impl Gradient {
     /// Nothing gathered yet.
     pub fn new(parameters: &Parameters) -> Self {
-        Self(parameters.specs.iter().map(|_| None).collect())
+        let missing = vec![true; parameters.specs.len()];
+        Self { flat: parameters.flat.empty_like(), missing }
     }
 
     /// Files the gradient by one parameter, [seeds, shape…].
-    pub fn put(&mut self, index: usize, gradient: Tensor) {
-        self.0[index] = Some(gradient);
+    pub fn put(&mut self, parameters: &Parameters, index: usize, gradient: &Tensor) {
+        let (start, count) = (parameters.starts[index], parameters.specs[index].count());
+        let mut place = self.flat.narrow(1, start as i64, count);
+        place.copy_(&gradient.reshape([-1, count]));
+        self.missing[index] = false;
+    }
+
+    /// Where the gradient by one parameter of one seed is to be written.
+    fn place(&mut self, parameters: &Parameters, index: usize, seed: usize) -> &mut [f32] {
+        self.missing[index] = false;
+        let flat = values_mut(&mut self.flat);
+        let start = seed * (flat.len() / parameters.seeds()) + parameters.starts[index];
+        &mut flat[start..start + parameters.specs[index].count() as usize]
     }
 
     /// [seeds, count], in the order of the parameters.
@@ -115,8 +199,8 @@ impl Gradient {
     /// # Panics
     /// If a parameter has no gradient: the model then forgot one of its layers.
     pub fn flat(self) -> Tensor {
-        let flatten = |part: Option<Tensor>| part.expect("every layer was visited").flatten(1, -1);
-        Tensor::cat(&self.0.into_iter().map(flatten).collect::<Vec<_>>(), 1)
+        assert!(!self.missing.contains(&true), "every layer was visited");
+        self.flat
     }
 }
 
@@ -141,18 +225,163 @@ impl Linear {
 
     /// [seeds, rows, inputs] → [seeds, rows, outputs]
     pub fn forward(&self, parameters: &Parameters, x: &Tensor) -> Tensor {
-        parameters.get(self.bias).unsqueeze(1).baddbmm(x, parameters.get(self.weight), 1.0, 1.0)
+        self.activated(parameters, x, None, None)
+    }
+
+    /// `forward`, then an activation; `sparse` is what is not zero in x, seed by seed.
+    fn activated(
+        &self,
+        parameters: &Parameters,
+        x: &Tensor,
+        sparse: Option<&[Sparse]>,
+        activation: Option<Activation>,
+    ) -> Tensor {
+        let shape = self.shape(parameters, x);
+        if !shape.suits_kernels(parameters, x, shape.outputs) {
+            let bias = parameters.get(self.bias).unsqueeze(1);
+            let sum = bias.baddbmm(x, parameters.get(self.weight), 1.0, 1.0);
+            return activation.map_or_else(
+                || sum.shallow_clone(),
+                |activation| activation.forward(sum.shallow_clone()),
+            );
+        }
+        let tanh = activation == Some(Activation::Tanh);
+        let finish = if tanh { Finish::Tanh } else { Finish::Nothing };
+        let mut output = shape.empty(shape.outputs);
+        let input = values(x).chunks_exact(shape.rows * shape.inputs);
+        let places = values_mut(&mut output).chunks_exact_mut(shape.rows * shape.outputs);
+        for (seed, (input, place)) in input.zip(places).enumerate() {
+            let [weight, bias] = [self.weight, self.bias].map(|index| parameters.of(index, seed));
+            let done = sparse.and_then(|sparse| {
+                kernels::multiply_sparse(&sparse[seed], weight, bias, finish, place)
+            });
+            if done.is_none() {
+                let weight = Panels::of(weight, shape.inputs, shape.outputs);
+                kernels::multiply(input, &weight, Some(bias), finish, place);
+            }
+        }
+        match activation.filter(|_| !tanh) {
+            Some(activation) => activation.forward(output),
+            None => output,
+        }
+    }
+
+    fn shape(&self, parameters: &Parameters, rows_of: &Tensor) -> Shape {
+        let (size, weight) = (rows_of.size(), parameters.get(self.weight).size());
+        let [seeds, rows, inputs, outputs] =
+            [size[0], size[1], weight[1], weight[2]].map(|n| n as usize);
+        Shape { seeds, rows, inputs, outputs }
     }
 
     /// Gathers the layer's gradient from that of its outputs, [seeds, rows, outputs].
-    pub fn gather(&self, x: &Tensor, by_output: &Tensor, gradient: &mut Gradient) {
-        gradient.put(self.weight, x.transpose(1, 2).bmm(by_output));
-        gradient.put(self.bias, by_output.sum_dim_intlist(1, false, None));
+    pub fn gather(
+        &self,
+        parameters: &Parameters,
+        x: &Tensor,
+        by_output: &Tensor,
+        gradient: &mut Gradient,
+    ) {
+        self.gather_from(parameters, x, None, by_output, gradient);
+    }
+
+    fn gather_from(
+        &self,
+        parameters: &Parameters,
+        x: &Tensor,
+        sparse: Option<&[Sparse]>,
+        by_output: &Tensor,
+        gradient: &mut Gradient,
+    ) {
+        let shape = self.shape(parameters, x);
+        let suits =
+            shape.suits_kernels(parameters, x, shape.outputs) && shape.inputs >= FEWEST_INPUTS;
+        if !(suits && in_memory(by_output)) {
+            gradient.put(parameters, self.weight, &x.transpose(1, 2).bmm(by_output));
+            let sums = by_output.sum_dim_intlist(1, false, None);
+            return gradient.put(parameters, self.bias, &sums);
+        }
+        let inputs = values(x).chunks_exact(shape.rows * shape.inputs);
+        let by_outputs = values(by_output).chunks_exact(shape.rows * shape.outputs);
+        for (seed, (input, by_output)) in inputs.zip(by_outputs).enumerate() {
+            let place = gradient.place(parameters, self.weight, seed);
+            match sparse {
+                Some(sparse) => {
+                    kernels::multiply_transposed_sparse(&sparse[seed], by_output, place)
+                }
+                None => kernels::multiply_transposed(input, by_output, shape.rows, place),
+            }
+            kernels::column_sums(by_output, gradient.place(parameters, self.bias, seed));
+        }
     }
 
     /// The gradient by the layer's inputs, [seeds, rows, inputs].
     pub fn by_input(&self, parameters: &Parameters, by_output: &Tensor) -> Tensor {
-        by_output.bmm(&parameters.get(self.weight).transpose(1, 2))
+        self.by_activation(parameters, by_output, None)
+    }
+
+    /// `by_input`, then back through the activation that gave the inputs.
+    fn by_activation(
+        &self,
+        parameters: &Parameters,
+        by_output: &Tensor,
+        activation: Option<(Activation, &Tensor)>,
+    ) -> Tensor {
+        let shape = self.shape(parameters, by_output);
+        if !shape.suits_kernels(parameters, by_output, shape.inputs) {
+            let by_input = by_output.bmm(&parameters.get(self.weight).transpose(1, 2));
+            return match activation {
+                Some((activation, input)) => activation.backward(&by_input, input),
+                None => by_input,
+            };
+        }
+        let fused = activation
+            .filter(|(activation, input)| *activation == Activation::Tanh && in_memory(input));
+        let mut by_input = shape.empty(shape.inputs);
+        let size = shape.rows * shape.inputs;
+        let by_outputs = values(by_output).chunks_exact(shape.rows * shape.outputs);
+        let places = values_mut(&mut by_input).chunks_exact_mut(size);
+        for (seed, (by_output, place)) in by_outputs.zip(places).enumerate() {
+            let weight = parameters.of(self.weight, seed);
+            let weight = Panels::of_transposed(weight, shape.outputs, shape.inputs);
+            let finish = fused.map_or(Finish::Nothing, |(_, input)| {
+                Finish::TanhBackward(&values(input)[seed * size..(seed + 1) * size])
+            });
+            kernels::multiply(by_output, &weight, None, finish, place);
+        }
+        match activation.filter(|_| fused.is_none()) {
+            Some((activation, input)) => activation.backward(&by_input, input),
+            None => by_input,
+        }
+    }
+}
+
+/// Smaller products are MKL's, which takes their terms in another order.
+const FEWEST_COLUMNS: usize = 12;
+const FEWEST_ROWS: usize = 64;
+const FEWEST_INPUTS: usize = 10;
+
+/// What a linear layer maps.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    seeds: usize,
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl Shape {
+    /// [seeds, rows, columns], for `kernels` to fill.
+    fn empty(self, columns: usize) -> Tensor {
+        let size = [self.seeds, self.rows, columns].map(|n| n as i64);
+        Tensor::empty(size, (Kind::Float, Device::Cpu))
+    }
+
+    /// Whether a product with so many columns is for `kernels`.
+    fn suits_kernels(self, parameters: &Parameters, operand: &Tensor, columns: usize) -> bool {
+        columns >= FEWEST_COLUMNS
+            && self.rows >= FEWEST_ROWS
+            && parameters.on_core
+            && in_memory(operand)
     }
 }
 
@@ -208,16 +437,33 @@ impl Mlp {
         Self { layers: widths.windows(2).enumerate().map(layer).collect(), activation }
     }
 
-    /// The input, [seeds, rows, widths[0]], and the output of every layer; the network's own is the
-    /// last.
-    pub fn forward(&self, parameters: &Parameters, x: &Tensor) -> Vec<Tensor> {
-        let mut activations = vec![x.shallow_clone()];
+    /// From x, [seeds, rows, widths[0]].
+    pub fn forward(&self, parameters: &Parameters, x: &Tensor) -> Activations {
+        let sparse = self.sparse(parameters, x);
+        let mut tensors = vec![x.shallow_clone()];
         for (number, layer) in self.layers.iter().enumerate() {
-            let sum = layer.forward(parameters, &activations[number]);
             let hidden = number + 1 < self.layers.len();
-            activations.push(if hidden { self.activation.forward(sum) } else { sum });
+            let sparse = sparse.as_deref().filter(|_| number == 0);
+            tensors.push(layer.activated(
+                parameters,
+                &tensors[number],
+                sparse,
+                hidden.then_some(self.activation),
+            ));
         }
-        activations
+        Activations { tensors, sparse }
+    }
+
+    /// What is not zero in the network's inputs, where that is worth knowing.
+    fn sparse(&self, parameters: &Parameters, x: &Tensor) -> Option<Vec<Sparse>> {
+        const WORTH: std::ops::RangeInclusive<usize> = 48..=192;
+        let shape = self.layers[0].shape(parameters, x);
+        let suits =
+            WORTH.contains(&shape.inputs) && shape.suits_kernels(parameters, x, shape.outputs);
+        let of_seed = |rows| Sparse::of(rows, shape.inputs);
+        suits
+            .then(|| values(x).chunks_exact(shape.rows * shape.inputs).map(of_seed).collect())
+            .flatten()
     }
 
     /// Gathers every layer's gradient from that of the network's outputs; `activations` are what
@@ -226,16 +472,21 @@ impl Mlp {
     pub fn backward(
         &self,
         parameters: &Parameters,
-        activations: &[Tensor],
+        activations: &Activations,
         by_output: Tensor,
         gradient: &mut Gradient,
     ) -> Tensor {
         let mut by_sum = by_output;
+        let Activations { tensors, sparse } = activations;
         for (number, layer) in self.layers.iter().enumerate().rev() {
-            layer.gather(&activations[number], &by_sum, gradient);
+            let sparse = sparse.as_deref().filter(|_| number == 0);
+            layer.gather_from(parameters, &tensors[number], sparse, &by_sum, gradient);
             if number > 0 {
-                let by_activation = layer.by_input(parameters, &by_sum);
-                by_sum = self.activation.backward(&by_activation, &activations[number]);
+                by_sum = layer.by_activation(
+                    parameters,
+                    &by_sum,
+                    Some((self.activation, &tensors[number])),
+                );
             }
         }
         by_sum
@@ -244,6 +495,22 @@ impl Mlp {
     /// The gradient by the network's input from what `backward` returned.
     pub fn by_input(&self, parameters: &Parameters, by_first: &Tensor) -> Tensor {
         self.layers[0].by_input(parameters, by_first)
+    }
+}
+
+/// A pass through a network.
+#[derive(Debug)]
+pub struct Activations {
+    /// The input, then the output of every layer.
+    tensors: Vec<Tensor>,
+    /// What is not zero in the input, seed by seed, where that is little.
+    sparse: Option<Vec<Sparse>>,
+}
+
+impl Activations {
+    /// The network's, [seeds, rows, widths[last]].
+    pub fn output(&self) -> &Tensor {
+        &self.tensors[self.tensors.len() - 1]
     }
 }
 
@@ -278,23 +545,45 @@ impl Adam {
         no_grad(|| {
             let idle: Vec<i64> =
                 (0..active.len()).filter(|&s| !active[s]).map(|s| s as i64).collect();
-            let idle = Tensor::from_slice(&idle).to_device(gradient.device());
-            let kept = (idle.numel() > 0).then(|| {
-                [&parameters.flat, &self.first, &self.second].map(|t| t.index_select(0, &idle))
+            let kept = (!idle.is_empty()).then(|| {
+                let idle = Tensor::from_slice(&idle).to_device(gradient.device());
+                let rows =
+                    [&parameters.flat, &self.first, &self.second].map(|t| t.index_select(0, &idle));
+                (idle, rows)
             });
             for (steps, _) in self.steps.iter_mut().zip(active).filter(|(_, active)| **active) {
                 *steps += 1;
             }
-            let _ = self.first.lerp_(gradient, 1.0 - BETA1);
-            let _ = self.second.lerp_(&(gradient * gradient), 1.0 - BETA2);
-            self.move_parameters(parameters);
-            if let Some(kept) = kept {
+            if parameters.on_core && in_memory(gradient) {
+                self.step_on_core(parameters, gradient);
+            } else {
+                let _ = self.first.lerp_(gradient, 1.0 - BETA1);
+                let _ = self.second.lerp_(&(gradient * gradient), 1.0 - BETA2);
+                self.move_parameters(parameters);
+            }
+            if let Some((idle, kept)) = kept {
                 let targets = [&mut parameters.flat, &mut self.first, &mut self.second];
                 for (target, values) in targets.into_iter().zip(&kept) {
                     let _ = target.index_copy_(0, &idle, values);
                 }
             }
         });
+    }
+
+    /// The same by `kernels`, but for the roots, of which libtorch's are not the nearest f32.
+    fn step_on_core(&mut self, parameters: &mut Parameters, gradient: &Tensor) {
+        let (first, second) = (values_mut(&mut self.first), values_mut(&mut self.second));
+        let shares = [1.0 - BETA1, 1.0 - BETA2].map(|share| share as f32);
+        kernels::move_moments(first, second, values(gradient), shares);
+        let root = self.second.sqrt();
+        let count = gradient.size()[1] as usize;
+        let sources =
+            values(&self.first).chunks_exact(count).zip(values(&root).chunks_exact(count));
+        let targets = values_mut(&mut parameters.flat).chunks_exact_mut(count).zip(&self.steps);
+        for ((target, &steps), (first, root)) in targets.zip(sources) {
+            let rate = rate(steps.max(1)) as f32 * -self.learning_rate as f32;
+            kernels::move_values(target, first, root, rate, epsilon(steps.max(1)) as f32);
+        }
     }
 
     /// θ ← θ − α·√(1−β₂ᵗ)/(1−β₁ᵗ) · m / (√v + ε·√(1−β₂ᵗ)), with each seed's own t.
@@ -306,9 +595,18 @@ impl Adam {
                 .to_kind(self.first.kind())
                 .to_device(self.first.device())
         };
-        let rate = per_seed(|t| (1.0 - BETA2.powi(t)).sqrt() / (1.0 - BETA1.powi(t)));
-        let epsilon = per_seed(|t| EPSILON * (1.0 - BETA2.powi(t)).sqrt());
+        let (rate, epsilon) = (per_seed(rate), per_seed(epsilon));
         let direction = &self.first / (self.second.sqrt() + epsilon);
         let _ = parameters.flat.addcmul_(&direction, &(rate * -self.learning_rate));
     }
+}
+
+/// √(1−β₂ᵗ)/(1−β₁ᵗ)
+fn rate(t: i32) -> f64 {
+    (1.0 - BETA2.powi(t)).sqrt() / (1.0 - BETA1.powi(t))
+}
+
+/// ε·√(1−β₂ᵗ)
+fn epsilon(t: i32) -> f64 {
+    EPSILON * (1.0 - BETA2.powi(t)).sqrt()
 }

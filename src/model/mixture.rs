@@ -7,6 +7,7 @@ use std::f64::consts::TAU;
 
 use tch::{Kind, Tensor};
 
+use super::passes::{self, Back, Pulls};
 use super::{Batch, Determinant, EnergyGuard};
 
 /// Components that hold less than this total membership keep a mean and covariance of 0
@@ -116,8 +117,11 @@ impl Fitted {
         let sums = gamma.sum_dim_intlist(-1, false, None);
         let mass = sums.clamp_min(EMPTY);
         let mean = gamma.bmm(&z.transpose(1, 2)) / mass.unsqueeze(-1);
-        let centred = centre(z, &mean);
-        let weighted = &centred * gamma.unsqueeze(2);
+        let (centred, weighted) = passes::centre(z, &mean, &gamma).unwrap_or_else(|| {
+            let centred = centre(z, &mean);
+            let weighted = &centred * gamma.unsqueeze(2);
+            (centred, weighted)
+        });
         let products = weighted.matmul(&centred.transpose(2, 3));
         let covariance = products / mass.unsqueeze(-1).unsqueeze(-1);
         let phi = batch.per_row(&sums);
@@ -164,9 +168,16 @@ impl Rules {
 
     fn densities(&self, centred: &Tensor, phi: &Tensor, factorised: &Factorised) -> Densities {
         let whitened = factorised.inverse.matmul(centred);
+        let log_norm = &factorised.log_norm;
+        if self.guard == EnergyGuard::LogSumExp
+            && let Some((energy, ratio)) =
+                passes::log_sum_exp(&whitened, phi, log_norm, LARGEST_EXPONENT)
+        {
+            return Densities { whitened, energy, ratio };
+        }
         // −½ (z−μ)ᵀ Σ⁻¹ (z−μ) less the norm's logarithm, [S, K, B]
-        let exponent = (&whitened * &whitened).sum_dim_intlist(2, false, None) * -0.5
-            - factorised.log_norm.unsqueeze(-1);
+        let exponent =
+            (&whitened * &whitened).sum_dim_intlist(2, false, None) * -0.5 - log_norm.unsqueeze(-1);
         let phi = phi.unsqueeze(-1);
         match self.guard {
             EnergyGuard::LogSumExp => {
@@ -198,9 +209,13 @@ impl Rules {
 
         let shares = batch.shares().unsqueeze(1);
         // λ₁ · share · posterior: how strongly a component's density at a row counts, [S, K, B]
-        let pulled = &densities.ratio * &shares * weights.energy;
+        let Pulls { pulled, pull } = passes::pulls(&densities.ratio, &shares, weights.energy, phi)
+            .unwrap_or_else(|| {
+                let pulled = &densities.ratio * &shares * weights.energy;
+                let pull = &pulled * phi.unsqueeze(-1);
+                Pulls { pulled, pull }
+            });
         let by_phi = -pulled.sum_dim_intlist(-1, false, None);
-        let pull = pulled * phi.unsqueeze(-1);
         let transposed = factorised.inverse.transpose(2, 3);
         // Σ⁻¹ (z−μ), [S, K, D, B]
         let direction = transposed.matmul(&densities.whitened);
@@ -239,13 +254,27 @@ impl Fitted {
     ) -> (Tensor, Tensor) {
         let mass = self.mass.unsqueeze(-1);
         let stretched = by_covariance.matmul(&self.centred);
+        let trace = by_covariance * &self.mixture.covariance;
+        let trace = trace.sum_dim_intlist([2i64, 3].as_slice(), false, None);
+        let back = Back {
+            centred: &self.centred,
+            stretched: &stretched,
+            by_rows,
+            by_mean,
+            trace: &trace,
+            by_phi,
+            gamma: &self.gamma,
+            mass: &self.mass,
+            share: shares,
+        };
+        if let Some((by_z, by_gamma)) = back.gradients() {
+            return (by_z.transpose(1, 2), by_gamma.transpose(1, 2));
+        }
         // dΣ/dz = 2 γ/N G (z−μ) and dμ/dz = γ/N, through every component
         let towards = &stretched + by_mean.unsqueeze(-1);
         let share = (&self.gamma / &mass).unsqueeze(2);
         let by_z = (by_rows + (&towards + stretched) * share).sum_dim_intlist(1, false, None);
         // dΣ/dγ = ((z−μ)ᵀ G (z−μ) − tr(G Σ))/N, dμ/dγ = (z−μ)/N
-        let trace = by_covariance * &self.mixture.covariance;
-        let trace = trace.sum_dim_intlist([2i64, 3].as_slice(), false, None);
         let along = (&self.centred * towards).sum_dim_intlist(2, false, None);
         let by_moments = batch.weigh(&((along - trace.unsqueeze(-1)) / mass));
         let by_gamma = by_moments + by_phi.unsqueeze(-1) * shares;

@@ -10,9 +10,13 @@ pub mod dagmm;
 #[cfg(feature = "training")]
 mod detector;
 #[cfg(feature = "training")]
+mod kernels;
+#[cfg(feature = "training")]
 pub mod layers;
 #[cfg(feature = "training")]
 pub mod mixture;
+#[cfg(feature = "training")]
+mod passes;
 mod spec;
 #[cfg(feature = "training")]
 pub mod vae;

@@ -43,12 +43,12 @@ impl Vae {
 
     /// The heads of q(z|x), [S, B, 2L], of x [S, B, F].
     pub fn encode(&self, parameters: &Parameters, x: &Tensor) -> Tensor {
-        last(&self.encoder.forward(parameters, x))
+        self.encoder.forward(parameters, x).output().shallow_clone()
     }
 
     /// The decoder's outputs, [S, B, F] or [S, B, 2F], of z [S, B, L].
     pub fn decode(&self, parameters: &Parameters, z: &Tensor) -> Tensor {
-        last(&self.decoder.forward(parameters, z))
+        self.decoder.forward(parameters, z).output().shallow_clone()
     }
 
     /// x̂ of x, [S, B, F] each, from the mean of q(z|x).
@@ -73,10 +73,10 @@ impl Vae {
     pub fn loss(&self, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Loss {
         no_grad(|| {
             let encoded = self.encoder.forward(parameters, &batch.x);
-            let latent = Latent::draw(&last(&encoded), noise);
+            let latent = Latent::draw(encoded.output(), noise);
             let decoded = self.decoder.forward(parameters, &latent.z);
             let Evaluated { total, terms, by_output, divergence_weight } =
-                self.objective.evaluate(batch, &latent, &last(&decoded));
+                self.objective.evaluate(batch, &latent, decoded.output());
 
             let mut gradient = Gradient::new(parameters);
             let by_first = self.decoder.backward(parameters, &decoded, by_output, &mut gradient);
@@ -115,8 +115,4 @@ fn likelihood(spec: &VaeSpec) -> Likelihood {
         (Decoder::Bernoulli, _) => Likelihood::Bernoulli,
         (Decoder::Blog, _) => Likelihood::Blog { bounds },
     }
-}
-
-fn last(activations: &[Tensor]) -> Tensor {
-    activations[activations.len() - 1].shallow_clone()
 }

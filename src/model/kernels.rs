@@ -1,0 +1,885 @@
+//! The products, activations and sums of a training step on one x86-64 core, for f32 matrices that lie
+//! row by row in memory. Every sum is taken in the order in which libtorch 2.11 (with MKL on an AMD
+//! processor) takes it, so results keep their bits: a product's terms are added with fused
+//! multiply-adds in blocks (`block`), a sum's in four interleaved parts. A matrix of mostly zeros is
+//! multiplied by what is not zero: adding 0 · finite changes no sum. It knows nothing of layers or
+//! seeds; `layers` decides what comes here.
+
+use std::arch::x86_64::{
+    __m256, __m256i, _CMP_GT_OQ, _CMP_LT_OQ, _CMP_NEQ_UQ, _mm256_add_epi32, _mm256_add_ps,
+    _mm256_andnot_ps, _mm256_blendv_ps, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtepi32_ps,
+    _mm256_cvtps_epi32, _mm256_div_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_loadu_ps,
+    _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_movemask_ps, _mm256_mul_ps,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi32, _mm256_srai_epi32,
+    _mm256_storeu_ps, _mm256_sub_epi32, _mm256_sub_ps,
+};
+
+/// Numbers in a vector register.
+const LANES: usize = 8;
+/// Columns of a panel of the right-hand matrix.
+const PANEL: usize = 2 * LANES;
+/// Rows of the product computed at a time.
+const TILE: usize = 6;
+/// Columns of a sparse product computed at a time.
+const STRIP: usize = 8 * LANES;
+
+/// Whether this processor has the instructions that everything here needs.
+pub fn available() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+/// Terms of a product that are added up before they are added to the result.
+fn block(inner: usize) -> usize {
+    const LARGEST: usize = 192;
+    match inner {
+        0..=LARGEST => inner.max(1),
+        _ if inner < 2 * LARGEST => inner / 2,
+        _ => LARGEST,
+    }
+}
+
+/// What becomes of a product's entries once they are complete.
+#[derive(Debug, Clone, Copy)]
+pub enum Finish<'a> {
+    Nothing,
+    Tanh,
+    /// Times 1 − o², where o is the tanh whose gradient this goes through.
+    TanhBackward(&'a [f32]),
+}
+
+/// A right-hand matrix in panels of columns, each row by row, the last one filled up with zeros.
+#[derive(Debug)]
+pub struct Panels {
+    inner: usize,
+    columns: usize,
+    values: Vec<f32>,
+}
+
+impl Panels {
+    /// Of a matrix [inner, columns].
+    pub fn of(matrix: &[f32], inner: usize, columns: usize) -> Self {
+        assert_eq!(matrix.len(), inner * columns);
+        let mut values = Vec::with_capacity(inner * columns.next_multiple_of(PANEL));
+        for start in (0..columns).step_by(PANEL) {
+            let width = PANEL.min(columns - start);
+            for row in matrix.chunks_exact(columns) {
+                values.extend_from_slice(&row[start..start + width]);
+                values.resize(values.len() + PANEL - width, 0.0);
+            }
+        }
+        Self { inner, columns, values }
+    }
+
+    /// Of the transpose of a matrix [columns, inner].
+    pub fn of_transposed(matrix: &[f32], inner: usize, columns: usize) -> Self {
+        assert_eq!(matrix.len(), inner * columns);
+        let mut values = vec![0.0; inner * columns.next_multiple_of(PANEL)];
+        for (column, row) in matrix.chunks_exact(inner).enumerate() {
+            let panel = &mut values[column / PANEL * PANEL * inner..];
+            for (value, place) in row.iter().zip(panel[column % PANEL..].iter_mut().step_by(PANEL))
+            {
+                *place = *value;
+            }
+        }
+        Self { inner, columns, values }
+    }
+}
+
+/// What is not zero in a matrix, row by row.
+#[derive(Debug)]
+pub struct Sparse {
+    /// Where each row begins in `entries`, and the end.
+    starts: Vec<u32>,
+    /// Column and value.
+    entries: Vec<(u32, f32)>,
+    columns: usize,
+}
+
+impl Sparse {
+    /// Of a matrix of so many columns, if at most a third of it differs from zero.
+    pub fn of(matrix: &[f32], columns: usize) -> Option<Self> {
+        let limit = matrix.len() / 3;
+        let mut sparse = Self {
+            starts: Vec::with_capacity(matrix.len() / columns + 1),
+            entries: vec![(0, 0.0); limit + columns],
+            columns,
+        };
+        let mut count = 0;
+        sparse.starts.push(0);
+        for row in matrix.chunks_exact(columns) {
+            // SAFETY: callers see to `available`
+            count += unsafe { nonzero(row, &mut sparse.entries[count..count + columns]) };
+            if count > limit {
+                return None;
+            }
+            sparse.starts.push(count as u32);
+        }
+        sparse.entries.truncate(count);
+        Some(sparse)
+    }
+
+    fn row(&self, number: usize) -> &[(u32, f32)] {
+        &self.entries[self.starts[number] as usize..self.starts[number + 1] as usize]
+    }
+}
+
+/// Writes column and value of what is not zero in a row; how many there are.
+#[target_feature(enable = "avx2,fma")]
+fn nonzero(row: &[f32], into: &mut [(u32, f32)]) -> usize {
+    let mut count = 0;
+    for (number, values) in row.chunks(LANES).enumerate() {
+        let loaded = load(values);
+        let mut differ =
+            _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(loaded, _mm256_setzero_ps()));
+        while differ != 0 {
+            let lane = differ.trailing_zeros() as usize;
+            into[count] = ((number * LANES + lane) as u32, values[lane]);
+            count += 1;
+            differ &= differ - 1;
+        }
+    }
+    count
+}
+
+/// bias + left · right, finished: left [rows, inner], into [rows, columns]. Without a bias the product
+/// alone.
+pub fn multiply(
+    left: &[f32],
+    right: &Panels,
+    bias: Option<&[f32]>,
+    finish: Finish,
+    into: &mut [f32],
+) {
+    let rows = into.len() / right.columns;
+    assert_eq!(left.len(), rows * right.inner);
+    assert_eq!(into.len(), rows * right.columns);
+    let bias = padded(bias, right.columns);
+    // SAFETY: callers see to `available`
+    unsafe { multiply_rows(left, right, &bias, finish, into) };
+}
+
+fn padded(bias: Option<&[f32]>, columns: usize) -> Vec<f32> {
+    let mut padded = bias.map_or_else(|| vec![0.0; columns], <[f32]>::to_vec);
+    assert_eq!(padded.len(), columns);
+    padded.resize(columns.next_multiple_of(STRIP), 0.0);
+    padded
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn multiply_rows(left: &[f32], right: &Panels, bias: &[f32], finish: Finish, into: &mut [f32]) {
+    let Panels { inner, columns, ref values } = *right;
+    let rows_all = into.len() / columns;
+    let tiles = left.chunks(TILE * inner).zip(into.chunks_mut(TILE * columns)).enumerate();
+    for (number, (left, into)) in tiles {
+        let rows = into.len() / columns;
+        let panels = values.chunks_exact(inner * PANEL).zip(bias.chunks_exact(PANEL)).enumerate();
+        for (panel, (values, bias)) in panels {
+            let bias = [load(&bias[..LANES]), load(&bias[LANES..])];
+            let width = PANEL.min(columns - panel * PANEL);
+            match rows {
+                TILE => tile::<TILE>(
+                    left,
+                    inner,
+                    values,
+                    bias,
+                    &mut into[panel * PANEL..],
+                    columns,
+                    width,
+                ),
+                _ => {
+                    for (left, into) in left.chunks(inner).zip(into.chunks_mut(columns)) {
+                        tile::<1>(
+                            left,
+                            inner,
+                            values,
+                            bias,
+                            &mut into[panel * PANEL..],
+                            columns,
+                            width,
+                        );
+                    }
+                }
+            }
+        }
+        finished(into, finish, number * TILE * columns, rows_all * columns);
+    }
+}
+
+/// ROWS × one panel of a product, each block of terms added to `sum` in turn.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn tile<const ROWS: usize>(
+    left: &[f32],
+    inner: usize,
+    panel: &[f32],
+    bias: [__m256; 2],
+    into: &mut [f32],
+    stride: usize,
+    width: usize,
+) {
+    let mut sum = [bias; ROWS];
+    let block = block(inner);
+    for start in (0..inner).step_by(block) {
+        let length = block.min(inner - start);
+        let terms = chain::<ROWS>(&left[start..], [inner, 1], &panel[start * PANEL..], length);
+        for (sum, term) in sum.iter_mut().zip(terms) {
+            *sum = [_mm256_add_ps(sum[0], term[0]), _mm256_add_ps(sum[1], term[1])];
+        }
+    }
+    for (row, sum) in sum.into_iter().enumerate() {
+        store_pair(sum, &mut into[row * stride..row * stride + width]);
+    }
+}
+
+/// Σ of `length` terms for ROWS × one panel, from 0, one fused multiply-add after another; element
+/// (row, k) of the left matrix lies at row · strides[0] + k · strides[1].
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn chain<const ROWS: usize>(
+    left: &[f32],
+    strides: [usize; 2],
+    panel: &[f32],
+    length: usize,
+) -> [[__m256; 2]; ROWS] {
+    let mut sum = [[_mm256_setzero_ps(); 2]; ROWS];
+    assert!(left.len() > (ROWS - 1) * strides[0] + (length - 1) * strides[1]);
+    assert!(panel.len() >= length * PANEL);
+    let (left, panel) = (left.as_ptr(), panel.as_ptr());
+    for k in 0..length {
+        // SAFETY: both lengths were just checked
+        unsafe {
+            let right = [
+                _mm256_loadu_ps(panel.add(k * PANEL)),
+                _mm256_loadu_ps(panel.add(k * PANEL + LANES)),
+            ];
+            for (row, sum) in sum.iter_mut().enumerate() {
+                let value = _mm256_set1_ps(*left.add(row * strides[0] + k * strides[1]));
+                sum[0] = _mm256_fmadd_ps(value, right[0], sum[0]);
+                sum[1] = _mm256_fmadd_ps(value, right[1], sum[1]);
+            }
+        }
+    }
+    sum
+}
+
+/// `multiply` where the left matrix is sparse and the right one, [inner, columns], is finite; `None`
+/// where it is not.
+pub fn multiply_sparse(
+    left: &Sparse,
+    right: &[f32],
+    bias: &[f32],
+    finish: Finish,
+    into: &mut [f32],
+) -> Option<()> {
+    let columns = bias.len();
+    let rows = left.starts.len() - 1;
+    assert_eq!(right.len(), left.columns * columns);
+    assert_eq!(into.len(), rows * columns);
+    assert_eq!(block(left.columns), left.columns, "one block of terms");
+    if !right.iter().all(|value| value.is_finite()) {
+        return None;
+    }
+    let bias = padded(Some(bias), columns);
+    let stride = bias.len();
+    let mut wide = vec![0.0; left.columns * stride];
+    for (wide, row) in wide.chunks_exact_mut(stride).zip(right.chunks_exact(columns)) {
+        wide[..columns].copy_from_slice(row);
+    }
+    // SAFETY: callers see to `available`
+    unsafe { multiply_sparse_rows(left, &wide, &bias, columns, into) };
+    unsafe { finished(into, finish, 0, into.len()) };
+    Some(())
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn multiply_sparse_rows(
+    left: &Sparse,
+    wide: &[f32],
+    bias: &[f32],
+    columns: usize,
+    into: &mut [f32],
+) {
+    let stride = bias.len();
+    for (number, into) in into.chunks_exact_mut(columns).enumerate() {
+        let entries = left.row(number);
+        for start in (0..columns).step_by(STRIP) {
+            let mut sum = [_mm256_setzero_ps(); STRIP / LANES];
+            for &(column, value) in entries {
+                let value = _mm256_set1_ps(value);
+                let row = &wide[column as usize * stride + start..][..STRIP];
+                for (sum, right) in sum.iter_mut().zip(row.chunks_exact(LANES)) {
+                    *sum = _mm256_fmadd_ps(value, load(right), *sum);
+                }
+            }
+            let end = columns.min(start + STRIP);
+            let bias = bias[start..].chunks_exact(LANES);
+            for ((into, sum), bias) in into[start..end].chunks_mut(LANES).zip(sum).zip(bias) {
+                store(_mm256_add_ps(load(bias), sum), into);
+            }
+        }
+    }
+}
+
+/// leftᵀ · right: left [rows, m], right [rows, n], into [m, n].
+pub fn multiply_transposed(left: &[f32], right: &[f32], rows: usize, into: &mut [f32]) {
+    let (m, n) = (left.len() / rows, right.len() / rows);
+    assert!(left.len() == rows * m && right.len() == rows * n && into.len() == m * n);
+    into.fill(0.0);
+    let block = block(rows);
+    for (left, right) in left.chunks(block * m).zip(right.chunks(block * n)) {
+        let right = Panels::of(right, right.len() / n, n);
+        // SAFETY: callers see to `available`
+        unsafe { add_block(left, m, &right, into) };
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn add_block(left: &[f32], m: usize, right: &Panels, into: &mut [f32]) {
+    let Panels { inner, columns, ref values } = *right;
+    for (tile, into) in into.chunks_mut(TILE * columns).enumerate() {
+        let left = &left[tile * TILE..];
+        let rows = into.len() / columns;
+        for (number, panel) in values.chunks_exact(inner * PANEL).enumerate() {
+            let start = number * PANEL;
+            let width = PANEL.min(columns - start);
+            match rows {
+                TILE => add_rows(
+                    chain::<TILE>(left, [1, m], panel, inner),
+                    &mut into[start..],
+                    columns,
+                    width,
+                ),
+                _ => {
+                    for (row, into) in into.chunks_mut(columns).enumerate() {
+                        let terms = chain::<1>(&left[row..], [1, m], panel, inner);
+                        add_rows(terms, &mut into[start..], columns, width);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn add_rows<const ROWS: usize>(
+    terms: [[__m256; 2]; ROWS],
+    into: &mut [f32],
+    stride: usize,
+    width: usize,
+) {
+    for (row, terms) in terms.into_iter().enumerate() {
+        let into = &mut into[row * stride..row * stride + width];
+        let (low, high) = into.split_at_mut(width.min(LANES));
+        store(_mm256_add_ps(load(low), terms[0]), low);
+        store(_mm256_add_ps(load(high), terms[1]), high);
+    }
+}
+
+/// `multiply_transposed` where the left matrix is sparse; right [rows, n], finite.
+pub fn multiply_transposed_sparse(left: &Sparse, right: &[f32], into: &mut [f32]) {
+    let rows = left.starts.len() - 1;
+    let (m, n) = (left.columns, right.len() / rows);
+    assert!(right.len() == rows * n && into.len() == m * n);
+    into.fill(0.0);
+    let mut strip = vec![0.0; m * STRIP];
+    for start in (0..n).step_by(STRIP) {
+        let width = STRIP.min(n - start);
+        for first in (0..rows).step_by(block(rows)) {
+            let last = rows.min(first + block(rows));
+            strip.fill(0.0);
+            for row in first..last {
+                let right = &right[row * n + start..][..width];
+                // SAFETY: callers see to `available`
+                unsafe { add_outer(left.row(row), right, &mut strip) };
+            }
+            for (into, strip) in into.chunks_exact_mut(n).zip(strip.chunks_exact(STRIP)) {
+                into[start..start + width]
+                    .iter_mut()
+                    .zip(strip)
+                    .for_each(|(into, term)| *into += term);
+            }
+        }
+    }
+}
+
+/// strip[column] += value · right of a row's entries.
+#[target_feature(enable = "avx2,fma")]
+fn add_outer(entries: &[(u32, f32)], right: &[f32], strip: &mut [f32]) {
+    let mut loaded = [_mm256_setzero_ps(); STRIP / LANES];
+    for (loaded, right) in loaded.iter_mut().zip(right.chunks(LANES)) {
+        *loaded = load(right);
+    }
+    for &(column, value) in entries {
+        let value = _mm256_set1_ps(value);
+        let strip = &mut strip[column as usize * STRIP..][..STRIP];
+        for (sum, right) in strip.chunks_exact_mut(LANES).zip(loaded) {
+            store(_mm256_fmadd_ps(value, right, load(sum)), sum);
+        }
+    }
+}
+
+/// Σ over the rows of a matrix with `into.len()` columns.
+pub fn column_sums(matrix: &[f32], into: &mut [f32]) {
+    let columns = into.len();
+    let rows = matrix.len() / columns;
+    assert_eq!(matrix.len(), rows * columns);
+    let four = 4 * LANES;
+    let whole = columns / four * four;
+    // SAFETY: callers see to `available`
+    unsafe {
+        for start in (0..whole).step_by(four) {
+            let sums = cascade::<4>(&matrix[start..], columns, rows, four);
+            for (sum, into) in sums.into_iter().zip(into[start..].chunks_mut(LANES)) {
+                store(sum, into);
+            }
+        }
+        for start in (whole..columns).step_by(LANES) {
+            let width = LANES.min(columns - start);
+            store(
+                interleaved(&matrix[start..], columns, rows, width),
+                &mut into[start..start + width],
+            );
+        }
+    }
+}
+
+/// Sums of VECTORS × 8 columns over rows that are `stride` apart, in levels: 2⁴ rows (or more where
+/// there are very many) are added up, then as many of these sums, and so on.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn cascade<const VECTORS: usize>(
+    matrix: &[f32],
+    stride: usize,
+    rows: usize,
+    width: usize,
+) -> [__m256; VECTORS] {
+    const LEVELS: usize = 4;
+    let power = (rows.next_power_of_two().trailing_zeros() as usize / LEVELS).max(4);
+    let (step, mask) = (1 << power, (1 << power) - 1);
+    let mut sums = [[_mm256_setzero_ps(); VECTORS]; LEVELS];
+    let add = |sum: &mut [__m256; VECTORS], row: usize| {
+        let values = &matrix[row * stride..row * stride + width];
+        for (sum, values) in sum.iter_mut().zip(values.chunks(LANES)) {
+            *sum = _mm256_add_ps(*sum, load(values));
+        }
+    };
+    let mut row = 0;
+    while row + step <= rows {
+        for _ in 0..step {
+            add(&mut sums[0], row);
+            row += 1;
+        }
+        for level in 1..LEVELS {
+            let (lower, higher) = sums.split_at_mut(level);
+            for (lower, higher) in lower[level - 1].iter_mut().zip(&mut higher[0]) {
+                *higher = _mm256_add_ps(*higher, *lower);
+                *lower = _mm256_setzero_ps();
+            }
+            if row & (mask << (level * power)) != 0 {
+                break;
+            }
+        }
+    }
+    for row in row..rows {
+        add(&mut sums[0], row);
+    }
+    let [mut sum, higher @ ..] = sums;
+    for level in higher {
+        for (sum, level) in sum.iter_mut().zip(level) {
+            *sum = _mm256_add_ps(*sum, level);
+        }
+    }
+    sum
+}
+
+/// Sums of up to 8 columns: every fourth row in a cascade of its own.
+#[target_feature(enable = "avx2,fma")]
+fn interleaved(matrix: &[f32], stride: usize, rows: usize, width: usize) -> __m256 {
+    let quarter = rows / 4;
+    let mut parts = [_mm256_setzero_ps(); 4];
+    for (number, part) in parts.iter_mut().enumerate() {
+        if quarter > 0 {
+            [*part] = cascade::<1>(&matrix[number * stride..], 4 * stride, quarter, width);
+        }
+    }
+    let [mut sum, others @ ..] = parts;
+    for row in 4 * quarter..rows {
+        sum = _mm256_add_ps(sum, load(&matrix[row * stride..row * stride + width]));
+    }
+    for part in others {
+        sum = _mm256_add_ps(sum, part);
+    }
+    sum
+}
+
+/// Of every row of x and y: ‖y−x‖², x·y, ‖x‖², ‖y‖².
+pub fn row_sums(x: &[f32], y: &[f32], columns: usize, into: [&mut [f32]; 4]) {
+    assert!(x.len() == y.len() && into.iter().all(|into| into.len() * columns == x.len()));
+    // SAFETY: callers see to `available`
+    unsafe { row_sums_of(x, y, columns, into) };
+}
+
+/// Lengths of rows for which `row_sums` is: libtorch adds shorter ones up singly, longer ones in levels.
+pub const ROW_LENGTHS: std::ops::Range<usize> = LANES..512;
+
+#[target_feature(enable = "avx2,fma")]
+fn row_sums_of(x: &[f32], y: &[f32], columns: usize, into: [&mut [f32]; 4]) {
+    let [error, product, of_x, of_y] = into;
+    for (row, (x, y)) in x.chunks_exact(columns).zip(y.chunks_exact(columns)).enumerate() {
+        error[row] = row_sum(x, y, |x, y| {
+            let difference = _mm256_sub_ps(y, x);
+            _mm256_mul_ps(difference, difference)
+        });
+        product[row] = row_sum(x, y, |x, y| _mm256_mul_ps(x, y));
+        of_x[row] = row_sum(x, x, |x, _| _mm256_mul_ps(x, x));
+        of_y[row] = row_sum(y, y, |y, _| _mm256_mul_ps(y, y));
+    }
+}
+
+/// Σ of `term` over two rows: vectors in four interleaved parts, then what fills no vector, then the
+/// lanes.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn row_sum(x: &[f32], y: &[f32], term: impl Fn(__m256, __m256) -> __m256) -> f32 {
+    let whole = x.len() / LANES;
+    let at = |vector: usize| {
+        let range = vector * LANES..x.len().min((vector + 1) * LANES);
+        term(load(&x[range.clone()]), load(&y[range]))
+    };
+    let mut parts = [_mm256_setzero_ps(); 4];
+    for four in 0..whole / 4 {
+        for (number, part) in parts.iter_mut().enumerate() {
+            *part = _mm256_add_ps(*part, at(4 * four + number));
+        }
+    }
+    for vector in whole / 4 * 4..whole {
+        parts[0] = _mm256_add_ps(parts[0], at(vector));
+    }
+    let [first, second, third, fourth] = parts;
+    let sum = _mm256_add_ps(_mm256_add_ps(_mm256_add_ps(first, second), third), fourth);
+    let mut lanes = [[0.0; LANES]; 2];
+    store(sum, &mut lanes[1]);
+    let rest = x.len() - whole * LANES;
+    if rest > 0 {
+        store(at(whole), &mut lanes[0]);
+    }
+    let total = lanes[0][..rest].iter().fold(0.0, |sum, value| sum + value);
+    lanes[1].iter().fold(total, |sum, lane| sum + lane)
+}
+
+/// y · along_y + x · along_x, row by row.
+pub fn combine(x: &[f32], y: &[f32], along_x: &[f32], along_y: &[f32], into: &mut [f32]) {
+    let columns = x.len() / along_x.len();
+    assert!(x.len() == y.len() && x.len() == into.len() && along_x.len() == along_y.len());
+    assert_eq!(x.len(), columns * along_x.len());
+    // SAFETY: callers see to `available`
+    unsafe { combine_rows(x, y, along_x, along_y, into) };
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn combine_rows(x: &[f32], y: &[f32], along_x: &[f32], along_y: &[f32], into: &mut [f32]) {
+    let columns = x.len() / along_x.len();
+    let rows =
+        x.chunks_exact(columns).zip(y.chunks_exact(columns)).zip(into.chunks_exact_mut(columns));
+    for (((x, y), into), (along_x, along_y)) in rows.zip(along_x.iter().zip(along_y)) {
+        let (along_x, along_y) = (_mm256_set1_ps(*along_x), _mm256_set1_ps(*along_y));
+        for ((x, y), into) in x.chunks(LANES).zip(y.chunks(LANES)).zip(into.chunks_mut(LANES)) {
+            store(_mm256_fmadd_ps(load(x), along_x, _mm256_mul_ps(load(y), along_y)), into);
+        }
+    }
+}
+
+/// m ← m + shares[0] (g−m), v ← v + shares[1] (g²−v): Adam's moments.
+pub fn move_moments(first: &mut [f32], second: &mut [f32], gradient: &[f32], shares: [f32; 2]) {
+    assert!(first.len() == gradient.len() && second.len() == gradient.len());
+    // SAFETY: callers see to `available`
+    unsafe { move_moments_of(first, second, gradient, shares) };
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn move_moments_of(first: &mut [f32], second: &mut [f32], gradient: &[f32], shares: [f32; 2]) {
+    let shares = [_mm256_set1_ps(shares[0]), _mm256_set1_ps(shares[1])];
+    let moments = first.chunks_mut(LANES).zip(second.chunks_mut(LANES));
+    for ((first, second), gradient) in moments.zip(gradient.chunks(LANES)) {
+        let (g, m, v) = (load(gradient), load(first), load(second));
+        let square = _mm256_mul_ps(g, g);
+        store(_mm256_fmadd_ps(shares[0], _mm256_sub_ps(g, m), m), first);
+        store(_mm256_fmadd_ps(shares[1], _mm256_sub_ps(square, v), v), second);
+    }
+}
+
+/// θ ← θ + rate · m / (root + ε).
+pub fn move_values(values: &mut [f32], first: &[f32], root: &[f32], rate: f32, epsilon: f32) {
+    assert!(first.len() == values.len() && root.len() == values.len());
+    // SAFETY: callers see to `available`
+    unsafe { move_values_of(values, first, root, rate, epsilon) };
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn move_values_of(values: &mut [f32], first: &[f32], root: &[f32], rate: f32, epsilon: f32) {
+    let (rate, epsilon) = (_mm256_set1_ps(rate), _mm256_set1_ps(epsilon));
+    let vectors = values.chunks_mut(LANES).zip(first.chunks(LANES).zip(root.chunks(LANES)));
+    for (values, (first, root)) in vectors {
+        let direction = _mm256_div_ps(load(first), _mm256_add_ps(load(root), epsilon));
+        store(_mm256_fmadd_ps(direction, rate, load(values)), values);
+    }
+}
+
+/// Finishes the part from `start` on of a product of `length` entries.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn finished(values: &mut [f32], finish: Finish, start: usize, length: usize) {
+    match finish {
+        Finish::Nothing => {}
+        Finish::Tanh => {
+            // libtorch takes what fills no two of its widest vectors one by one
+            let whole = (length / 32 * 32).saturating_sub(start).min(values.len());
+            let (vectors, rest) = values.split_at_mut(whole);
+            for values in vectors.chunks_mut(LANES) {
+                store(tanh_of(load(values)), values);
+            }
+            for value in rest {
+                *value = 2.0 / (1.0 + (-2.0 * *value).exp()) - 1.0;
+            }
+        }
+        Finish::TanhBackward(outputs) => {
+            let one = _mm256_set1_ps(1.0);
+            let outputs = &outputs[start..start + values.len()];
+            for (values, outputs) in values.chunks_mut(LANES).zip(outputs.chunks(LANES)) {
+                let output = load(outputs);
+                let slope = _mm256_fnmadd_ps(output, output, one);
+                store(_mm256_mul_ps(load(values), slope), values);
+            }
+        }
+    }
+}
+
+/// 2 / (1 + e^(−2x)) − 1.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn tanh_of(x: __m256) -> __m256 {
+    let (one, two) = (_mm256_set1_ps(1.0), _mm256_set1_ps(2.0));
+    let power = exp(_mm256_sub_ps(_mm256_setzero_ps(), _mm256_mul_ps(x, two)));
+    let sigmoid = _mm256_div_ps(one, _mm256_add_ps(one, power));
+    _mm256_sub_ps(_mm256_mul_ps(sigmoid, two), one)
+}
+
+/// e^x within an ulp, with Sleef's coefficients (N. Shibata, "SLEEF vectorized math library", expf_u10),
+/// as libtorch's sigmoid has it.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+#[allow(clippy::excessive_precision, reason = "the source's digits")]
+fn exp(x: __m256) -> __m256 {
+    const COEFFICIENTS: [f32; 5] = [
+        0.00139304355252534151,
+        0.00833336077630519867,
+        0.0416664853692054749,
+        0.166666671633720398,
+        0.5,
+    ];
+    let whole = _mm256_cvtps_epi32(_mm256_mul_ps(x, _mm256_set1_ps(std::f32::consts::LOG2_E)));
+    let count = _mm256_cvtepi32_ps(whole);
+    // x − count · log 2, log 2 in two parts
+    let rest = _mm256_fmadd_ps(count, _mm256_set1_ps(-0.693145751953125), x);
+    let rest = _mm256_fmadd_ps(count, _mm256_set1_ps(-1.428606765330187045e-06), rest);
+    let mut sum = _mm256_set1_ps(0.000198527617612853646);
+    for coefficient in COEFFICIENTS {
+        sum = _mm256_fmadd_ps(sum, rest, _mm256_set1_ps(coefficient));
+    }
+    let one = _mm256_set1_ps(1.0);
+    let sum = _mm256_fmadd_ps(_mm256_mul_ps(rest, rest), sum, rest);
+    let half = _mm256_srai_epi32::<1>(whole);
+    let scaled = _mm256_mul_ps(_mm256_add_ps(one, sum), power_of_two(half));
+    let scaled = _mm256_mul_ps(scaled, power_of_two(_mm256_sub_epi32(whole, half)));
+    let small = _mm256_cmp_ps::<_CMP_LT_OQ>(x, _mm256_set1_ps(-104.0));
+    let large = _mm256_cmp_ps::<_CMP_GT_OQ>(x, _mm256_set1_ps(100.0));
+    _mm256_blendv_ps(_mm256_andnot_ps(small, scaled), _mm256_set1_ps(f32::INFINITY), large)
+}
+
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn power_of_two(exponent: __m256i) -> __m256 {
+    _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(exponent, _mm256_set1_epi32(127))))
+}
+
+/// The first `length` lanes.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn mask(length: usize) -> __m256i {
+    const ONES: [i32; 2 * LANES] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    // SAFETY: eight numbers from one of the first nine places of sixteen
+    unsafe { _mm256_loadu_si256(ONES[LANES - length.min(LANES)..].as_ptr().cast()) }
+}
+
+/// Up to eight values, then zeros.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn load(values: &[f32]) -> __m256 {
+    // SAFETY: no more lanes than there are values are read
+    unsafe {
+        match values.len() {
+            LANES.. => _mm256_loadu_ps(values.as_ptr()),
+            length => _mm256_maskload_ps(values.as_ptr(), mask(length)),
+        }
+    }
+}
+
+/// As many lanes as there are places.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn store(vector: __m256, into: &mut [f32]) {
+    // SAFETY: no more lanes than there are places are written
+    unsafe {
+        match into.len() {
+            LANES.. => _mm256_storeu_ps(into.as_mut_ptr(), vector),
+            length => _mm256_maskstore_ps(into.as_mut_ptr(), mask(length), vector),
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn store_pair(pair: [__m256; 2], into: &mut [f32]) {
+    let (low, high) = into.split_at_mut(into.len().min(LANES));
+    store(pair[0], low);
+    store(pair[1], high);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Multiples of 1/64 in [−2, 2), most of them 0 where `sparse`.
+    fn matrix(count: usize, seed: u64, sparse: bool) -> Vec<f32> {
+        let mut state = seed;
+        let mut draw = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as u32
+        };
+        let mut value = move || {
+            let kept = !sparse || draw() % 8 == 0;
+            if kept { (draw() % 256) as f32 / 64.0 - 2.0 } else { 0.0 }
+        };
+        (0..count).map(|_| value() * 1.1).collect()
+    }
+
+    /// Entry by entry, in the order that the module promises.
+    fn naive(left: &[f32], right: &[f32], bias: &[f32], inner: usize) -> Vec<f32> {
+        let entry = |row: &[f32], column: usize| {
+            let terms = row.iter().zip(right[column..].iter().step_by(bias.len()));
+            let terms: Vec<(&f32, &f32)> = terms.collect();
+            let add = |sum: f32, block: &[(&f32, &f32)]| {
+                sum + block.iter().fold(0.0f32, |sum, (a, b)| a.mul_add(**b, sum))
+            };
+            terms.chunks(block(inner)).fold(bias[column], add)
+        };
+        left.chunks(inner).flat_map(|row| (0..bias.len()).map(move |c| entry(row, c))).collect()
+    }
+
+    #[test]
+    fn products_have_their_terms_added_in_the_promised_order_whatever_their_size() {
+        for (rows, inner, columns) in
+            [(1, 1, 1), (7, 118, 60), (13, 3, 17), (65, 200, 30), (6, 500, 16)]
+        {
+            let left = matrix(rows * inner, 1, false);
+            let right = matrix(inner * columns, 2, false);
+            let bias = matrix(columns, 3, false);
+            let expected = naive(&left, &right, &bias, inner);
+            let mut got = vec![f32::NAN; rows * columns];
+            let panels = Panels::of(&right, inner, columns);
+            multiply(&left, &panels, Some(&bias), Finish::Nothing, &mut got);
+            assert_eq!(got, expected, "{rows} × {inner} × {columns}");
+
+            let turned: Vec<f32> =
+                (0..columns * inner).map(|i| right[i % inner * columns + i / inner]).collect();
+            let panels = Panels::of_transposed(&turned, inner, columns);
+            multiply(&left, &panels, Some(&bias), Finish::Nothing, &mut got);
+            assert_eq!(got, expected, "transposed, {rows} × {inner} × {columns}");
+
+            let turned: Vec<f32> =
+                (0..rows * inner).map(|i| left[i % rows * inner + i / rows]).collect();
+            multiply_transposed(&turned, &right, inner, &mut got);
+            assert_eq!(got, naive(&left, &right, &vec![0.0; columns], inner));
+        }
+    }
+
+    #[test]
+    fn a_sparse_matrix_gives_the_bits_of_a_dense_one() {
+        let (rows, inner, columns) = (300, 118, 70);
+        let left = matrix(rows * inner, 4, true);
+        let right = matrix(inner * columns, 5, false);
+        let bias = matrix(columns, 6, false);
+        let sparse = Sparse::of(&left, inner).expect("an eighth of it is not 0");
+        let (mut got, mut expected) = (vec![0.0; rows * columns], vec![0.0; rows * columns]);
+        multiply_sparse(&sparse, &right, &bias, Finish::Tanh, &mut got).expect("finite");
+        let panels = Panels::of(&right, inner, columns);
+        multiply(&left, &panels, Some(&bias), Finish::Tanh, &mut expected);
+        assert_eq!(got, expected);
+
+        let by_output = matrix(rows * columns, 7, false);
+        let (mut got, mut expected) = (vec![0.0; inner * columns], vec![0.0; inner * columns]);
+        multiply_transposed_sparse(&sparse, &by_output, &mut got);
+        multiply_transposed(&left, &by_output, rows, &mut expected);
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn a_sparse_product_refuses_a_matrix_that_is_not_finite() {
+        let sparse = Sparse::of(&[1.0, 0.0, 0.0, 0.0, 0.0, 0.0], 3).expect("sparse");
+        let right = [1.0, f32::INFINITY, 0.0];
+        assert_eq!(multiply_sparse(&sparse, &right, &[0.0], Finish::Nothing, &mut [0.0; 2]), None);
+        assert!(Sparse::of(&[1.0, 2.0, 0.0], 3).is_none());
+    }
+
+    #[test]
+    fn sums_have_the_bits_of_libtorchs() {
+        for (rows, columns) in [(1, 8), (5, 13), (128, 60), (1024, 118), (300, 33), (64, 511)] {
+            let (x, y) = (matrix(rows * columns, 8, false), matrix(rows * columns, 9, false));
+            let tensor = |values: &[f32]| {
+                tch::Tensor::from_slice(values).view([1, rows as i64, columns as i64])
+            };
+            let read = |t: tch::Tensor| Vec::<f32>::try_from(t.flatten(0, -1)).expect("f32");
+            let mut sums = [(); 4].map(|()| vec![0.0; rows]);
+            let [error, product, of_x, of_y] = &mut sums;
+            row_sums(&x, &y, columns, [error, product, of_x, of_y]);
+            let (tx, ty) = (tensor(&x), tensor(&y));
+            let gap = &ty - &tx;
+            for (sum, (a, b)) in sums.iter().zip([(&gap, &gap), (&tx, &ty), (&tx, &tx), (&ty, &ty)])
+            {
+                assert_eq!(
+                    *sum,
+                    read((a * b).sum_dim_intlist(-1, false, None)),
+                    "{rows} × {columns}"
+                );
+            }
+
+            let mut sums = vec![0.0; columns];
+            column_sums(&x, &mut sums);
+            assert_eq!(sums, read(tx.sum_dim_intlist(1, false, None)), "{rows} × {columns}");
+        }
+    }
+
+    #[test]
+    fn tanh_is_within_a_rounding_of_1_and_goes_back() {
+        let inputs: Vec<f32> =
+            (-4000..4000).map(|i| i as f32 / 200.0).chain([1e30, -1e30]).collect();
+        let unit = Panels::of(&[1.0], 1, 1);
+        let mut outputs = vec![0.0; inputs.len()];
+        multiply(&inputs, &unit, None, Finish::Tanh, &mut outputs);
+        for (x, y) in inputs.iter().zip(&outputs) {
+            assert!((y - x.tanh()).abs() <= 2e-7, "tanh({x}) = {y}");
+        }
+        let mut slopes = vec![0.0; inputs.len()];
+        multiply(
+            &vec![1.0; inputs.len()],
+            &unit,
+            None,
+            Finish::TanhBackward(&outputs),
+            &mut slopes,
+        );
+        for (y, slope) in outputs.iter().zip(slopes) {
+            assert!((slope - (1.0 - y * y)).abs() <= 2e-7, "at {y}: {slope}");
+        }
+    }
+}
