@@ -72,6 +72,14 @@ bench-load: build ## loading and encoding KDD Cup 99 beside pandas
 	.libtorch/bench/bin/python -m pip install --quiet --disable-pip-version-check numpy pandas
 	.libtorch/bench/bin/python tests/bench_load.py $(or $(SEEDBED_DATA),$(HOME)/.cache/seedbed)
 
+.PHONY: bench-metrics
+bench-metrics: ## what flagging and measuring 250,000 rows takes
+	cargo bench --locked --no-default-features --target-dir target/report --bench metrics
+
+.PHONY: bench-growth
+bench-growth: build ## how plan, resume and tables grow with a grid, from 100 to 100,000 runs
+	python3 tests/bench_growth.py $(seedbed) results/growth.csv
+
 .PHONY: bench-schedule
 bench-schedule: ## what a decision of the scheduler costs, for grids of 100 to 100,000 runs
 	cargo bench --locked --no-default-features --target-dir target/report --bench schedule

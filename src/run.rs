@@ -21,6 +21,9 @@ use crate::record::{Calibration, Digests, Job, Message, PROTOCOL_VERSION, Record
 use crate::train::{self, Course, TrainingRows};
 use crate::{device, store};
 
+/// Rows that are encoded at a time.
+const CHUNK: usize = 16_384;
+
 /// Trains and scores every run of a job, and emits a record for each, whatever becomes of it.
 ///
 /// # Errors
@@ -54,9 +57,9 @@ pub fn execute(job: &Job, emit: &mut dyn FnMut(Message)) -> Result<()> {
 /// What a job of a cell needs of its device, host or card, roughly and rather more; none where only
 /// the data's files know how large they are.
 ///
-/// A worker holds the training rows of every seed twice while it stacks them, six values a parameter
-/// (itself, its gradient, Adam's two moments and their temporaries), and the activations of a batch
-/// about eight times; scoring takes one seed's test rows three times.
+/// A worker holds the training rows of every seed, six values a parameter (itself, its gradient, Adam's
+/// two moments and their temporaries), and the activations of a batch about eight times; scoring takes
+/// one seed's test rows three times.
 pub fn memory_need(cell: &Cell, device_kind: &str) -> Option<Need> {
     const MIB: u64 = 1 << 20;
     // libtorch and what it keeps for itself; on a card its context
@@ -71,7 +74,7 @@ pub fn memory_need(cell: &Cell, device_kind: &str) -> Option<Need> {
     // of the data set as it is read, a byte a value
     let table = if device_kind == "cpu" { (shape.rows * shape.features) as u64 } else { 0 };
     let fixed = library + table + 3 * bytes(test * shape.features);
-    let rows = 2 * bytes(train * shape.features);
+    let rows = bytes(train * shape.features);
     let per_seed = rows + 6 * bytes(parameters as usize) + 8 * bytes(activations);
     Some(Need { fixed, per_seed })
 }
@@ -165,11 +168,9 @@ impl<'a> Prepared<'a> {
         let dataset = dataset::load(&cell.dataset, &job.data)?;
         let protocol = &cell.protocol;
         let mut runs = Vec::new();
-        let mut rows = Vec::new();
         for (index, &seed) in job.seeds.iter().enumerate() {
             let split = dataset::split(&dataset, &protocol.split, protocol.contamination, seed)?;
             let scaling = dataset.fit(&split.train);
-            rows.push(encode(&dataset, &split.train, &scaling).to_device(device));
             let data = dataset.sha256().to_owned();
             let digests = Digests { data, split: split.sha256(), ..Digests::default() };
             runs.push(Run { index, seed, split, scaling, digests });
@@ -182,7 +183,11 @@ impl<'a> Prepared<'a> {
         for run in &mut runs {
             run.digests.init = digest(&parameters.of_seed(run.index).flat().to_kind(Kind::Double));
         }
-        let rows = TrainingRows::new(&rows);
+        let counts = runs.iter().map(|run| run.split.train.len()).collect();
+        let rows = TrainingRows::empty(counts, dataset.features(), device);
+        for run in &runs {
+            encode_into(&rows.of_seed(run.index), &dataset, &run.split.train, &run.scaling);
+        }
         Ok(Self { job, dataset, device, runs, detector, parameters, rows })
     }
 
@@ -191,7 +196,7 @@ impl<'a> Prepared<'a> {
         const ROWS: usize = 2048;
         let (run, cell) = (&self.runs[0], self.job.cell());
         let few = &run.split.test[..ROWS.min(run.split.test.len())];
-        let test = encode(&self.dataset, few, &run.scaling).to_device(self.device);
+        let test = encode(&self.dataset, few, &run.scaling, self.device);
         let train = self.rows.of_seed(0);
         let some = train.narrow(0, 0, train.size()[0].min(ROWS as i64));
         let batch_size = cell.training.batch_size;
@@ -271,7 +276,7 @@ impl<'a> Prepared<'a> {
         let pictures = self.job.pictures.as_ref()?;
         let run = self.runs.iter().find(|run| run.seed == pictures.seed)?;
         let rows = TestRows {
-            values: encode(&self.dataset, &run.split.test, &run.scaling).to_device(self.device),
+            values: encode(&self.dataset, &run.split.test, &run.scaling, self.device),
             labels: self.labels(run),
             image: self.dataset.image(),
         };
@@ -291,7 +296,7 @@ impl<'a> Prepared<'a> {
         parameters: &Parameters,
         mut album: Option<&mut Album>,
     ) -> Vec<Outcome> {
-        let test = encode(&self.dataset, &run.split.test, &run.scaling).to_device(self.device);
+        let test = encode(&self.dataset, &run.split.test, &run.scaling, self.device);
         let train = self.rows.of_seed(run.index);
         let cells = &self.job.cells;
         let rows = ToScore {
@@ -393,7 +398,8 @@ type Outcome = std::result::Result<Measured, (State, String)>;
 /// Refuses values for which a Bernoulli decoder is no likelihood.
 fn check_unit_interval(dataset: &Dataset, runs: &[Run]) -> Result<()> {
     for run in runs {
-        for rows in [&run.split.train, &run.split.test] {
+        let Split { train, test } = &run.split;
+        for rows in train.chunks(CHUNK).chain(test.chunks(CHUNK)) {
             let values = dataset.encode(rows, &run.scaling);
             let outside = values.iter().position(|value| !(0.0..=1.0).contains(value));
             let Some(place) = outside else { continue };
@@ -409,10 +415,22 @@ fn check_unit_interval(dataset: &Dataset, runs: &[Run]) -> Result<()> {
     Ok(())
 }
 
-/// Scaled rows as a tensor, [rows, features], on the CPU.
-fn encode(dataset: &Dataset, rows: &[u32], scaling: &dataset::Scaling) -> Tensor {
-    let values = dataset.encode(rows, scaling);
-    Tensor::from_slice(&values).view([rows.len() as i64, dataset.features() as i64])
+/// Scaled rows as a tensor, [rows, features].
+fn encode(dataset: &Dataset, rows: &[u32], scaling: &dataset::Scaling, device: Device) -> Tensor {
+    let shape = [rows.len() as i64, dataset.features() as i64];
+    let encoded = Tensor::empty(shape, (Kind::Float, device));
+    encode_into(&encoded, dataset, rows, scaling);
+    encoded
+}
+
+/// Fills a tensor, [rows, features], with scaled rows, some at a time: a second copy of them all would
+/// double what a worker takes.
+fn encode_into(place: &Tensor, dataset: &Dataset, rows: &[u32], scaling: &dataset::Scaling) {
+    for (number, rows) in rows.chunks(CHUNK).enumerate() {
+        let values = Tensor::from_slice(&dataset.encode(rows, scaling));
+        let mut place = place.narrow(0, (number * CHUNK) as i64, rows.len() as i64);
+        place.copy_(&values.view([rows.len() as i64, dataset.features() as i64]));
+    }
 }
 
 fn values(tensor: &Tensor) -> Vec<f64> {

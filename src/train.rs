@@ -21,19 +21,17 @@ pub struct TrainingRows {
 }
 
 impl TrainingRows {
-    /// Stacks each seed's rows, [rows, features] each.
-    pub fn new(rows: &[Tensor]) -> Self {
-        Self {
-            values: Tensor::cat(rows, 0),
-            counts: rows.iter().map(|rows| rows.size()[0] as usize).collect(),
-        }
+    /// Room for so many rows of each seed; `of_seed` is where they are to be written.
+    pub fn empty(counts: Vec<usize>, features: usize, device: Device) -> Self {
+        let shape = [counts.iter().sum::<usize>() as i64, features as i64];
+        Self { values: Tensor::empty(shape, (Kind::Float, device)), counts }
     }
 
     fn start(&self, seed: usize) -> usize {
         self.counts[..seed].iter().sum()
     }
 
-    /// One seed's rows, [rows, features].
+    /// One seed's rows, [rows, features], sharing storage.
     pub fn of_seed(&self, seed: usize) -> Tensor {
         self.values.narrow(0, self.start(seed) as i64, self.counts[seed] as i64)
     }
@@ -318,6 +316,13 @@ mod tests {
         build(&spec, 5, None).expect("five columns suit it")
     }
 
+    fn stacked(rows: &[Tensor]) -> TrainingRows {
+        let counts = rows.iter().map(|rows| rows.size()[0] as usize).collect();
+        let stacked = TrainingRows::empty(counts, rows[0].size()[1] as usize, Device::Cpu);
+        rows.iter().enumerate().for_each(|(seed, rows)| stacked.of_seed(seed).copy_(rows));
+        stacked
+    }
+
     /// 40, 50 and 31 rows in batches of 16 make 3, 4 and 2 steps, and last batches of 8, 2 and 15.
     #[test]
     fn seeds_with_different_numbers_of_rows_train_as_if_alone() {
@@ -325,11 +330,11 @@ mod tests {
         let seeds = [3, 4, 5];
         let data = [rows(40, 3), rows(50, 4), rows(31, 5)];
         let mut together = Parameters::initialise(specs.clone(), &seeds, Device::Cpu);
-        let stacked = TrainingRows::new(&data);
-        let courses = train(&detector, &mut together, &stacked, &seeds, &spec(), &mut |_, _| {});
+        let all = stacked(&data);
+        let courses = train(&detector, &mut together, &all, &seeds, &spec(), &mut |_, _| {});
         for (index, &seed) in seeds.iter().enumerate() {
             let mut alone = Parameters::initialise(specs.clone(), &[seed], Device::Cpu);
-            let own = TrainingRows::new(&data[index..=index]);
+            let own = stacked(&data[index..=index]);
             let course = &train(&detector, &mut alone, &own, &[seed], &spec(), &mut |_, _| {})[0];
             let gap = (together.of_seed(index).flat() - alone.flat()).abs().max();
             assert!(gap.double_value(&[]) < 1e-5, "seed {seed}");
@@ -346,14 +351,14 @@ mod tests {
         let data = [rows(40, 1), rows(40, 2)];
         let mut parameters = Parameters::initialise(specs.clone(), &seeds, Device::Cpu);
         let _ = parameters.of_seed(0).flat().shallow_clone().fill_(f64::NAN);
-        let stacked = TrainingRows::new(&data);
-        let courses = train(&detector, &mut parameters, &stacked, &seeds, &spec(), &mut |_, _| {});
+        let all = stacked(&data);
+        let courses = train(&detector, &mut parameters, &all, &seeds, &spec(), &mut |_, _| {});
         let expected = Divergence { epoch: 1, step: 1, term: "reconstruction" };
         assert_eq!(courses[0].divergence, Some(expected));
         assert!(courses[0].curve.is_empty());
 
         let mut alone = Parameters::initialise(specs, &seeds[1..], Device::Cpu);
-        let own = TrainingRows::new(&data[1..]);
+        let own = stacked(&data[1..]);
         let course = &train(&detector, &mut alone, &own, &seeds[1..], &spec(), &mut |_, _| {})[0];
         assert_eq!(courses[1].divergence, None);
         assert_eq!(courses[1].curve.len(), 3);

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 
-SIZES = [100, 2000]
+SIZES = [100, 10_000, 100_000]
 SEEDS = 20
 ROUNDS = 3
 

@@ -141,13 +141,7 @@ fn an_interrupt_keeps_finished_runs_ends_the_workers_and_the_next_run_continues(
 fn a_batch_systems_signal_and_a_closed_terminals_stop_it_like_an_interrupt() {
     for name in ["TERM", "HUP"] {
         let sandbox = Sandbox::new();
-        let seedbed = sandbox.command(&slow(100_000));
-        // these tests may run under nohup, whose ignored signal would be handed on
-        let mut command = Command::new("env");
-        command.arg("--default-signal=HUP").arg(seedbed.get_program()).args(seedbed.get_args());
-        command.current_dir(sandbox.path("")).stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut run = command.spawn().expect("env (coreutils) starts");
+        let mut run = start(&sandbox, &slow(100_000));
         let worker = next_worker(&run, &[]);
         wait_until_it_listens(worker);
         // what is said goes nowhere, as in a terminal that has closed
