@@ -59,11 +59,11 @@ pub fn execute(job: &Job, emit: &mut dyn FnMut(Message)) -> Result<()> {
 ///
 /// A worker holds the training rows of every seed, six values a parameter (itself, its gradient, Adam's
 /// two moments and their temporaries), and the activations of a batch about eight times; scoring takes
-/// one seed's test rows three times.
+/// one seed's test rows twice.
 pub fn memory_need(cell: &Cell, device_kind: &str) -> Option<Need> {
     const MIB: u64 = 1 << 20;
     // libtorch and what it keeps for itself; on a card its context
-    let library = if device_kind == "cpu" { 384 * MIB } else { 1024 * MIB };
+    let library = if device_kind == "cpu" { 256 * MIB } else { 1024 * MIB };
     let shape = cell.dataset.shape()?;
     let (train, test) = cell.protocol.split.at_most(&shape);
     let (_, specs) = model::build(&cell.model, shape.features, shape.image).ok()?;
@@ -73,7 +73,7 @@ pub fn memory_need(cell: &Cell, device_kind: &str) -> Option<Need> {
     let bytes = |values: usize| (values * size_of::<f32>()) as u64;
     // of the data set as it is read, a byte a value
     let table = if device_kind == "cpu" { (shape.rows * shape.features) as u64 } else { 0 };
-    let fixed = library + table + 3 * bytes(test * shape.features);
+    let fixed = library + table + 2 * bytes(test * shape.features);
     let rows = bytes(train * shape.features);
     let per_seed = rows + 6 * bytes(parameters as usize) + 8 * bytes(activations);
     Some(Need { fixed, per_seed })
