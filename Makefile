@@ -72,6 +72,10 @@ bench-load: build ## loading and encoding KDD Cup 99 beside pandas
 	.libtorch/bench/bin/python -m pip install --quiet --disable-pip-version-check numpy pandas
 	.libtorch/bench/bin/python tests/bench_load.py $(or $(SEEDBED_DATA),$(HOME)/.cache/seedbed)
 
+.PHONY: bench-width
+bench-width: build ## what a step and a worker's memory cost by the seeds of a job, and what a second worker brings
+	python3 tests/bench_width.py $(seedbed) results/width.csv results/width.svg
+
 .PHONY: bench-metrics
 bench-metrics: ## what flagging and measuring 250,000 rows takes
 	cargo bench --locked --no-default-features --target-dir target/report --bench metrics

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""What a training step and a worker's memory cost for jobs of 1, 2, 4, 8 and 20 seeds, and what a second worker brings.
+
+Usage: bench_width.py SEEDBED OUT.csv OUT.svg   (data as seedbed finds them)
+
+Each round measures every width once, in turn; what is shown is the median of the rounds, per seed. Memory is the
+largest resident set of the worker. Workers: wall time of six runs of few epochs by 1 and by 2 workers.
+"""
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+WIDTHS = [1, 2, 4, 8, 20]
+MODELS = {
+    "DAGMM": ("dagmm-kddcup", "reconstruction=sum", 40, WIDTHS),
+    "VAE": ("vae-kddcup", "decoder=gaussian,score=reconstruction-error", 100, WIDTHS),
+    "conv-VAE": ("conv-vae-mnist", "anomaly-digit=0,score=reconstruction-error", 3, WIDTHS[:4]),
+}
+ROUNDS = 3
+
+
+def run(command):
+    """Standard output, seconds, and MiB of the largest process below a command."""
+    started = time.perf_counter()
+    with tempfile.TemporaryFile() as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        if os.waitstatus_to_exitcode(status) != 0:
+            sys.exit(f"{' '.join(command)} failed")
+        out.seek(0)
+        return out.read(), seconds, usage.ru_maxrss / 1024
+
+
+def steps(seedbed):
+    rows = []
+    for model, (experiment, cell, count, widths) in MODELS.items():
+        found = {width: [] for width in widths}
+        for _ in range(ROUNDS):
+            for width in widths:
+                command = [seedbed, "bench-step", experiment, "--cell", cell]
+                answer, _, memory = run([*command, "--width", str(width), "--steps", str(count)])
+                found[width].append((json.loads(answer)["seconds_per_step"] / width, memory))
+        for width, measured in found.items():
+            seconds, memory = map(statistics.median, zip(*measured))
+            rows.append(["step", model, width, 1, f"{seconds * 1e3:.3f}", f"{memory:.0f}"])
+            print(f"{model:9} {width:3} seeds {seconds * 1e3:8.2f} ms a seed {memory:7.0f} MiB", flush=True)
+    return rows
+
+
+def workers(seedbed):
+    """Pairs of walls, one after the other."""
+    found = {1: [], 2: []}
+    for _ in range(ROUNDS):
+        for count, walls in found.items():
+            with tempfile.TemporaryDirectory() as out:
+                command = [seedbed, "run", "dagmm-kddcup", "--cell", "reconstruction=sum", "--runs", "6"]
+                options = ["--set", "training.epochs=4", "--device", "cpu", "--resamples", "0"]
+                _, wall, _ = run([*command, *options, "--slots", str(count), "--out", out])
+                walls.append(wall)
+    for count, walls in found.items():
+        print(f"DAGMM, 6 runs of 4 epochs and their controls: {count} worker(s) {statistics.median(walls):.1f} s", flush=True)
+    return [["six runs", "DAGMM", 1, count, f"{statistics.median(w) * 1e3:.0f}", ""] for count, w in found.items()]
+
+
+def picture(rows):
+    """Cost a seed and memory by width, each against its own at one seed."""
+    width, height, left, top = 640, 300, 50, 30
+    panels = [("time of a step, a seed, of that at one seed", 4), ("memory of a worker, of that at one seed", 5)]
+    colours = {"DAGMM": "#0b62a4", "VAE": "#b5540c", "conv-VAE": "#2f7d32"}
+    panel_width = (width - 3 * left) / 2
+    shapes = []
+    for number, (title, column) in enumerate(panels):
+        x0 = left + number * (panel_width + left)
+        series = {}
+        for row in rows:
+            if row[0] == "step":
+                series.setdefault(row[1], []).append((row[2], float(row[column])))
+        shares = {m: [(w, v / points[0][1]) for w, v in points] for m, points in series.items()}
+        most = max(max(v for _, v in points) for points in shares.values()) * 1.1
+        x = lambda w: x0 + WIDTHS.index(w) * panel_width / (len(WIDTHS) - 1)
+        y = lambda v: height - 40 - (height - 40 - top) * v / most
+        shapes.append(f'<text x="{x0}" y="{top - 12}">{title}</text>')
+        for tick in range(0, int(most) + 1, max(1, int(most) // 4)):
+            shapes.append(f'<line x1="{x0}" x2="{x0 + panel_width}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="#ccc"/>')
+            shapes.append(f'<text x="{x0 - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick}</text>')
+        for w in WIDTHS:
+            shapes.append(f'<text x="{x(w):.1f}" y="{height - 22}" text-anchor="middle">{w}</text>')
+        for place, (model, points) in enumerate(shares.items()):
+            path = " ".join(f"{x(w):.1f},{y(v):.1f}" for w, v in points)
+            shapes.append(f'<polyline points="{path}" fill="none" stroke="{colours[model]}" stroke-width="2"/>')
+            shapes += [f'<circle cx="{x(w):.1f}" cy="{y(v):.1f}" r="3" fill="{colours[model]}"/>' for w, v in points]
+            if number == 0:
+                shapes.append(f'<text x="{left + 90 * place}" y="{height - 4}" fill="{colours[model]}">{model}</text>')
+    shapes.append(f'<text x="{width - left}" y="{height - 4}" text-anchor="end">seeds a job</text>')
+    body = "\n".join(shapes)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
+        f'font-size="11"><title>Time of a step and memory of a worker by seeds a job</title>'
+        f'<rect width="{width}" height="{height}" fill="#fff"/>\n{body}\n</svg>\n'
+    )
+
+
+def main():
+    seedbed, table, drawing = sys.argv[1:4]
+    rows = steps(seedbed) + workers(seedbed)
+    with open(table, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["measure", "model", "width", "workers", "milliseconds", "mebibytes"])
+        writer.writerows(rows)
+    with open(drawing, "w") as file:
+        file.write(picture(rows))
+
+
+if __name__ == "__main__":
+    main()
