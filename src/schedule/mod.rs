@@ -209,10 +209,9 @@ impl Shared<'_> {
                 Next::Start(start) => return Some(*start),
                 Next::Wait => {}
             }
-            let short = policy.short_of_memory().filter(|short| short.device == slot.device);
-            if let Some(short) = short {
+            if let Some(short) = policy.short_of_memory(&slot.device) {
                 let since = *short_since.get_or_insert_with(|| {
-                    send(Ok(Event::Warning { text: waits(short) }));
+                    send(Ok(Event::Warning { text: waits(short, &slot.device) }));
                     Instant::now()
                 });
                 if since.elapsed() > MEMORY_PATIENCE {
@@ -251,8 +250,8 @@ impl Shared<'_> {
     }
 }
 
-fn waits(short: policy::Short) -> String {
-    let policy::Short { job, need, device, memory: Memory { total, free } } = short;
+fn waits(short: policy::Short, device: &str) -> String {
+    let policy::Short { job, need, memory: Memory { total, free } } = short;
     format!(
         "{} {} waits for memory: a seed needs about {}, and {device} has {} of {} left",
         job.experiment,

@@ -69,7 +69,6 @@ pub struct Short<'a> {
     pub job: &'a Job,
     /// Bytes that one seed of it needs.
     pub need: u64,
-    pub device: &'a str,
     pub memory: Memory,
 }
 
@@ -263,16 +262,14 @@ impl Policy {
         }
     }
 
-    /// The heaviest job, where an idle device has too little memory left for one seed of it.
-    pub fn short_of_memory(&self) -> Option<Short<'_>> {
+    /// The heaviest job, where a device on which nothing of ours runs has too little memory left for one
+    /// seed of it.
+    pub fn short_of_memory(&self, device: &str) -> Option<Short<'_>> {
+        let place = self.devices.get(device).filter(|place| place.running == 0)?;
         let first = self.waiting.values().filter_map(BinaryHeap::peek).max()?;
         let planned = &first.waiting.planned;
-        let need = planned.need?.of(1);
-        let mut idle = self.devices.iter().filter(|(_, place)| place.running == 0);
-        idle.find_map(|(device, place)| {
-            let short = Short { job: &planned.job, need, device, memory: place.memory? };
-            place.fits(planned).is_none().then_some(short)
-        })
+        let short = Short { job: &planned.job, need: planned.need?.of(1), memory: place.memory? };
+        place.fits(planned).is_none().then_some(short)
     }
 
     /// What waits for the memory of an idle device is no longer to wait.
@@ -509,8 +506,8 @@ mod tests {
         let mut policy = Policy::new(&slots, jobs, 2);
         policy.set_memory("cuda:0", memory(100, 40));
         assert_eq!(policy.next(&slots[0]), Next::Wait);
-        let short = policy.short_of_memory().unwrap();
-        assert_eq!((short.need, short.device, short.memory.free), (80, "cuda:0", 40));
+        let short = policy.short_of_memory("cuda:0").unwrap();
+        assert_eq!((short.need, short.memory.free), (80, 40));
         // somebody else's job ends
         policy.set_memory("cuda:0", memory(100, 80));
         let first = started(&mut policy, &slots[0]);
@@ -522,6 +519,20 @@ mod tests {
         policy.tire("cuda:0");
         let second = started(&mut policy, &slots[0]);
         assert!(second.too_large && seeds(&second) == [2]);
+    }
+
+    #[test]
+    fn each_device_that_is_short_of_memory_is_told_and_not_only_the_first() {
+        let slots = slots(2, 1);
+        let mut policy = Policy::new(&slots, vec![planned(&[1], 5.0, Some([0, 80]))], 2);
+        for device in ["cuda:0", "cuda:1"] {
+            policy.set_memory(device, memory(100, 40));
+            assert_eq!(policy.short_of_memory(device).unwrap().need, 80);
+        }
+        policy.set_memory("cuda:1", memory(100, 90));
+        assert_eq!(policy.short_of_memory("cuda:1"), None);
+        assert_eq!(policy.next(&slots[0]), Next::Wait);
+        assert_eq!(seeds(&started(&mut policy, &slots[1])), [1]);
     }
 
     #[test]
@@ -548,6 +559,19 @@ mod tests {
         fn below(&mut self, bound: u64) -> u64 {
             (self.0.uniform() * bound as f64) as u64
         }
+
+        fn jobs(&mut self, runs: u64) -> Vec<Planned> {
+            let mut jobs = Vec::new();
+            let mut seed = 0;
+            while seed < runs {
+                let width = (1 + self.below(20)).min(runs - seed);
+                let seeds: Vec<u64> = (seed..seed + width).collect();
+                seed += width;
+                let need = (self.below(5) > 0).then(|| [self.below(40), self.below(12)]);
+                jobs.push(planned(&seeds, self.below(1000) as f64, need));
+            }
+            jobs
+        }
     }
 
     /// Simulates `runs` runs on made-up devices, with deaths; checks every decision, the order
@@ -555,16 +579,7 @@ mod tests {
     fn simulate(state: u64, devices: usize, runs: usize, thorough: bool) -> (usize, usize) {
         let mut dice = Dice(Numbers::new(state, Stream::Split, 0));
         let slots = slots(devices, 1 + dice.below(4) as usize);
-        let mut jobs = Vec::new();
-        let mut seed = 0;
-        while seed < runs as u64 {
-            let width = (1 + dice.below(20)).min(runs as u64 - seed);
-            let seeds: Vec<u64> = (seed..seed + width).collect();
-            seed += width;
-            let need = (dice.below(5) > 0).then(|| [dice.below(40), dice.below(12)]);
-            jobs.push(planned(&seeds, dice.below(1000) as f64, need));
-        }
-        let mut policy = Policy::new(&slots, jobs, 2);
+        let mut policy = Policy::new(&slots, dice.jobs(runs as u64), 2);
         for slot in &slots {
             policy.set_memory(&slot.device, memory(200, 60 + dice.below(140)));
         }
