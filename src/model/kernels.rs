@@ -6,7 +6,7 @@
 //! seeds; `layers` decides what comes here.
 
 use std::arch::x86_64::{
-    __m256, __m256i, _CMP_GT_OQ, _CMP_LT_OQ, _CMP_NEQ_UQ, _mm256_add_epi32, _mm256_add_ps,
+    __m256, __m256i, __m512, _CMP_GT_OQ, _CMP_LT_OQ, _CMP_NEQ_UQ, _mm256_add_epi32, _mm256_add_ps,
     _mm256_andnot_ps, _mm256_blendv_ps, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtepi32_ps,
     _mm256_cvtps_epi32, _mm256_div_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_loadu_ps,
     _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_movemask_ps, _mm256_mul_ps,
@@ -14,12 +14,10 @@ use std::arch::x86_64::{
     _mm256_storeu_ps, _mm256_sub_epi32, _mm256_sub_ps,
 };
 
+use super::lanes::Lanes;
+
 /// Numbers in a vector register.
 const LANES: usize = 8;
-/// Columns of a panel of the right-hand matrix.
-const PANEL: usize = 2 * LANES;
-/// Rows of the product computed at a time.
-const TILE: usize = 6;
 /// Columns of a sparse product computed at a time.
 const STRIP: usize = 8 * LANES;
 
@@ -52,36 +50,57 @@ pub enum Finish<'a> {
 pub struct Panels {
     inner: usize,
     columns: usize,
+    /// Columns of a panel: two registers.
+    width: usize,
     values: Vec<f32>,
+}
+
+/// Columns of a panel on this processor.
+fn panel_width() -> usize {
+    if is_x86_feature_detected!("avx512f") { 32 } else { 16 }
 }
 
 impl Panels {
     /// Of a matrix [inner, columns].
     pub fn of(matrix: &[f32], inner: usize, columns: usize) -> Self {
+        Self::with_width(panel_width(), matrix, inner, columns)
+    }
+
+    fn with_width(panel: usize, matrix: &[f32], inner: usize, columns: usize) -> Self {
         assert_eq!(matrix.len(), inner * columns);
-        let mut values = Vec::with_capacity(inner * columns.next_multiple_of(PANEL));
-        for start in (0..columns).step_by(PANEL) {
-            let width = PANEL.min(columns - start);
+        let mut values = Vec::with_capacity(inner * columns.next_multiple_of(panel));
+        for start in (0..columns).step_by(panel) {
+            let width = panel.min(columns - start);
             for row in matrix.chunks_exact(columns) {
                 values.extend_from_slice(&row[start..start + width]);
-                values.resize(values.len() + PANEL - width, 0.0);
+                values.resize(values.len() + panel - width, 0.0);
             }
         }
-        Self { inner, columns, values }
+        Self { inner, columns, width: panel, values }
     }
 
     /// Of the transpose of a matrix [columns, inner].
     pub fn of_transposed(matrix: &[f32], inner: usize, columns: usize) -> Self {
         assert_eq!(matrix.len(), inner * columns);
-        let mut values = vec![0.0; inner * columns.next_multiple_of(PANEL)];
+        let width = panel_width();
+        let mut values = vec![0.0; inner * columns.next_multiple_of(width)];
         for (column, row) in matrix.chunks_exact(inner).enumerate() {
-            let panel = &mut values[column / PANEL * PANEL * inner..];
-            for (value, place) in row.iter().zip(panel[column % PANEL..].iter_mut().step_by(PANEL))
+            let panel = &mut values[column / width * width * inner..];
+            for (value, place) in row.iter().zip(panel[column % width..].iter_mut().step_by(width))
             {
                 *place = *value;
             }
         }
-        Self { inner, columns, values }
+        Self { inner, columns, width, values }
+    }
+
+    /// Its panels, the first column of each and how many it has.
+    fn each(&self) -> impl Iterator<Item = (&[f32], usize, usize)> {
+        let panels = self.values.chunks_exact(self.inner * self.width).enumerate();
+        panels.map(|(number, panel)| {
+            let start = number * self.width;
+            (panel, start, self.width.min(self.columns - start))
+        })
     }
 }
 
@@ -154,8 +173,13 @@ pub fn multiply(
     assert_eq!(left.len(), rows * right.inner);
     assert_eq!(into.len(), rows * right.columns);
     let bias = padded(bias, right.columns);
-    // SAFETY: callers see to `available`
-    unsafe { multiply_rows(left, right, &bias, finish, into) };
+    // SAFETY: callers see to `available`, and panels of 32 are made where there is AVX-512
+    unsafe {
+        match right.width {
+            16 => multiply_by_8(left, right, &bias, finish, into),
+            _ => multiply_by_16(left, right, &bias, finish, into),
+        }
+    }
 }
 
 fn padded(bias: Option<&[f32]>, columns: usize) -> Vec<f32> {
@@ -166,100 +190,113 @@ fn padded(bias: Option<&[f32]>, columns: usize) -> Vec<f32> {
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn multiply_rows(left: &[f32], right: &Panels, bias: &[f32], finish: Finish, into: &mut [f32]) {
-    let Panels { inner, columns, ref values } = *right;
-    let rows_all = into.len() / columns;
-    let tiles = left.chunks(TILE * inner).zip(into.chunks_mut(TILE * columns)).enumerate();
-    for (number, (left, into)) in tiles {
-        let rows = into.len() / columns;
-        let panels = values.chunks_exact(inner * PANEL).zip(bias.chunks_exact(PANEL)).enumerate();
-        for (panel, (values, bias)) in panels {
-            let bias = [load(&bias[..LANES]), load(&bias[LANES..])];
-            let width = PANEL.min(columns - panel * PANEL);
-            match rows {
-                TILE => tile::<TILE>(
-                    left,
-                    inner,
-                    values,
-                    bias,
-                    &mut into[panel * PANEL..],
-                    columns,
-                    width,
-                ),
-                _ => {
-                    for (left, into) in left.chunks(inner).zip(into.chunks_mut(columns)) {
-                        tile::<1>(
-                            left,
-                            inner,
-                            values,
-                            bias,
-                            &mut into[panel * PANEL..],
-                            columns,
-                            width,
-                        );
-                    }
+fn multiply_by_8(left: &[f32], right: &Panels, bias: &[f32], finish: Finish, into: &mut [f32]) {
+    unsafe { multiply_rows::<__m256, 6>(left, right, bias, finish, into) }
+}
+
+#[target_feature(enable = "avx2,fma,avx512f")]
+fn multiply_by_16(left: &[f32], right: &Panels, bias: &[f32], finish: Finish, into: &mut [f32]) {
+    unsafe { multiply_rows::<__m512, 12>(left, right, bias, finish, into) }
+}
+
+/// TILE rows at a time, then what is left in tiles of four and of one.
+#[inline(always)]
+unsafe fn multiply_rows<V: Lanes, const TILE: usize>(
+    left: &[f32],
+    right: &Panels,
+    bias: &[f32],
+    finish: Finish,
+    into: &mut [f32],
+) {
+    let Panels { inner, columns, .. } = *right;
+    let count = into.len() / columns;
+    let mut row = 0;
+    while row < count {
+        let tile = [TILE, 4, 1].into_iter().find(|tile| row + tile <= count).unwrap_or(1);
+        let left = &left[row * inner..(row + tile) * inner];
+        let rows = &mut into[row * columns..(row + tile) * columns];
+        for (panel, start, width) in right.each() {
+            let (rows, bias) = (&mut rows[start..], &bias[start..]);
+            let size = [inner, columns, width];
+            unsafe {
+                match (tile == TILE, tile, width <= V::COUNT) {
+                    (true, _, false) => tile_of::<V, TILE, 2>(left, panel, bias, rows, size),
+                    (true, _, true) => tile_of::<V, TILE, 1>(left, panel, bias, rows, size),
+                    (false, 4, false) => tile_of::<V, 4, 2>(left, panel, bias, rows, size),
+                    (false, 4, true) => tile_of::<V, 4, 1>(left, panel, bias, rows, size),
+                    (false, ..) => tile_of::<V, 1, 2>(left, panel, bias, rows, size),
                 }
             }
         }
-        finished(into, finish, number * TILE * columns, rows_all * columns);
+        unsafe { finished(rows, finish, row * columns, count * columns) };
+        row += tile;
     }
 }
 
-/// ROWS × one panel of a product, each block of terms added to `sum` in turn.
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-fn tile<const ROWS: usize>(
+/// ROWS × one panel of a product of a size [inner, columns, columns of the panel], each block of terms
+/// added to the bias in turn.
+#[inline(always)]
+unsafe fn tile_of<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     left: &[f32],
-    inner: usize,
     panel: &[f32],
-    bias: [__m256; 2],
+    bias: &[f32],
     into: &mut [f32],
-    stride: usize,
-    width: usize,
+    [inner, stride, width]: [usize; 3],
 ) {
-    let mut sum = [bias; ROWS];
-    let block = block(inner);
-    for start in (0..inner).step_by(block) {
-        let length = block.min(inner - start);
-        let terms = chain::<ROWS>(&left[start..], [inner, 1], &panel[start * PANEL..], length);
-        for (sum, term) in sum.iter_mut().zip(terms) {
-            *sum = [_mm256_add_ps(sum[0], term[0]), _mm256_add_ps(sum[1], term[1])];
+    unsafe {
+        let bias: [V; VECTORS] = std::array::from_fn(|v| V::load(&bias[v * V::COUNT..]));
+        let mut sum = [bias; ROWS];
+        let block = block(inner);
+        for start in (0..inner).step_by(block) {
+            let length = block.min(inner - start);
+            let panel = &panel[start * 2 * V::COUNT..];
+            let terms = chain::<V, ROWS, VECTORS>(&left[start..], [inner, 1], panel, length);
+            for (sum, term) in sum.iter_mut().zip(terms) {
+                *sum = std::array::from_fn(|v| sum[v].add(term[v]));
+            }
+        }
+        for (row, sum) in sum.into_iter().enumerate() {
+            put(sum, &mut into[row * stride..row * stride + width]);
         }
     }
-    for (row, sum) in sum.into_iter().enumerate() {
-        store_pair(sum, &mut into[row * stride..row * stride + width]);
+}
+
+/// Registers side by side.
+#[inline(always)]
+unsafe fn put<V: Lanes, const VECTORS: usize>(sum: [V; VECTORS], into: &mut [f32]) {
+    for (sum, into) in sum.into_iter().zip(into.chunks_mut(V::COUNT)) {
+        unsafe { sum.store(into) };
     }
 }
 
 /// Σ of `length` terms for ROWS × one panel, from 0, one fused multiply-add after another; element
 /// (row, k) of the left matrix lies at row · strides[0] + k · strides[1].
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-fn chain<const ROWS: usize>(
+#[inline(always)]
+unsafe fn chain<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     left: &[f32],
     strides: [usize; 2],
     panel: &[f32],
     length: usize,
-) -> [[__m256; 2]; ROWS] {
-    let mut sum = [[_mm256_setzero_ps(); 2]; ROWS];
+) -> [[V; VECTORS]; ROWS] {
+    let width = 2 * V::COUNT;
     assert!(left.len() > (ROWS - 1) * strides[0] + (length - 1) * strides[1]);
-    assert!(panel.len() >= length * PANEL);
+    assert!(panel.len() >= length * width);
     let (left, panel) = (left.as_ptr(), panel.as_ptr());
-    for k in 0..length {
-        // SAFETY: both lengths were just checked
-        unsafe {
-            let right = [
-                _mm256_loadu_ps(panel.add(k * PANEL)),
-                _mm256_loadu_ps(panel.add(k * PANEL + LANES)),
-            ];
+    // SAFETY: both lengths were just checked
+    unsafe {
+        let mut sum = [[V::zero(); VECTORS]; ROWS];
+        for k in 0..length {
+            let right: [V; VECTORS] =
+                std::array::from_fn(|v| V::read(panel.add(k * width + v * V::COUNT)));
             for (row, sum) in sum.iter_mut().enumerate() {
-                let value = _mm256_set1_ps(*left.add(row * strides[0] + k * strides[1]));
-                sum[0] = _mm256_fmadd_ps(value, right[0], sum[0]);
-                sum[1] = _mm256_fmadd_ps(value, right[1], sum[1]);
+                let value = V::splat(*left.add(row * strides[0] + k * strides[1]));
+                for (sum, right) in sum.iter_mut().zip(right) {
+                    *sum = value.times_plus(right, *sum);
+                }
             }
         }
+        sum
     }
-    sum
 }
 
 /// `multiply` where the left matrix is sparse and the right one, [inner, columns], is finite; `None`
@@ -328,51 +365,70 @@ pub fn multiply_transposed(left: &[f32], right: &[f32], rows: usize, into: &mut 
     let block = block(rows);
     for (left, right) in left.chunks(block * m).zip(right.chunks(block * n)) {
         let right = Panels::of(right, right.len() / n, n);
-        // SAFETY: callers see to `available`
-        unsafe { add_block(left, m, &right, into) };
-    }
-}
-
-#[target_feature(enable = "avx2,fma")]
-fn add_block(left: &[f32], m: usize, right: &Panels, into: &mut [f32]) {
-    let Panels { inner, columns, ref values } = *right;
-    for (tile, into) in into.chunks_mut(TILE * columns).enumerate() {
-        let left = &left[tile * TILE..];
-        let rows = into.len() / columns;
-        for (number, panel) in values.chunks_exact(inner * PANEL).enumerate() {
-            let start = number * PANEL;
-            let width = PANEL.min(columns - start);
-            match rows {
-                TILE => add_rows(
-                    chain::<TILE>(left, [1, m], panel, inner),
-                    &mut into[start..],
-                    columns,
-                    width,
-                ),
-                _ => {
-                    for (row, into) in into.chunks_mut(columns).enumerate() {
-                        let terms = chain::<1>(&left[row..], [1, m], panel, inner);
-                        add_rows(terms, &mut into[start..], columns, width);
-                    }
-                }
+        // SAFETY: callers see to `available`, and panels of 32 are made where there is AVX-512
+        unsafe {
+            match right.width {
+                16 => add_block_by_8(left, m, &right, into),
+                _ => add_block_by_16(left, m, &right, into),
             }
         }
     }
 }
 
 #[target_feature(enable = "avx2,fma")]
-#[inline]
-fn add_rows<const ROWS: usize>(
-    terms: [[__m256; 2]; ROWS],
+fn add_block_by_8(left: &[f32], m: usize, right: &Panels, into: &mut [f32]) {
+    unsafe { add_block::<__m256, 6>(left, m, right, into) }
+}
+
+#[target_feature(enable = "avx2,fma,avx512f")]
+fn add_block_by_16(left: &[f32], m: usize, right: &Panels, into: &mut [f32]) {
+    unsafe { add_block::<__m512, 12>(left, m, right, into) }
+}
+
+/// Adds leftᵀ · right: left [rows, m], right [rows, columns], into [m, columns].
+#[inline(always)]
+unsafe fn add_block<V: Lanes, const TILE: usize>(
+    left: &[f32],
+    m: usize,
+    right: &Panels,
     into: &mut [f32],
-    stride: usize,
-    width: usize,
 ) {
-    for (row, terms) in terms.into_iter().enumerate() {
-        let into = &mut into[row * stride..row * stride + width];
-        let (low, high) = into.split_at_mut(width.min(LANES));
-        store(_mm256_add_ps(load(low), terms[0]), low);
-        store(_mm256_add_ps(load(high), terms[1]), high);
+    let Panels { inner, columns, .. } = *right;
+    let mut row = 0;
+    while row < m {
+        let tile = [TILE, 4, 1].into_iter().find(|tile| row + tile <= m).unwrap_or(1);
+        let (left, into) = (&left[row..], &mut into[row * columns..(row + tile) * columns]);
+        for (panel, start, width) in right.each() {
+            let (into, size) = (&mut into[start..], [m, inner, columns, width]);
+            unsafe {
+                match (tile == TILE, tile, width <= V::COUNT) {
+                    (true, _, false) => add_tile::<V, TILE, 2>(left, panel, into, size),
+                    (true, _, true) => add_tile::<V, TILE, 1>(left, panel, into, size),
+                    (false, 4, false) => add_tile::<V, 4, 2>(left, panel, into, size),
+                    (false, 4, true) => add_tile::<V, 4, 1>(left, panel, into, size),
+                    (false, ..) => add_tile::<V, 1, 2>(left, panel, into, size),
+                }
+            }
+        }
+        row += tile;
+    }
+}
+
+#[inline(always)]
+unsafe fn add_tile<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+    left: &[f32],
+    panel: &[f32],
+    into: &mut [f32],
+    [m, inner, stride, width]: [usize; 4],
+) {
+    unsafe {
+        let terms = chain::<V, ROWS, VECTORS>(left, [1, m], panel, inner);
+        for (row, terms) in terms.into_iter().enumerate() {
+            let into = &mut into[row * stride..row * stride + width];
+            for (term, into) in terms.into_iter().zip(into.chunks_mut(V::COUNT)) {
+                V::load(into).add(term).store(into);
+            }
+        }
     }
 }
 
@@ -738,14 +794,6 @@ fn store(vector: __m256, into: &mut [f32]) {
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-fn store_pair(pair: [__m256; 2], into: &mut [f32]) {
-    let (low, high) = into.split_at_mut(into.len().min(LANES));
-    store(pair[0], low);
-    store(pair[1], high);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -780,7 +828,7 @@ mod tests {
     #[test]
     fn products_have_their_terms_added_in_the_promised_order_whatever_their_size() {
         for (rows, inner, columns) in
-            [(1, 1, 1), (7, 118, 60), (13, 3, 17), (65, 200, 30), (6, 500, 16)]
+            [(1, 1, 1), (7, 118, 60), (29, 3, 17), (65, 200, 30), (6, 500, 16), (24, 10, 40)]
         {
             let left = matrix(rows * inner, 1, false);
             let right = matrix(inner * columns, 2, false);
@@ -790,6 +838,9 @@ mod tests {
             let panels = Panels::of(&right, inner, columns);
             multiply(&left, &panels, Some(&bias), Finish::Nothing, &mut got);
             assert_eq!(got, expected, "{rows} × {inner} × {columns}");
+            let narrow = Panels::with_width(16, &right, inner, columns);
+            multiply(&left, &narrow, Some(&bias), Finish::Nothing, &mut got);
+            assert_eq!(got, expected, "registers of 8 lanes, {rows} × {inner} × {columns}");
 
             let turned: Vec<f32> =
                 (0..columns * inner).map(|i| right[i % inner * columns + i / inner]).collect();

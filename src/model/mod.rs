@@ -12,6 +12,8 @@ mod detector;
 #[cfg(feature = "training")]
 mod kernels;
 #[cfg(feature = "training")]
+mod lanes;
+#[cfg(feature = "training")]
 pub mod layers;
 #[cfg(feature = "training")]
 pub mod mixture;
