@@ -11,7 +11,7 @@ use indexmap::IndexSet;
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
 use seedbed::paper::{self, Paper};
-use seedbed::record::{PROTOCOL_VERSION, Record, Scale};
+use seedbed::record::{Record, Scale};
 use seedbed::report::document::{Loss, Picture, Section};
 use seedbed::report::terminal::printable;
 use seedbed::report::{self, csv};
@@ -464,7 +464,7 @@ fn current_records(
             seed: record.seed,
             scale: experiment.scale,
             data_sha256,
-            protocol_version: PROTOCOL_VERSION,
+            protocol_version: cell.model.protocol_version(),
             device_kind: None,
         };
         let differences = store::differences(&record, &wanted);
@@ -497,7 +497,7 @@ fn published_rows(
             continue;
         };
         let kind = if row.device.starts_with("cuda") { "cuda" } else { "cpu" };
-        let key = store::key(cell, row.seed, data, PROTOCOL_VERSION, kind);
+        let key = store::key(cell, row.seed, data, cell.model.protocol_version(), kind);
         if row.scale != experiment.scale || (!row.key.is_empty() && row.key != key) {
             left_out.add(format!("cell {label}: made otherwise (another scale or key)"));
             continue;

@@ -15,7 +15,7 @@ use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
 use seedbed::libtorch::Versions;
 use seedbed::memory::Need;
-use seedbed::record::{Calibration, Job, PROTOCOL_VERSION, Pictures, Record, Scale, State};
+use seedbed::record::{Calibration, Job, Pictures, Record, Scale, State};
 use seedbed::report::terminal::printable;
 use seedbed::run::memory_need;
 use seedbed::schedule;
@@ -101,7 +101,7 @@ impl Plan {
                     seed,
                     scale: experiment.scale,
                     data_sha256: &data_sha256,
-                    protocol_version: PROTOCOL_VERSION,
+                    protocol_version: cell.model.protocol_version(),
                     device_kind: Some(kind),
                 };
                 Ok((seed, Status::of(store.get(&wanted)?, retry_failed)))
@@ -147,7 +147,8 @@ impl Plan {
     fn lacks_pictures(&self, planned: &PlannedCell, seed: u64) -> bool {
         self.pictures.as_ref().filter(|pictures| pictures.seed == seed).is_some_and(|pictures| {
             let data = &planned.data_sha256;
-            let key = store::key(&planned.cell, seed, data, PROTOCOL_VERSION, self.kind);
+            let version = planned.cell.model.protocol_version();
+            let key = store::key(&planned.cell, seed, data, version, self.kind);
             !album::is_complete(pictures, &planned.cell.label, &key)
         })
     }
@@ -251,7 +252,7 @@ impl Plan {
             seed,
             scale: self.experiment.scale,
             data_sha256: &planned.data_sha256,
-            protocol_version: PROTOCOL_VERSION,
+            protocol_version: planned.cell.model.protocol_version(),
             device_kind: Some(self.kind),
         };
         Ok(match self.store.get(&wanted)? {

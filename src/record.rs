@@ -9,9 +9,6 @@ use serde::{Deserialize, Serialize};
 use crate::experiment::Cell;
 use crate::metrics::{Counts, Metrics};
 
-/// Raised whenever a change of the code changes the bits of a result; part of every key.
-pub const PROTOCOL_VERSION: u32 = 1;
-
 /// What one worker process trains; what `seedbed worker` reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {

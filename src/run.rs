@@ -17,7 +17,7 @@ use crate::memory::Need;
 use crate::metrics::{self, Counts, Metrics};
 use crate::model::layers::{ParameterSpec, Parameters};
 use crate::model::{self, Detector, ModelSpec, Scores, Scoring, ToScore};
-use crate::record::{Calibration, Digests, Job, Message, PROTOCOL_VERSION, Record, State};
+use crate::record::{Calibration, Digests, Job, Message, Record, State};
 use crate::train::{self, Course, TrainingRows};
 use crate::{device, store};
 
@@ -358,6 +358,7 @@ impl<'a> Prepared<'a> {
     fn record(&self, run: &Run, cell: &Cell, ending: Ending) -> Record {
         let job = self.job;
         let device_kind = device::kind(&job.device);
+        let protocol_version = cell.model.protocol_version();
         let mut digests = run.digests.clone();
         let (state, failure) = match ending.failure {
             Some((state, text)) => (state, Some(text)),
@@ -372,8 +373,8 @@ impl<'a> Prepared<'a> {
             cell: cell.clone(),
             seed: run.seed,
             scale: job.scale,
-            key: store::key(cell, run.seed, &digests.data, PROTOCOL_VERSION, device_kind),
-            protocol_version: PROTOCOL_VERSION,
+            key: store::key(cell, run.seed, &digests.data, protocol_version, device_kind),
+            protocol_version,
             device_kind: device_kind.to_owned(),
             state,
             failure,

@@ -401,7 +401,7 @@ fn text_of(value: &Value) -> String {
 mod tests {
     use super::*;
     use crate::experiment::{Experiment, Selection};
-    use crate::record::{Digests, PROTOCOL_VERSION, Provenance};
+    use crate::record::{Digests, Provenance};
 
     fn cell(set: &[&str]) -> Cell {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/synthetic.toml");
@@ -416,8 +416,8 @@ mod tests {
             cell: cell.clone(),
             seed,
             scale: Scale::Full,
-            key: key(cell, seed, "d", PROTOCOL_VERSION, "cpu"),
-            protocol_version: PROTOCOL_VERSION,
+            key: key(cell, seed, "d", cell.model.protocol_version(), "cpu"),
+            protocol_version: cell.model.protocol_version(),
             device_kind: "cpu".to_owned(),
             state: State::Ok,
             failure: None,
@@ -441,7 +441,7 @@ mod tests {
             seed,
             scale: Scale::Full,
             data_sha256: "d",
-            protocol_version: PROTOCOL_VERSION,
+            protocol_version: cell.model.protocol_version(),
             device_kind: Some("cpu"),
         }
     }
@@ -536,7 +536,7 @@ mod tests {
         assert_eq!(parts_of(Wanted { data_sha256: "e", ..base }), "data-sha256 d -> e");
         assert_eq!(parts_of(Wanted { device_kind: Some("cuda"), ..base }), "device cpu -> cuda");
         let newer = Wanted { protocol_version: 99, ..base };
-        assert_eq!(parts_of(newer), format!("protocol-version {PROTOCOL_VERSION} -> 99"));
+        assert_eq!(parts_of(newer), format!("protocol-version {} -> 99", base.protocol_version));
         let either = Wanted { device_kind: None, ..base };
         assert!(matches!(store.get(&either), Ok(Stored::Same(_))));
     }

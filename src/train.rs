@@ -7,7 +7,7 @@ use std::time::Instant;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::experiment::TrainingSpec;
-use crate::model::layers::{Adam, Parameters};
+use crate::model::layers::{Adam, Parameters, gather};
 use crate::model::{Batch, Detector, Loss};
 use crate::random::{Numbers, Stream};
 
@@ -216,11 +216,7 @@ impl EpochPlan {
         let taken: Vec<usize> = (0..seeds).map(|seed| self.rows_of(seed, step)).collect();
         let width = taken.iter().copied().max().unwrap_or(0);
         let index = self.order.narrow(1, (step * self.batch_size) as i64, width as i64);
-        let x = rows.values.index_select(0, &index.reshape([-1])).view([
-            seeds as i64,
-            width as i64,
-            -1,
-        ]);
+        let x = gather(&rows.values, &index.reshape([-1])).view([seeds as i64, width as i64, -1]);
         let ragged = taken.iter().any(|&count| count < width);
         Batch { x, weight: ragged.then(|| weights(&taken, width, rows.values.device())) }
     }

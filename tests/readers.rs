@@ -14,7 +14,7 @@ use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use seedbed::dataset::{self, DatasetSpec};
 use seedbed::experiment::{Experiment, Selection};
 use seedbed::paper;
-use seedbed::record::{Digests, PROTOCOL_VERSION, Provenance, Record, Scale, State};
+use seedbed::record::{Digests, Provenance, Record, Scale, State};
 use seedbed::report::csv;
 use seedbed::store::{self, Store, Stored, Wanted};
 use serde_json::Value;
@@ -288,11 +288,11 @@ fn record() -> Record {
     let cell = experiment.expect("a shipped experiment").cells.remove(0);
     Record {
         experiment: "synthetic".to_owned(),
-        key: store::key(&cell, 1, "d", PROTOCOL_VERSION, "cpu"),
+        key: store::key(&cell, 1, "d", cell.model.protocol_version(), "cpu"),
+        protocol_version: cell.model.protocol_version(),
         cell,
         seed: 1,
         scale: Scale::Full,
-        protocol_version: PROTOCOL_VERSION,
         device_kind: "cpu".to_owned(),
         state: State::Ok,
         failure: None,
@@ -343,7 +343,7 @@ fn looked_up(store: &Store, record: &Record, text: &[u8]) -> Result<Stored, Test
         seed: 1,
         scale: Scale::Full,
         data_sha256: "d",
-        protocol_version: PROTOCOL_VERSION,
+        protocol_version: record.cell.model.protocol_version(),
         device_kind: Some("cpu"),
     };
     let (stored, held) = measured(|| store.get(&wanted));

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use sandbox::{Ended, Sandbox, TINY};
 use seedbed::experiment::{Experiment, Selection};
 use seedbed::metrics::Counts;
-use seedbed::record::{Digests, PROTOCOL_VERSION, Provenance, Record, Scale, State};
+use seedbed::record::{Digests, Provenance, Record, Scale, State};
 use seedbed::store::{self, Store};
 
 /// Names that a file can give to cells and experiments.
@@ -233,11 +233,11 @@ fn record(sandbox: &Sandbox, seed: u64) -> Record {
     let counts = Counts { tp: 50, fp: 10, fn_: 10, tn: 230 };
     Record {
         experiment: "tiny".to_owned(),
-        key: store::key(&cell, seed, &data, PROTOCOL_VERSION, "cpu"),
+        key: store::key(&cell, seed, &data, cell.model.protocol_version(), "cpu"),
+        protocol_version: cell.model.protocol_version(),
         cell,
         seed,
         scale: Scale::Full,
-        protocol_version: PROTOCOL_VERSION,
         device_kind: "cpu".to_owned(),
         state: State::Ok,
         failure: None,

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use sandbox::Sandbox;
 use seedbed::experiment::{Experiment, Selection};
-use seedbed::record::{Digests, PROTOCOL_VERSION, Provenance, Record, Scale, State};
+use seedbed::record::{Digests, Provenance, Record, Scale, State};
 use seedbed::report::csv;
 use seedbed::store::{self, Store};
 
@@ -82,7 +82,13 @@ fn every_published_run_has_the_key_of_its_cell() {
             for row in rows {
                 let cell = experiment.cells.iter().find(|cell| cell.label == row.cell);
                 let cell = cell.expect("a cell of the experiment");
-                let key = store::key(cell, row.seed, &row.data_sha256, PROTOCOL_VERSION, "cpu");
+                let key = store::key(
+                    cell,
+                    row.seed,
+                    &row.data_sha256,
+                    cell.model.protocol_version(),
+                    "cpu",
+                );
                 assert_eq!(row.key, key, "{name} {} seed {}", row.cell, row.seed);
             }
         }
@@ -110,11 +116,11 @@ fn record(seed: u64) -> Record {
     let cell = experiment.expect("a file").cells.remove(0);
     Record {
         experiment: "synthetic".to_owned(),
-        key: store::key(&cell, seed, "d", PROTOCOL_VERSION, "cpu"),
+        key: store::key(&cell, seed, "d", cell.model.protocol_version(), "cpu"),
+        protocol_version: cell.model.protocol_version(),
         cell,
         seed,
         scale: Scale::Full,
-        protocol_version: PROTOCOL_VERSION,
         device_kind: "cpu".to_owned(),
         state: State::Ok,
         failure: None,

@@ -14,7 +14,7 @@ use seedbed::dataset::fetch::Options;
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment, Selection};
 use seedbed::memory::{self, Need};
-use seedbed::record::{Digests, Job, PROTOCOL_VERSION, Pictures, Provenance, Record, State};
+use seedbed::record::{Digests, Job, Pictures, Provenance, Record, State};
 use seedbed::schedule::policy::{Planned, Policy};
 use seedbed::schedule::{self, Death, Event, Slot};
 use seedbed::store;
@@ -603,13 +603,14 @@ fn lost_record(
         .flat_map(|plan| &plan.cells)
         .find(|planned| planned.cell.label == cell.label);
     let data = planned.map(|planned| planned.data_sha256.clone()).unwrap_or_default();
+    let protocol_version = cell.model.protocol_version();
     Record {
         experiment: job.experiment.clone(),
         cell: cell.clone(),
         seed,
         scale: job.scale,
-        key: store::key(cell, seed, &data, PROTOCOL_VERSION, kind),
-        protocol_version: PROTOCOL_VERSION,
+        key: store::key(cell, seed, &data, protocol_version, kind),
+        protocol_version,
         device_kind: kind.to_owned(),
         state: death.state,
         failure: Some(death.why.clone()),

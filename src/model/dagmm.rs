@@ -4,10 +4,15 @@
 //! written out, for at these sizes automatic ones spend much of a step on their bookkeeping.
 //! Expect about 0.94 F1 on KDD Cup 99 in the paper, under its own protocol.
 
+use std::sync::{Mutex, PoisonError};
+
 use tch::{Kind, Tensor, no_grad};
 
 use super::Activation;
-use super::layers::{Gradient, Linear, Mlp, ParameterSpec, Parameters, combine, row_sums, tanh};
+use super::dagmm_core::Core;
+use super::layers::{
+    Gradient, Linear, Mlp, ParameterSpec, Parameters, in_memory, tanh, values, values_mut,
+};
 use super::mixture::{EMPTY, Mixture, Rules, Weights};
 use super::{Batch, DagmmSpec, Loss, Mixture as WhichMixture, Reconstruction, Scores, ToScore};
 use crate::random::{Numbers, Stream};
@@ -19,6 +24,7 @@ pub struct Dagmm {
     encoder: Mlp,
     decoder: Mlp,
     estimation: [Linear; 2],
+    core: Mutex<Core>,
 }
 
 impl Dagmm {
@@ -36,7 +42,9 @@ impl Dagmm {
             Linear::new("estimation.0", coordinates, hidden, &mut parameters),
             Linear::new("estimation.1", hidden, spec.mixtures as i64, &mut parameters),
         ];
-        (Self { spec: spec.clone(), encoder, decoder, estimation }, parameters)
+        let layers = [encoder.layers(), decoder.layers(), &estimation[..]];
+        let core = Mutex::new(Core::new(spec, rules(spec), layers, &parameters));
+        (Self { spec: spec.clone(), encoder, decoder, estimation, core }, parameters)
     }
 
     /// Code [S, B, latent] and reconstruction x' [S, B, F] of x [S, B, F].
@@ -64,11 +72,7 @@ impl Dagmm {
 
     /// The spec's choices about densities.
     pub fn rules(&self) -> Rules {
-        Rules {
-            epsilon: self.spec.covariance_epsilon,
-            determinant: self.spec.determinant,
-            guard: self.spec.energy_guard,
-        }
+        rules(&self.spec)
     }
 
     /// `loss` with the dropout masks of a training step.
@@ -91,6 +95,9 @@ impl Dagmm {
     /// The objective (equation 7), its terms and its gradient for one batch; `dropout` is 0 or
     /// 1/(1−p) for each hidden unit of the estimation network, [S, B, hidden].
     pub fn loss(&self, parameters: &Parameters, batch: &Batch, dropout: Option<&Tensor>) -> Loss {
+        if parameters.on_core && in_memory(&batch.x) && dropout.is_none_or(in_memory) {
+            return self.loss_on_core(parameters, batch, dropout);
+        }
         no_grad(|| {
             let encoded = self.encoder.forward(parameters, &batch.x);
             let code = encoded.output();
@@ -134,12 +141,53 @@ impl Dagmm {
         })
     }
 
+    /// `loss` in this process's memory, seed after seed, so that a seed's has the same bits in any
+    /// company.
+    fn loss_on_core(
+        &self,
+        parameters: &Parameters,
+        batch: &Batch,
+        dropout: Option<&Tensor>,
+    ) -> Loss {
+        let [seeds, rows] = [0, 1].map(|axis| batch.x.size()[axis] as usize);
+        let counts = batch.counts();
+        let mut gradient = parameters.flat().empty_like();
+        let places = values_mut(&mut gradient).chunks_exact_mut(parameters.flat().numel() / seeds);
+        let own = values(parameters.flat()).chunks_exact(parameters.flat().numel() / seeds);
+        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        let losses: Vec<[f64; 5]> = places
+            .zip(own)
+            .enumerate()
+            .map(|(seed, (gradient, own))| {
+                let of_seed = |all: &'_ Tensor| {
+                    let width = all.size()[2] as usize;
+                    (seed * rows * width)..(seed * rows + counts[seed]) * width
+                };
+                let x = &values(&batch.x)[of_seed(&batch.x)];
+                let mask = dropout.map(|mask| &values(mask)[of_seed(mask)]);
+                core.loss(own, x, mask, gradient)
+            })
+            .collect();
+        let column = |number: usize| {
+            Tensor::from_slice(&losses.iter().map(|loss| loss[number]).collect::<Vec<_>>())
+        };
+        Loss { total: column(0), terms: (1..4).map(column).collect(), failed: column(4), gradient }
+    }
+
     /// What a row's squared error is multiplied by in the loss.
     fn error_scale(&self, x: &Tensor) -> f64 {
         match self.spec.reconstruction {
             Reconstruction::Sum => 1.0,
             Reconstruction::Mean => 1.0 / x.size()[2] as f64,
         }
+    }
+}
+
+fn rules(spec: &DagmmSpec) -> Rules {
+    Rules {
+        epsilon: spec.covariance_epsilon,
+        determinant: spec.determinant,
+        guard: spec.energy_guard,
     }
 }
 
@@ -262,12 +310,16 @@ pub fn batch_mixtures(
 /// 0 with probability p, else 1/(1−p): [seeds, rows, units].
 fn dropout_mask(seeds: &[u64], step: u64, rows: i64, units: usize, p: f64) -> Tensor {
     let keep = (1.0 / (1.0 - p)) as f32;
+    // uniform numbers are multiples of 2⁻²⁴: the least that is not below p
+    const PARTS: f64 = (1u32 << 24) as f64;
+    let least = ((p * PARTS).ceil() / PARTS) as f32;
     let count = rows as usize * units;
     let mut mask = Vec::with_capacity(seeds.len() * count);
     for &seed in seeds {
-        let mut numbers = Numbers::new(seed, Stream::Dropout, step);
-        let unit = |number| if f64::from(number) < p { 0.0 } else { keep };
-        mask.extend(numbers.uniforms_f32(count).into_iter().map(unit));
+        mask.extend_from_slice(&Numbers::new(seed, Stream::Dropout, step).uniforms_f32(count));
+    }
+    for number in &mut mask {
+        *number = if *number < least { 0.0 } else { keep };
     }
     Tensor::from_slice(&mask).view([seeds.len() as i64, rows, units as i64])
 }
@@ -304,19 +356,11 @@ impl RowSums {
     /// Of x and x', [S, B, F] each.
     pub fn of(x: &Tensor, reconstruction: &Tensor) -> Self {
         let dot = |a: &Tensor, b: &Tensor| (a * b).sum_dim_intlist(-1, false, None);
-        let [squared_error, product, of_x, of_reconstruction] = row_sums(x, reconstruction)
-            .unwrap_or_else(|| {
-                let difference = reconstruction - x;
-                [
-                    (&difference, &difference),
-                    (x, reconstruction),
-                    (x, x),
-                    (reconstruction, reconstruction),
-                ]
-                .map(|(a, b)| dot(a, b))
-            });
+        let difference = reconstruction - x;
+        let squared_error = dot(&difference, &difference);
+        let (of_x, of_reconstruction) = (dot(x, x), dot(reconstruction, reconstruction));
         Self {
-            product,
+            product: dot(x, reconstruction),
             x: Norm::of(&of_x),
             reconstruction: Norm::of(&of_reconstruction),
             error: Norm::of(&squared_error),
@@ -355,9 +399,7 @@ impl RowSums {
             * -0.5;
         let along_reconstruction = (&by_error + by_square) * 2.0;
         let along_x = by_product - by_error * 2.0;
-        combine(x, reconstruction, &along_x, &along_reconstruction).unwrap_or_else(|| {
-            (reconstruction * along_reconstruction.unsqueeze(-1)).addcmul(x, &along_x.unsqueeze(-1))
-        })
+        (reconstruction * along_reconstruction.unsqueeze(-1)).addcmul(x, &along_x.unsqueeze(-1))
     }
 }
 
@@ -365,33 +407,64 @@ impl RowSums {
 mod tests {
     use super::*;
 
-    /// So many rows that f32 is for `kernels` and `passes`, and f64 networks are not.
+    fn rows(seeds: usize, rows: usize, features: usize, zeros: f32) -> Tensor {
+        let mut numbers = Numbers::new(5, Stream::Data, 0);
+        let mut value = || match numbers.uniform_f32() {
+            number if number < zeros => 0.0,
+            number => number,
+        };
+        let values: Vec<f32> = (0..seeds * rows * features).map(|_| value()).collect();
+        Tensor::from_slice(&values).view([seeds as i64, rows as i64, features as i64])
+    }
+
+    /// f32 is for `dagmm_core`, f64 for libtorch.
     #[test]
     fn a_batch_on_a_core_has_the_loss_and_gradient_that_libtorchs_f64_gives() {
-        let spec = r#"{"hidden": [60, 30, 10], "latent": 1, "mixtures": 4}"#;
-        let spec: DagmmSpec = serde_json::from_str(spec).expect("a model");
-        let (dagmm, specs) = Dagmm::new(&spec, 118);
-        let parameters = Parameters::initialise(specs.clone(), &[1, 2], tch::Device::Cpu);
-        let wide = Parameters::from_flat(specs, parameters.flat().to_kind(Kind::Double));
-        let rows = |sparse: bool| {
-            let mut numbers = Numbers::new(5, Stream::Data, 0);
-            let mut value = || match numbers.uniform_f32() {
-                number if sparse && number < 0.8 => 0.0,
-                number => number,
-            };
-            let values: Vec<f32> = (0..2 * 300 * 118).map(|_| value()).collect();
-            Tensor::from_slice(&values).view([2, 300, 118])
-        };
-        for x in [rows(true), rows(false)] {
-            let expected = dagmm.loss(&wide, &Batch::whole(x.to_kind(Kind::Double)), None);
-            let got = dagmm.loss(&parameters, &Batch::whole(x), None);
+        let published = r#"{"hidden": [60, 30, 10], "latent": 1, "mixtures": 4}"#;
+        let other = r#"{"hidden": [], "latent": 3, "mixtures": 2, "estimation-hidden": 7,
+            "reconstruction": "mean", "determinant": "fourth-root", "energy-guard": "clamped"}"#;
+        for (spec, features, zeros, count) in
+            [(published, 118, 0.8, 300), (published, 118, 0.0, 300), (other, 5, 0.3, 33)]
+        {
+            let spec: DagmmSpec = serde_json::from_str(spec).expect("a model");
+            let (dagmm, specs) = Dagmm::new(&spec, features);
+            let parameters = Parameters::initialise(specs.clone(), &[1, 2], tch::Device::Cpu);
+            let wide = Parameters::from_flat(specs, parameters.flat().to_kind(Kind::Double));
+            let x = rows(2, count, features, zeros);
+            let mask = dropout_mask(&[1, 2], 3, count as i64, spec.estimation_hidden, 0.5);
+            // the second seed has fewer rows
+            let mut weight = vec![1.0f32; 2 * count];
+            weight[2 * count - 9..].fill(0.0);
+            let weight = Tensor::from_slice(&weight).view([2, count as i64]);
+            let batch =
+                |kind: Kind| Batch { x: x.to_kind(kind), weight: Some(weight.to_kind(kind)) };
+            let masks = [&mask, &mask.to_kind(Kind::Double)].map(|mask| Some(mask.copy()));
+            let got = dagmm.loss(&parameters, &batch(Kind::Float), masks[0].as_ref());
+            let expected = dagmm.loss(&wide, &batch(Kind::Double), masks[1].as_ref());
             for (got, expected) in got.row().iter().zip(expected.row()) {
                 let gap = (got - &expected).abs().max().double_value(&[]);
                 assert!(gap <= 1e-4 * expected.abs().max().double_value(&[]).max(1.0), "{gap}");
             }
             let largest = expected.gradient.abs().max().double_value(&[]);
-            let gap = (got.gradient - expected.gradient).abs().max().double_value(&[]);
+            let gap = (&got.gradient - expected.gradient).abs().max().double_value(&[]);
             assert!(gap <= 1e-3 * largest, "{gap} of {largest}");
+
+            let alone = Batch::whole(x.narrow(0, 0, 1));
+            let alone = dagmm.loss(&parameters.of_seed(0), &alone, Some(&mask.narrow(0, 0, 1)));
+            assert!(alone.gradient.equal(&got.gradient.narrow(0, 0, 1)), "a seed in company");
+            assert!(alone.total.equal(&got.total.narrow(0, 0, 1)), "a seed in company");
+        }
+    }
+
+    #[test]
+    fn a_mask_keeps_the_units_whose_number_is_not_below_p() {
+        for p in [0.1, 0.5, 1.0 / 3.0] {
+            let mask = Vec::<f32>::try_from(dropout_mask(&[7], 1, 40, 10, p).flatten(0, -1));
+            let numbers = Numbers::new(7, Stream::Dropout, 1).uniforms_f32(400);
+            for (mask, number) in mask.expect("f32").into_iter().zip(numbers) {
+                let kept = f64::from(number) >= p;
+                assert_eq!(mask, if kept { (1.0 / (1.0 - p)) as f32 } else { 0.0 }, "{number}");
+            }
         }
     }
 }

@@ -26,6 +26,18 @@ impl Batch {
         Self { x, weight: None }
     }
 
+    /// How many rows of each seed count; they come first.
+    pub fn counts(&self) -> Vec<usize> {
+        let (seeds, rows) = (self.x.size()[0] as usize, self.x.size()[1] as usize);
+        match &self.weight {
+            None => vec![rows; seeds],
+            Some(weight) => {
+                let counts = weight.sum_dim_intlist(1, false, Kind::Int64);
+                (0..seeds).map(|seed| counts.int64_value(&[seed as i64]) as usize).collect()
+            }
+        }
+    }
+
     /// Mean over the rows that count: [seeds, rows] → [seeds].
     pub fn mean(&self, values: &Tensor) -> Tensor {
         match &self.weight {

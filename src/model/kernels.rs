@@ -6,12 +6,13 @@
 //! seeds; `layers` decides what comes here.
 
 use std::arch::x86_64::{
-    __m256, __m256i, __m512, _CMP_GT_OQ, _CMP_LT_OQ, _CMP_NEQ_UQ, _mm256_add_epi32, _mm256_add_ps,
-    _mm256_andnot_ps, _mm256_blendv_ps, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtepi32_ps,
-    _mm256_cvtps_epi32, _mm256_div_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_loadu_ps,
-    _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_movemask_ps, _mm256_mul_ps,
-    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi32, _mm256_srai_epi32,
-    _mm256_storeu_ps, _mm256_sub_epi32, _mm256_sub_ps,
+    __m256, __m256i, __m512, _CMP_NEQ_UQ, _MM_HINT_T0, _mm_add_ps, _mm_prefetch, _mm_storeu_ps,
+    _mm256_add_epi32, _mm256_add_ps, _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cmp_ps,
+    _mm256_cvtepi32_ps, _mm256_cvtps_epi32, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps,
+    _mm256_fnmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps,
+    _mm256_maskstore_ps, _mm256_max_ps, _mm256_min_ps, _mm256_movemask_ps, _mm256_mul_ps,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi32, _mm256_storeu_ps,
+    _mm256_sub_ps,
 };
 
 use super::lanes::Lanes;
@@ -105,11 +106,11 @@ impl Panels {
 }
 
 /// What is not zero in a matrix, row by row.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Sparse {
     /// Where each row begins in `entries`, and the end.
     starts: Vec<u32>,
-    /// Column and value.
+    /// Column and value; what lies beyond the last row's means nothing.
     entries: Vec<(u32, f32)>,
     columns: usize,
 }
@@ -117,24 +118,27 @@ pub struct Sparse {
 impl Sparse {
     /// Of a matrix of so many columns, if at most a third of it differs from zero.
     pub fn of(matrix: &[f32], columns: usize) -> Option<Self> {
+        let mut sparse = Self::default();
+        sparse.refill(matrix, columns).then_some(sparse)
+    }
+
+    /// `of` in the same storage; false, and nothing of use, if more differs from zero.
+    pub fn refill(&mut self, matrix: &[f32], columns: usize) -> bool {
         let limit = matrix.len() / 3;
-        let mut sparse = Self {
-            starts: Vec::with_capacity(matrix.len() / columns + 1),
-            entries: vec![(0, 0.0); limit + columns],
-            columns,
-        };
+        self.columns = columns;
+        self.entries.resize(limit + columns, (0, 0.0));
+        self.starts.clear();
+        self.starts.push(0);
         let mut count = 0;
-        sparse.starts.push(0);
         for row in matrix.chunks_exact(columns) {
             // SAFETY: callers see to `available`
-            count += unsafe { nonzero(row, &mut sparse.entries[count..count + columns]) };
+            count += unsafe { nonzero(row, &mut self.entries[count..count + columns]) };
             if count > limit {
-                return None;
+                return false;
             }
-            sparse.starts.push(count as u32);
+            self.starts.push(count as u32);
         }
-        sparse.entries.truncate(count);
-        Some(sparse)
+        true
     }
 
     fn row(&self, number: usize) -> &[(u32, f32)] {
@@ -250,7 +254,10 @@ unsafe fn tile_of<V: Lanes, const ROWS: usize, const VECTORS: usize>(
         for start in (0..inner).step_by(block) {
             let length = block.min(inner - start);
             let panel = &panel[start * 2 * V::COUNT..];
-            let terms = chain::<V, ROWS, VECTORS>(&left[start..], [inner, 1], panel, length);
+            // panels are filled up: whole registers of them
+            let width = VECTORS * V::COUNT;
+            let terms: [[V; VECTORS]; ROWS] =
+                chain((&left[start..], [inner, 1]), (panel, 2 * V::COUNT), width, length);
             for (sum, term) in sum.iter_mut().zip(terms) {
                 *sum = std::array::from_fn(|v| sum[v].add(term[v]));
             }
@@ -269,25 +276,45 @@ unsafe fn put<V: Lanes, const VECTORS: usize>(sum: [V; VECTORS], into: &mut [f32
     }
 }
 
-/// Σ of `length` terms for ROWS × one panel, from 0, one fused multiply-add after another; element
-/// (row, k) of the left matrix lies at row · strides[0] + k · strides[1].
+/// Σ of `length` terms for ROWS × the first `width` columns of the right matrix, from 0, one fused
+/// multiply-add after another. Element (row, k) of the left matrix lies at row · strides[0] +
+/// k · strides[1], row k of the right one at k · stride.
 #[inline(always)]
 unsafe fn chain<V: Lanes, const ROWS: usize, const VECTORS: usize>(
-    left: &[f32],
-    strides: [usize; 2],
-    panel: &[f32],
+    (left, strides): (&[f32], [usize; 2]),
+    (right, stride): (&[f32], usize),
+    width: usize,
     length: usize,
 ) -> [[V; VECTORS]; ROWS] {
-    let width = 2 * V::COUNT;
     assert!(left.len() > (ROWS - 1) * strides[0] + (length - 1) * strides[1]);
-    assert!(panel.len() >= length * width);
-    let (left, panel) = (left.as_ptr(), panel.as_ptr());
+    assert!(width <= VECTORS * V::COUNT && right.len() >= (length - 1) * stride + width);
     // SAFETY: both lengths were just checked
+    unsafe {
+        if width == VECTORS * V::COUNT {
+            terms(left.as_ptr(), strides, length, |k, v| {
+                V::read(right.as_ptr().add(k * stride + v * V::COUNT))
+            })
+        } else {
+            terms(left.as_ptr(), strides, length, |k, v| {
+                let first = V::COUNT * v;
+                V::read_first(right.as_ptr().add(k * stride + first), width.saturating_sub(first))
+            })
+        }
+    }
+}
+
+/// `chain`, with a way to vector v of row k of the right matrix.
+#[inline(always)]
+unsafe fn terms<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+    left: *const f32,
+    strides: [usize; 2],
+    length: usize,
+    right: impl Fn(usize, usize) -> V,
+) -> [[V; VECTORS]; ROWS] {
     unsafe {
         let mut sum = [[V::zero(); VECTORS]; ROWS];
         for k in 0..length {
-            let right: [V; VECTORS] =
-                std::array::from_fn(|v| V::read(panel.add(k * width + v * V::COUNT)));
+            let right: [V; VECTORS] = std::array::from_fn(|v| right(k, v));
             for (row, sum) in sum.iter_mut().enumerate() {
                 let value = V::splat(*left.add(row * strides[0] + k * strides[1]));
                 for (sum, right) in sum.iter_mut().zip(right) {
@@ -359,72 +386,78 @@ fn multiply_sparse_rows(
 
 /// leftᵀ · right: left [rows, m], right [rows, n], into [m, n].
 pub fn multiply_transposed(left: &[f32], right: &[f32], rows: usize, into: &mut [f32]) {
+    into.fill(0.0);
+    add_transposed(left, right, rows, into);
+}
+
+/// Adds what `multiply_transposed` gives.
+pub fn add_transposed(left: &[f32], right: &[f32], rows: usize, into: &mut [f32]) {
     let (m, n) = (left.len() / rows, right.len() / rows);
     assert!(left.len() == rows * m && right.len() == rows * n && into.len() == m * n);
-    into.fill(0.0);
     let block = block(rows);
     for (left, right) in left.chunks(block * m).zip(right.chunks(block * n)) {
-        let right = Panels::of(right, right.len() / n, n);
-        // SAFETY: callers see to `available`, and panels of 32 are made where there is AVX-512
+        // SAFETY: callers see to `available`, the rest was just asked
         unsafe {
-            match right.width {
-                16 => add_block_by_8(left, m, &right, into),
-                _ => add_block_by_16(left, m, &right, into),
+            match panel_width() {
+                16 => add_block_by_8(left, right, [m, n], into),
+                _ => add_block_by_16(left, right, [m, n], into),
             }
         }
     }
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn add_block_by_8(left: &[f32], m: usize, right: &Panels, into: &mut [f32]) {
-    unsafe { add_block::<__m256, 6>(left, m, right, into) }
+fn add_block_by_8(left: &[f32], right: &[f32], size: [usize; 2], into: &mut [f32]) {
+    unsafe { add_block::<__m256, 6>(left, right, size, into) }
 }
 
 #[target_feature(enable = "avx2,fma,avx512f")]
-fn add_block_by_16(left: &[f32], m: usize, right: &Panels, into: &mut [f32]) {
-    unsafe { add_block::<__m512, 12>(left, m, right, into) }
+fn add_block_by_16(left: &[f32], right: &[f32], size: [usize; 2], into: &mut [f32]) {
+    unsafe { add_block::<__m512, 12>(left, right, size, into) }
 }
 
-/// Adds leftᵀ · right: left [rows, m], right [rows, columns], into [m, columns].
+/// Adds leftᵀ · right: left [rows, m], right [rows, n], into [m, n].
 #[inline(always)]
 unsafe fn add_block<V: Lanes, const TILE: usize>(
     left: &[f32],
-    m: usize,
-    right: &Panels,
+    right: &[f32],
+    [m, n]: [usize; 2],
     into: &mut [f32],
 ) {
-    let Panels { inner, columns, .. } = *right;
-    let mut row = 0;
-    while row < m {
-        let tile = [TILE, 4, 1].into_iter().find(|tile| row + tile <= m).unwrap_or(1);
-        let (left, into) = (&left[row..], &mut into[row * columns..(row + tile) * columns]);
-        for (panel, start, width) in right.each() {
-            let (into, size) = (&mut into[start..], [m, inner, columns, width]);
+    for start in (0..n).step_by(2 * V::COUNT) {
+        let width = (2 * V::COUNT).min(n - start);
+        let mut row = 0;
+        while row < m {
+            let tile = [TILE, 4, 1].into_iter().find(|tile| row + tile <= m).unwrap_or(1);
+            let (left, right) = (&left[row..], &right[start..]);
+            let into = &mut into[row * n + start..];
+            let size = [m, n, width];
             unsafe {
                 match (tile == TILE, tile, width <= V::COUNT) {
-                    (true, _, false) => add_tile::<V, TILE, 2>(left, panel, into, size),
-                    (true, _, true) => add_tile::<V, TILE, 1>(left, panel, into, size),
-                    (false, 4, false) => add_tile::<V, 4, 2>(left, panel, into, size),
-                    (false, 4, true) => add_tile::<V, 4, 1>(left, panel, into, size),
-                    (false, ..) => add_tile::<V, 1, 2>(left, panel, into, size),
+                    (true, _, false) => add_tile::<V, TILE, 2>(left, right, into, size),
+                    (true, _, true) => add_tile::<V, TILE, 1>(left, right, into, size),
+                    (false, 4, false) => add_tile::<V, 4, 2>(left, right, into, size),
+                    (false, 4, true) => add_tile::<V, 4, 1>(left, right, into, size),
+                    (false, ..) => add_tile::<V, 1, 2>(left, right, into, size),
                 }
             }
+            row += tile;
         }
-        row += tile;
     }
 }
 
 #[inline(always)]
 unsafe fn add_tile<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     left: &[f32],
-    panel: &[f32],
+    right: &[f32],
     into: &mut [f32],
-    [m, inner, stride, width]: [usize; 4],
+    [m, n, width]: [usize; 3],
 ) {
     unsafe {
-        let terms = chain::<V, ROWS, VECTORS>(left, [1, m], panel, inner);
+        let rows = (right.len() - width) / n + 1;
+        let terms: [[V; VECTORS]; ROWS] = chain((left, [1, m]), (right, n), width, rows);
         for (row, terms) in terms.into_iter().enumerate() {
-            let into = &mut into[row * stride..row * stride + width];
+            let into = &mut into[row * n..row * n + width];
             for (term, into) in terms.into_iter().zip(into.chunks_mut(V::COUNT)) {
                 V::load(into).add(term).store(into);
             }
@@ -569,59 +602,55 @@ fn interleaved(matrix: &[f32], stride: usize, rows: usize, width: usize) -> __m2
     sum
 }
 
-/// Of every row of x and y: ‖y−x‖², x·y, ‖x‖², ‖y‖².
+/// Of every row of x and y: ‖y−x‖², x·y, ‖x‖², ‖y‖², each in sixteen interleaved parts.
 pub fn row_sums(x: &[f32], y: &[f32], columns: usize, into: [&mut [f32]; 4]) {
     assert!(x.len() == y.len() && into.iter().all(|into| into.len() * columns == x.len()));
     // SAFETY: callers see to `available`
     unsafe { row_sums_of(x, y, columns, into) };
 }
 
-/// Lengths of rows for which `row_sums` is: libtorch adds shorter ones up singly, longer ones in levels.
-pub const ROW_LENGTHS: std::ops::Range<usize> = LANES..512;
-
 #[target_feature(enable = "avx2,fma")]
 fn row_sums_of(x: &[f32], y: &[f32], columns: usize, into: [&mut [f32]; 4]) {
     let [error, product, of_x, of_y] = into;
     for (row, (x, y)) in x.chunks_exact(columns).zip(y.chunks_exact(columns)).enumerate() {
-        error[row] = row_sum(x, y, |x, y| {
+        let mut sums = [[_mm256_setzero_ps(); 2]; 4];
+        for (number, (x, y)) in x.chunks(LANES).zip(y.chunks(LANES)).enumerate() {
+            let (x, y) = (load(x), load(y));
             let difference = _mm256_sub_ps(y, x);
-            _mm256_mul_ps(difference, difference)
-        });
-        product[row] = row_sum(x, y, |x, y| _mm256_mul_ps(x, y));
-        of_x[row] = row_sum(x, x, |x, _| _mm256_mul_ps(x, x));
-        of_y[row] = row_sum(y, y, |y, _| _mm256_mul_ps(y, y));
+            let factors = [(difference, difference), (x, y), (x, x), (y, y)];
+            for (sum, (a, b)) in sums.iter_mut().zip(factors) {
+                sum[number % 2] = _mm256_fmadd_ps(a, b, sum[number % 2]);
+            }
+        }
+        let [a, b, c, d] = sums.map(|[even, odd]| _mm256_add_ps(even, odd));
+        // halves of pairs of neighbours: each of the four in its own lane
+        let sums = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+        let sums = _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps::<1>(sums));
+        let mut four = [0.0; 4];
+        // SAFETY: four places
+        unsafe { _mm_storeu_ps(four.as_mut_ptr(), sums) };
+        [error[row], product[row], of_x[row], of_y[row]] = four;
     }
 }
 
-/// Σ of `term` over two rows: vectors in four interleaved parts, then what fills no vector, then the
-/// lanes.
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-fn row_sum(x: &[f32], y: &[f32], term: impl Fn(__m256, __m256) -> __m256) -> f32 {
-    let whole = x.len() / LANES;
-    let at = |vector: usize| {
-        let range = vector * LANES..x.len().min((vector + 1) * LANES);
-        term(load(&x[range.clone()]), load(&y[range]))
-    };
-    let mut parts = [_mm256_setzero_ps(); 4];
-    for four in 0..whole / 4 {
-        for (number, part) in parts.iter_mut().enumerate() {
-            *part = _mm256_add_ps(*part, at(4 * four + number));
+/// Copies rows of so many columns: row `order[i]` of `from` to row i of `into`. The rows to come are
+/// asked for ahead, for they lie anywhere in memory.
+///
+/// # Panics
+/// If there is no such row.
+pub fn gather(from: &[f32], columns: usize, order: &[i64], into: &mut [f32]) {
+    const AHEAD: usize = 8;
+    const LINE: usize = 64 / size_of::<f32>();
+    assert_eq!(into.len(), order.len() * columns);
+    for (number, (into, &row)) in into.chunks_exact_mut(columns).zip(order).enumerate() {
+        if let Some(&later) = order.get(number + AHEAD) {
+            for value in from[later as usize * columns..][..columns].iter().step_by(LINE) {
+                // SAFETY: a hint about values that are there
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) };
+            }
         }
+        into.copy_from_slice(&from[row as usize * columns..][..columns]);
     }
-    for vector in whole / 4 * 4..whole {
-        parts[0] = _mm256_add_ps(parts[0], at(vector));
-    }
-    let [first, second, third, fourth] = parts;
-    let sum = _mm256_add_ps(_mm256_add_ps(_mm256_add_ps(first, second), third), fourth);
-    let mut lanes = [[0.0; LANES]; 2];
-    store(sum, &mut lanes[1]);
-    let rest = x.len() - whole * LANES;
-    if rest > 0 {
-        store(at(whole), &mut lanes[0]);
-    }
-    let total = lanes[0][..rest].iter().fold(0.0, |sum, value| sum + value);
-    lanes[1].iter().fold(total, |sum, lane| sum + lane)
 }
 
 /// y · along_y + x · along_x, row by row.
@@ -721,8 +750,8 @@ fn tanh_of(x: __m256) -> __m256 {
     _mm256_sub_ps(_mm256_mul_ps(sigmoid, two), one)
 }
 
-/// e^x within an ulp, with Sleef's coefficients (N. Shibata, "SLEEF vectorized math library", expf_u10),
-/// as libtorch's sigmoid has it.
+/// e^x within an ulp for |x| ≤ 87, and beyond that e^±87, with Sleef's coefficients (N. Shibata, "SLEEF
+/// vectorized math library", expf_u10), as libtorch's sigmoid has it: 1 / (1 + e^±87) has its bits.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 #[allow(clippy::excessive_precision, reason = "the source's digits")]
@@ -734,6 +763,8 @@ fn exp(x: __m256) -> __m256 {
         0.166666671633720398,
         0.5,
     ];
+    // what is not a number is the second operand, and stays
+    let x = _mm256_max_ps(_mm256_set1_ps(-87.0), _mm256_min_ps(_mm256_set1_ps(87.0), x));
     let whole = _mm256_cvtps_epi32(_mm256_mul_ps(x, _mm256_set1_ps(std::f32::consts::LOG2_E)));
     let count = _mm256_cvtepi32_ps(whole);
     // x − count · log 2, log 2 in two parts
@@ -745,12 +776,7 @@ fn exp(x: __m256) -> __m256 {
     }
     let one = _mm256_set1_ps(1.0);
     let sum = _mm256_fmadd_ps(_mm256_mul_ps(rest, rest), sum, rest);
-    let half = _mm256_srai_epi32::<1>(whole);
-    let scaled = _mm256_mul_ps(_mm256_add_ps(one, sum), power_of_two(half));
-    let scaled = _mm256_mul_ps(scaled, power_of_two(_mm256_sub_epi32(whole, half)));
-    let small = _mm256_cmp_ps::<_CMP_LT_OQ>(x, _mm256_set1_ps(-104.0));
-    let large = _mm256_cmp_ps::<_CMP_GT_OQ>(x, _mm256_set1_ps(100.0));
-    _mm256_blendv_ps(_mm256_andnot_ps(small, scaled), _mm256_set1_ps(f32::INFINITY), large)
+    _mm256_mul_ps(_mm256_add_ps(one, sum), power_of_two(whole))
 }
 
 #[target_feature(enable = "avx2,fma")]
@@ -852,6 +878,20 @@ mod tests {
                 (0..rows * inner).map(|i| left[i % rows * inner + i / rows]).collect();
             multiply_transposed(&turned, &right, inner, &mut got);
             assert_eq!(got, naive(&left, &right, &vec![0.0; columns], inner));
+            let [rows_before, rows_after] = [got.clone(), {
+                add_transposed(&turned, &right, inner, &mut got);
+                got.clone()
+            }];
+            let doubled = rows_before.iter().map(|value| 2.0 * value);
+            let gap =
+                rows_after.iter().zip(doubled).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(gap <= 1e-4, "added to what was there: {gap}");
+            if inner <= 192 {
+                let mut narrow = vec![0.0; rows * columns];
+                // SAFETY: what AVX-512 there may be is left alone
+                unsafe { add_block_by_8(&turned, &right, [rows, columns], &mut narrow) };
+                assert_eq!(narrow, rows_before, "registers of 8 lanes");
+            }
         }
     }
 
@@ -884,27 +924,32 @@ mod tests {
     }
 
     #[test]
-    fn sums_have_the_bits_of_libtorchs() {
-        for (rows, columns) in [(1, 8), (5, 13), (128, 60), (1024, 118), (300, 33), (64, 511)] {
+    fn sums_over_rows_are_those_of_f64_and_sums_over_columns_have_libtorchs_bits() {
+        for (rows, columns) in [(1, 8), (5, 13), (128, 60), (1024, 118), (300, 3), (64, 511)] {
             let (x, y) = (matrix(rows * columns, 8, false), matrix(rows * columns, 9, false));
-            let tensor = |values: &[f32]| {
-                tch::Tensor::from_slice(values).view([1, rows as i64, columns as i64])
-            };
-            let read = |t: tch::Tensor| Vec::<f32>::try_from(t.flatten(0, -1)).expect("f32");
             let mut sums = [(); 4].map(|()| vec![0.0; rows]);
             let [error, product, of_x, of_y] = &mut sums;
             row_sums(&x, &y, columns, [error, product, of_x, of_y]);
-            let (tx, ty) = (tensor(&x), tensor(&y));
-            let gap = &ty - &tx;
-            for (sum, (a, b)) in sums.iter().zip([(&gap, &gap), (&tx, &ty), (&tx, &tx), (&ty, &ty)])
-            {
-                assert_eq!(
-                    *sum,
-                    read((a * b).sum_dim_intlist(-1, false, None)),
-                    "{rows} × {columns}"
-                );
+            for (row, (x, y)) in x.chunks(columns).zip(y.chunks(columns)).enumerate() {
+                let sum = |term: fn(f64, f64) -> f64| {
+                    let terms = x.iter().zip(y).map(|(x, y)| term(f64::from(*x), f64::from(*y)));
+                    terms.sum::<f64>()
+                };
+                let expected = [
+                    sum(|x, y| (y - x).powi(2)),
+                    sum(|x, y| x * y),
+                    sum(|x, _| x * x),
+                    sum(|_, y| y * y),
+                ];
+                for (got, expected) in sums.iter().map(|sums| f64::from(sums[row])).zip(expected) {
+                    assert!(
+                        (got - expected).abs() <= 1e-6 * expected.abs().max(1.0),
+                        "{got}, {expected}"
+                    );
+                }
             }
-
+            let read = |t: tch::Tensor| Vec::<f32>::try_from(t.flatten(0, -1)).expect("f32");
+            let tx = tch::Tensor::from_slice(&x).view([1, rows as i64, columns as i64]);
             let mut sums = vec![0.0; columns];
             column_sums(&x, &mut sums);
             assert_eq!(sums, read(tx.sum_dim_intlist(1, false, None)), "{rows} × {columns}");

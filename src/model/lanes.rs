@@ -26,8 +26,20 @@ pub trait Lanes: Copy {
     /// `COUNT` numbers from `place` on.
     unsafe fn read(place: *const f32) -> Self;
 
+    /// The first `count` of `COUNT` numbers from `place` on, then zeros.
+    unsafe fn read_first(place: *const f32, count: usize) -> Self;
+
     /// As many numbers as there are, at most `COUNT`, then zeros.
-    unsafe fn load(values: &[f32]) -> Self;
+    #[inline(always)]
+    unsafe fn load(values: &[f32]) -> Self {
+        // SAFETY: no more numbers than there are are read
+        unsafe {
+            match values.len() {
+                length if length >= Self::COUNT => Self::read(values.as_ptr()),
+                length => Self::read_first(values.as_ptr(), length),
+            }
+        }
+    }
 
     /// As many lanes as there are places, at most `COUNT`.
     unsafe fn store(self, into: &mut [f32]);
@@ -57,14 +69,8 @@ impl Lanes for __m256 {
     }
 
     #[inline(always)]
-    unsafe fn load(values: &[f32]) -> Self {
-        // SAFETY: no more lanes than there are values are read
-        unsafe {
-            match values.len() {
-                8.. => _mm256_loadu_ps(values.as_ptr()),
-                length => _mm256_maskload_ps(values.as_ptr(), mask(length)),
-            }
-        }
+    unsafe fn read_first(place: *const f32, count: usize) -> Self {
+        unsafe { _mm256_maskload_ps(place, mask(count)) }
     }
 
     #[inline(always)]
@@ -116,14 +122,8 @@ impl Lanes for __m512 {
     }
 
     #[inline(always)]
-    unsafe fn load(values: &[f32]) -> Self {
-        // SAFETY: no more lanes than there are values are read
-        unsafe {
-            match values.len() {
-                16.. => _mm512_loadu_ps(values.as_ptr()),
-                length => _mm512_maskz_loadu_ps(first(length), values.as_ptr()),
-            }
-        }
+    unsafe fn read_first(place: *const f32, count: usize) -> Self {
+        unsafe { _mm512_maskz_loadu_ps(first(count), place) }
     }
 
     #[inline(always)]

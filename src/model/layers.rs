@@ -42,7 +42,7 @@ pub struct Parameters {
     /// Where each parameter begins in a seed's values.
     starts: Vec<usize>,
     /// Whether `kernels` can compute with them.
-    on_core: bool,
+    pub(super) on_core: bool,
 }
 
 impl Parameters {
@@ -138,28 +138,19 @@ fn on_core(tensors: &[&Tensor]) -> bool {
     kernels::available() && tensors.iter().all(|tensor| in_memory(tensor))
 }
 
-/// ‖y−x‖², x·y, ‖x‖² and ‖y‖² of every row of x and y, [seeds, rows, features] → [seeds, rows] each,
-/// where `kernels` can compute them.
-pub fn row_sums(x: &Tensor, y: &Tensor) -> Option<[Tensor; 4]> {
-    let size = x.size();
-    let columns = size[2] as usize;
-    if !kernels::ROW_LENGTHS.contains(&columns) || x.size() != y.size() || !on_core(&[x, y]) {
-        return None;
+/// Rows of x [rows, features] by their numbers, i64.
+pub fn gather(x: &Tensor, order: &Tensor) -> Tensor {
+    if !on_core(&[x]) {
+        return x.index_select(0, order);
     }
-    let mut sums = [(); 4].map(|()| Tensor::empty(&size[..2], (Kind::Float, Device::Cpu)));
-    kernels::row_sums(values(x), values(y), columns, sums.each_mut().map(values_mut));
-    Some(sums)
-}
-
-/// y · along_y + x · along_x, [seeds, rows, features], by a factor a row, [seeds, rows], where
-/// `kernels` can compute it.
-pub fn combine(x: &Tensor, y: &Tensor, along_x: &Tensor, along_y: &Tensor) -> Option<Tensor> {
-    if !on_core(&[x, y, along_x, along_y]) {
-        return None;
-    }
-    let mut sum = x.empty_like();
-    kernels::combine(values(x), values(y), values(along_x), values(along_y), values_mut(&mut sum));
-    Some(sum)
+    let columns = x.size()[1];
+    let mut rows = Tensor::empty([order.numel() as i64, columns], (Kind::Float, Device::Cpu));
+    let order = order.contiguous();
+    // SAFETY: contiguous row numbers, which live as long as the tensor
+    let numbers =
+        unsafe { std::slice::from_raw_parts(order.data_ptr() as *const i64, order.numel()) };
+    kernels::gather(values(x), columns as usize, numbers, values_mut(&mut rows));
+    rows
 }
 
 /// The gradient of a loss, gathered parameter by parameter while going back through a network.
@@ -221,6 +212,11 @@ impl Linear {
             specs.len() - 1
         };
         Self { weight: add("weight", vec![inputs, outputs]), bias: add("bias", vec![outputs]) }
+    }
+
+    /// The parameters' indices: weight and bias.
+    pub(super) fn indices(&self) -> [usize; 2] {
+        [self.weight, self.bias]
     }
 
     /// [seeds, rows, inputs] → [seeds, rows, outputs]
@@ -435,6 +431,10 @@ impl Mlp {
             Linear::new(&format!("{name}.{number}"), pair[0], pair[1], specs)
         };
         Self { layers: widths.windows(2).enumerate().map(layer).collect(), activation }
+    }
+
+    pub(super) fn layers(&self) -> &[Linear] {
+        &self.layers
     }
 
     /// From x, [seeds, rows, widths[0]].

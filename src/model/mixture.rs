@@ -1,13 +1,13 @@
 //! The Gaussian mixture of DAGMM (Zong et al., 2018, equations 5 to 7): φ, μ, Σ from soft
 //! memberships, energies, the penalty on small variances, and the gradients of both by z and γ in
 //! closed form. Shapes: S seeds, B rows, D coordinates, K components. All in f64: in f32 a covariance
-//! of rows that lie close together can stop being positive definite. It knows nothing of networks.
+//! of rows that lie close together can stop being positive definite. It knows nothing of networks, and
+//! leaves training on a CPU core to `mixture_core`.
 
 use std::f64::consts::TAU;
 
 use tch::{Kind, Tensor};
 
-use super::passes::{self, Back, Pulls};
 use super::{Batch, Determinant, EnergyGuard};
 
 /// Components that hold less than this total membership keep a mean and covariance of 0
@@ -15,10 +15,10 @@ use super::{Batch, Determinant, EnergyGuard};
 pub const EMPTY: f64 = 1e-12;
 
 /// Keeps exp() of an empty component finite, so that 0·exp() is 0.
-const LARGEST_EXPONENT: f64 = 700.0;
+pub const LARGEST_EXPONENT: f64 = 700.0;
 
 /// What danieltan07 adds inside the logarithm, which caps the energy near 27.63.
-const CLAMP: f64 = 1e-12;
+pub const CLAMP: f64 = 1e-12;
 
 /// φ, μ, Σ of equation 5; Σ without the ε that every use adds.
 #[derive(Debug)]
@@ -117,12 +117,8 @@ impl Fitted {
         let sums = gamma.sum_dim_intlist(-1, false, None);
         let mass = sums.clamp_min(EMPTY);
         let mean = gamma.bmm(&z.transpose(1, 2)) / mass.unsqueeze(-1);
-        let (centred, weighted) = passes::centre(z, &mean, &gamma).unwrap_or_else(|| {
-            let centred = centre(z, &mean);
-            let weighted = &centred * gamma.unsqueeze(2);
-            (centred, weighted)
-        });
-        let products = weighted.matmul(&centred.transpose(2, 3));
+        let centred = centre(z, &mean);
+        let products = (&centred * gamma.unsqueeze(2)).matmul(&centred.transpose(2, 3));
         let covariance = products / mass.unsqueeze(-1).unsqueeze(-1);
         let phi = batch.per_row(&sums);
         Self { mixture: Mixture { phi, mean, covariance }, gamma, mass, centred }
@@ -159,7 +155,7 @@ impl Rules {
     }
 
     /// 1 for √|2πΣ|, ½ for its square root.
-    fn power(&self) -> f64 {
+    pub fn power(&self) -> f64 {
         match self.determinant {
             Determinant::Sqrt => 1.0,
             Determinant::FourthRoot => 0.5,
@@ -169,12 +165,6 @@ impl Rules {
     fn densities(&self, centred: &Tensor, phi: &Tensor, factorised: &Factorised) -> Densities {
         let whitened = factorised.inverse.matmul(centred);
         let log_norm = &factorised.log_norm;
-        if self.guard == EnergyGuard::LogSumExp
-            && let Some((energy, ratio)) =
-                passes::log_sum_exp(&whitened, phi, log_norm, LARGEST_EXPONENT)
-        {
-            return Densities { whitened, energy, ratio };
-        }
         // −½ (z−μ)ᵀ Σ⁻¹ (z−μ) less the norm's logarithm, [S, K, B]
         let exponent =
             (&whitened * &whitened).sum_dim_intlist(2, false, None) * -0.5 - log_norm.unsqueeze(-1);
@@ -209,12 +199,8 @@ impl Rules {
 
         let shares = batch.shares().unsqueeze(1);
         // λ₁ · share · posterior: how strongly a component's density at a row counts, [S, K, B]
-        let Pulls { pulled, pull } = passes::pulls(&densities.ratio, &shares, weights.energy, phi)
-            .unwrap_or_else(|| {
-                let pulled = &densities.ratio * &shares * weights.energy;
-                let pull = &pulled * phi.unsqueeze(-1);
-                Pulls { pulled, pull }
-            });
+        let pulled = &densities.ratio * &shares * weights.energy;
+        let pull = &pulled * phi.unsqueeze(-1);
         let by_phi = -pulled.sum_dim_intlist(-1, false, None);
         let transposed = factorised.inverse.transpose(2, 3);
         // Σ⁻¹ (z−μ), [S, K, D, B]
@@ -256,20 +242,6 @@ impl Fitted {
         let stretched = by_covariance.matmul(&self.centred);
         let trace = by_covariance * &self.mixture.covariance;
         let trace = trace.sum_dim_intlist([2i64, 3].as_slice(), false, None);
-        let back = Back {
-            centred: &self.centred,
-            stretched: &stretched,
-            by_rows,
-            by_mean,
-            trace: &trace,
-            by_phi,
-            gamma: &self.gamma,
-            mass: &self.mass,
-            share: shares,
-        };
-        if let Some((by_z, by_gamma)) = back.gradients() {
-            return (by_z.transpose(1, 2), by_gamma.transpose(1, 2));
-        }
         // dΣ/dz = 2 γ/N G (z−μ) and dμ/dz = γ/N, through every component
         let towards = &stretched + by_mean.unsqueeze(-1);
         let share = (&self.gamma / &mass).unsqueeze(2);

@@ -8,6 +8,8 @@ pub mod convolution;
 #[cfg(feature = "training")]
 pub mod dagmm;
 #[cfg(feature = "training")]
+mod dagmm_core;
+#[cfg(feature = "training")]
 mod detector;
 #[cfg(feature = "training")]
 mod kernels;
@@ -18,7 +20,7 @@ pub mod layers;
 #[cfg(feature = "training")]
 pub mod mixture;
 #[cfg(feature = "training")]
-mod passes;
+mod mixture_core;
 mod spec;
 #[cfg(feature = "training")]
 pub mod vae;

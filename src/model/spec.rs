@@ -26,6 +26,14 @@ pub enum ModelSpec {
 }
 
 impl ModelSpec {
+    /// Raised whenever a change of the code changes the bits of a run of this model; part of every key.
+    pub fn protocol_version(&self) -> u32 {
+        match self {
+            Self::Dagmm(_) => 2,
+            Self::Vae(_) | Self::ConvVae(_) => 1,
+        }
+    }
+
     /// The first key whose value the types allow and the model does not, and what it must be.
     pub fn fault(&self) -> Option<(&'static str, &'static str)> {
         let positive = |value: f64| value.is_finite() && value > 0.0;

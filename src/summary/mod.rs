@@ -58,7 +58,7 @@ pub struct Row {
     pub init_sha256: String,
     pub scores_sha256: String,
     pub key: String,
-    /// `record::PROTOCOL_VERSION` of the program that made the run.
+    /// `ModelSpec::protocol_version` of the program that made the run.
     pub protocol_version: Option<u32>,
     /// Commit of the program, followed by `-dirty` where its source differed from it.
     pub commit: String,
