@@ -24,7 +24,11 @@ impl TrainingRows {
     /// Room for so many rows of each seed; `of_seed` is where they are to be written.
     pub fn empty(counts: Vec<usize>, features: usize, device: Device) -> Self {
         let shape = [counts.iter().sum::<usize>() as i64, features as i64];
-        Self { values: Tensor::empty(shape, (Kind::Float, device)), counts }
+        let values = Tensor::empty(shape, (Kind::Float, device));
+        if device == Device::Cpu {
+            ask_for_huge_pages(&values);
+        }
+        Self { values, counts }
     }
 
     fn start(&self, seed: usize) -> usize {
@@ -39,6 +43,17 @@ impl TrainingRows {
     /// Steps of an epoch: those of the seed with the most rows.
     pub fn steps(&self, batch_size: usize) -> usize {
         self.counts.iter().map(|count| count.div_ceil(batch_size)).max().unwrap_or(0)
+    }
+}
+
+/// Batches take rows from anywhere in memory, and few pages' places are known at a time.
+fn ask_for_huge_pages(values: &Tensor) {
+    const HUGE: usize = 1 << 21;
+    let start = (values.data_ptr() as usize).next_multiple_of(HUGE);
+    let end = values.data_ptr() as usize + values.numel() * size_of::<f32>();
+    if start < end {
+        // SAFETY: advice about memory that the tensor holds; the kernel may decline it
+        unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
     }
 }
 

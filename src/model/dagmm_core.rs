@@ -278,7 +278,7 @@ impl Core {
         let widest = self.layers.iter().map(|layer| layer.outputs).max().unwrap_or(0);
         let [mut by, mut next] = [(); 2].map(|()| vec![0.0; BLOCK * widest]);
         for block in blocks(rows) {
-            let Room { outputs, sums, by_z, .. } = &self.room;
+            let Room { outputs, sums, by_z, by_first, .. } = &mut self.room;
             let last = self.layers.len() - 1;
             let (x, output) = (&x[span(&block, features)], &outputs[last][span(&block, features)]);
             let [along_x, along] =
@@ -287,8 +287,11 @@ impl Core {
             for number in (1..=last).rev() {
                 let layer = self.layers[number];
                 let input = &outputs[number - 1][span(&block, layer.inputs)];
-                let (by_output, into) =
-                    (&by[..block.len() * layer.outputs], &mut next[..input.len()]);
+                let by_output = &by[..block.len() * layer.outputs];
+                let into = match number {
+                    1 => &mut by_first[span(&block, width)],
+                    _ => &mut next[..input.len()],
+                };
                 layer.gather(input, by_output, gradient);
                 let code = number == self.depth;
                 let finish = if code { Finish::Nothing } else { Finish::TanhBackward(input) };
@@ -300,8 +303,6 @@ impl Core {
                 }
                 std::mem::swap(&mut by, &mut next);
             }
-            let by_first = &mut self.room.by_first[span(&block, width)];
-            by_first.copy_from_slice(&by[..block.len() * width]);
         }
         let layer = self.layers[0];
         if self.room.is_sparse {
