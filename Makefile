@@ -82,7 +82,7 @@ bench-metrics: ## what flagging and measuring 250,000 rows takes
 
 .PHONY: bench-growth
 bench-growth: build ## how plan, resume and tables grow with a grid, from 100 to 100,000 runs
-	python3 tests/bench_growth.py $(seedbed) results/growth.csv
+	python3 tests/bench_growth.py $(seedbed) results/growth.csv results/growth.svg
 
 .PHONY: bench-schedule
 bench-schedule: ## what a decision of the scheduler costs, for grids of 100 to 100,000 runs
