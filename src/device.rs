@@ -116,6 +116,13 @@ pub fn open(name: &str) -> Result<Device> {
     Ok(Device::Cuda(0))
 }
 
+/// Waits until a device has done what it was given.
+pub fn wait_for(device: Device) {
+    if let Device::Cuda(number) = device {
+        Cuda::synchronize(number as i64);
+    }
+}
+
 /// `cpu` or `cuda`: the part of a device's name that is part of a run's key.
 pub fn kind(name: &str) -> &'static str {
     if name.starts_with("cuda") { "cuda" } else { "cpu" }

@@ -172,6 +172,9 @@ pub struct Provenance {
 pub struct Calibration {
     /// Seconds until the first step: loading, splitting, scaling.
     pub load_seconds: f64,
+    /// From the start of the worker's process to the end of its first step; known to who started it.
+    #[serde(default)]
+    pub first_step_seconds: f64,
     /// Median over the timed steps, of all the job's seeds together.
     pub seconds_per_step: f64,
     pub steps_per_epoch: u64,

@@ -97,8 +97,9 @@ fn activations(model: &ModelSpec, specs: &[ParameterSpec], shape: &Shape) -> usi
     shape.features + outputs.sum::<usize>() + images
 }
 
-/// Times `steps` optimiser steps of a job after a few untimed ones; nothing is stored.
-pub fn calibrate(job: &Job, steps: usize) -> Result<Calibration> {
+/// Times `steps` optimiser steps of a job after a few untimed ones, of which `first` is told when the
+/// first is done; nothing is stored.
+pub fn calibrate(job: &Job, steps: usize, first: &mut dyn FnMut()) -> Result<Calibration> {
     const WARM_UP: usize = 5;
     let started = Instant::now();
     let mut prepared = Prepared::new(job)?;
@@ -110,14 +111,20 @@ pub fn calibrate(job: &Job, steps: usize) -> Result<Calibration> {
         &prepared.rows,
         &job.seeds,
         spec,
-        WARM_UP,
-        steps,
+        [WARM_UP, steps],
+        first,
     );
     let seconds_per_step = crate::stats::median(&seconds)
         .ok_or_else(|| Error::Usage("a calibration needs at least one step".into()))?;
     let steps_per_epoch = prepared.rows.steps(spec.batch_size) as u64;
     let scoring_seconds = prepared.time_scoring();
-    Ok(Calibration { load_seconds, seconds_per_step, steps_per_epoch, scoring_seconds })
+    Ok(Calibration {
+        load_seconds,
+        first_step_seconds: 0.0,
+        seconds_per_step,
+        steps_per_epoch,
+        scoring_seconds,
+    })
 }
 
 /// Everything of a job that exists before the first step.

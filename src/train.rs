@@ -2,13 +2,18 @@
 //! optimiser in, trained parameters and a loss curve out. It knows nothing of data sets,
 //! thresholds or files, and it gives up on one seed without disturbing the others.
 
+use std::ops::Range;
+use std::sync::mpsc;
+use std::thread::{self, Scope};
 use std::time::Instant;
 
+use rayon::prelude::*;
 use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::device;
 use crate::experiment::TrainingSpec;
 use crate::model::layers::{Adam, Parameters, gather};
-use crate::model::{Batch, Detector, Loss};
+use crate::model::{Batch, Detector, Noise};
 use crate::random::{Numbers, Stream};
 
 /// The training rows of every seed, resident on the device, one seed's after another's.
@@ -108,82 +113,143 @@ pub fn train(
     spec: &TrainingSpec,
     told: &mut dyn FnMut(Epoch, &Parameters),
 ) -> Vec<Course> {
+    let walk = Walk::new(rows, seeds, spec.batch_size);
     let mut courses = vec![Course::default(); seeds.len()];
-    let mut adam = Adam::new(parameters, spec.learning_rate);
-    for epoch in 1..=spec.epochs {
-        let started = Instant::now();
-        let plan = EpochPlan::new(rows, seeds, epoch, spec.batch_size);
-        let steps = rows.steps(spec.batch_size);
-        let measured: Vec<Tensor> = (0..steps)
-            .map(|step| {
-                let active: Vec<bool> = (0..seeds.len())
-                    .map(|seed| plan.rows_of(seed, step) > 0 && courses[seed].divergence.is_none())
-                    .collect();
-                let batch = plan.batch(rows, step);
-                let counter = (epoch << 32) | step as u64;
-                let loss = detector.loss(parameters, &batch, seeds, counter);
-                let row = Tensor::stack(&loss.row(), 1);
-                descend(parameters, &mut adam, loss, spec.gradient_clip, &active);
-                row
-            })
-            .collect();
-        if steps > 0 {
-            note_epoch(&plan, detector.terms(), &Tensor::stack(&measured, 0), epoch, &mut courses);
+    let mut stepper = Stepper::new(detector, parameters, rows, &walk, spec);
+    thread::scope(|scope| {
+        let device = rows.values.device();
+        let mut draws = Draws::new(scope, &walk, detector.noise(), spec.epochs, device);
+        for epoch in 1..=spec.epochs {
+            let started = Instant::now();
+            let order = draws.next_order();
+            let measured: Vec<Tensor> = (0..walk.steps)
+                .map(|step| {
+                    let going = |seed: usize| courses[seed].divergence.is_none();
+                    let active: Vec<bool> = (0..seeds.len())
+                        .map(|seed| walk.rows_of(seed, step) > 0 && going(seed))
+                        .collect();
+                    stepper.step(&order, step, draws.next_noise().as_ref(), &active)
+                })
+                .collect();
+            if walk.steps > 0 {
+                let measured = Tensor::stack(&measured, 0);
+                note_epoch(&walk, detector.terms(), &measured, epoch, &mut courses);
+            }
+            let going = courses.iter().find(|course| course.divergence.is_none());
+            let told_epoch = Epoch {
+                number: epoch,
+                loss: going.and_then(|course| course.curve.last()).map(|means| means[0]),
+                rows_per_second: rows.counts.iter().sum::<usize>() as f64
+                    / started.elapsed().as_secs_f64(),
+            };
+            told(told_epoch, stepper.parameters);
+            if going.is_none() {
+                break;
+            }
         }
-        let going = courses.iter().find(|course| course.divergence.is_none());
-        let told_epoch = Epoch {
-            number: epoch,
-            loss: going.and_then(|course| course.curve.last()).map(|means| means[0]),
-            rows_per_second: rows.counts.iter().sum::<usize>() as f64
-                / started.elapsed().as_secs_f64(),
-        };
-        told(told_epoch, parameters);
-        if going.is_none() {
-            break;
-        }
-    }
+    });
     courses
 }
 
-/// Seconds of each of `steps` steps, all seeds together, after `warm_up` untimed ones.
+/// Steps that a device is given before they are timed together: one by one it would stand still
+/// between them.
+const TIMED_TOGETHER: usize = 20;
+
+/// Seconds of `steps` steps (on a device of groups of them, each step's share), all seeds together, after
+/// `warm_up` untimed ones; `first` is told when the first step of all is done.
 pub fn time_steps(
     detector: &Detector,
     parameters: &mut Parameters,
     rows: &TrainingRows,
     seeds: &[u64],
     spec: &TrainingSpec,
-    warm_up: usize,
-    steps: usize,
+    [warm_up, steps]: [usize; 2],
+    first: &mut dyn FnMut(),
 ) -> Vec<f64> {
-    let mut adam = Adam::new(parameters, spec.learning_rate);
-    let plan = EpochPlan::new(rows, seeds, 1, spec.batch_size);
+    let mut walk = Walk::new(rows, seeds, spec.batch_size);
     // the last step of an epoch is smaller and would flatter the figure
-    let whole = (rows.steps(spec.batch_size) - 1).max(1);
+    walk.steps = (walk.steps - 1).max(1);
+    let epochs = (warm_up + steps).div_ceil(walk.steps) as u64;
+    let device = rows.values.device();
+    let together = if device == Device::Cpu { 1 } else { TIMED_TOGETHER.min(steps.max(1)) };
     let active = vec![true; seeds.len()];
-    let seconds = (0..warm_up + steps).map(|number| {
-        let started = Instant::now();
-        let batch = plan.batch(rows, number % whole);
-        let loss = detector.loss(parameters, &batch, seeds, number as u64);
-        let _ = Tensor::stack(&loss.row(), 1);
-        descend(parameters, &mut adam, loss, spec.gradient_clip, &active);
-        started.elapsed().as_secs_f64()
-    });
-    seconds.skip(warm_up).collect()
+    let mut stepper = Stepper::new(detector, parameters, rows, &walk, spec);
+    thread::scope(|scope| {
+        let mut draws = Draws::new(scope, &walk, detector.noise(), epochs, device);
+        let mut order = None;
+        let mut started = Instant::now();
+        let mut seconds = Vec::new();
+        for number in 0..warm_up + steps {
+            if number % walk.steps == 0 {
+                order = Some(draws.next_order());
+            }
+            let order = order.as_ref().expect("the first step begins an epoch");
+            let noise = draws.next_noise();
+            let _ = stepper.step(order, number % walk.steps, noise.as_ref(), &active);
+            if number == 0 {
+                device::wait_for(device);
+                first();
+            }
+            let timed = (number + 1).saturating_sub(warm_up);
+            if number + 1 == warm_up || (timed > 0 && timed % together == 0) {
+                device::wait_for(device);
+                if timed > 0 {
+                    seconds.push(started.elapsed().as_secs_f64() / together as f64);
+                }
+                started = Instant::now();
+            }
+        }
+        seconds
+    })
 }
 
-/// One step of the optimiser.
-fn descend(
-    parameters: &mut Parameters,
-    adam: &mut Adam,
-    loss: Loss,
+/// What takes one step after another.
+struct Stepper<'a> {
+    detector: &'a Detector,
+    parameters: &'a mut Parameters,
+    rows: &'a TrainingRows,
+    walk: &'a Walk<'a>,
+    /// Of each step of an epoch, as `Batch` has them.
+    weights: Vec<Option<Tensor>>,
+    adam: Adam,
     clip: Option<f64>,
-    active: &[bool],
-) {
-    let mut gradient = loss.gradient;
-    if let Some(bound) = clip {
-        no_grad(|| clip_norm(&mut gradient, bound));
+}
+
+impl<'a> Stepper<'a> {
+    fn new(
+        detector: &'a Detector,
+        parameters: &'a mut Parameters,
+        rows: &'a TrainingRows,
+        walk: &'a Walk<'a>,
+        spec: &TrainingSpec,
+    ) -> Self {
+        let adam = Adam::new(parameters, spec.learning_rate);
+        let weights = walk.weights(rows.values.device());
+        Self { detector, parameters, rows, walk, weights, adam, clip: spec.gradient_clip }
     }
-    adam.step(parameters, &gradient, active);
+
+    /// Moves the `active` seeds; returns the batch's `Loss::row`, [seeds, failed + total + terms].
+    fn step(
+        &mut self,
+        order: &Tensor,
+        step: usize,
+        noise: Option<&Tensor>,
+        active: &[bool],
+    ) -> Tensor {
+        let (start, width) = (step * self.walk.batch_size, self.walk.width(step));
+        let index = order.narrow(1, start as i64, width as i64).reshape([-1]);
+        let shape = [self.walk.seeds.len() as i64, width as i64, -1];
+        let x = gather(&self.rows.values, &index).view(shape);
+        let weight = self.weights[step].as_ref().map(Tensor::shallow_clone);
+        let loss = self.detector.loss(self.parameters, &Batch { x, weight }, noise);
+        let row = Tensor::stack(&loss.row(), 1);
+        let mut gradient = loss.gradient;
+        if let Some(bound) = self.clip {
+            no_grad(|| clip_norm(&mut gradient, bound));
+        }
+        self.adam.step(self.parameters, &gradient, active);
+        row
+    }
 }
 
 /// Scales each seed's gradient, [seeds, count], to a norm of at most `bound`, as PyTorch's
@@ -194,61 +260,192 @@ fn clip_norm(gradient: &mut Tensor, bound: f64) {
     let _ = gradient.g_mul_(&scale);
 }
 
-/// The order in which an epoch visits the rows of every seed.
-struct EpochPlan {
+/// Which rows the steps of an epoch take: numbers alone, for threads that draw ahead of the steps.
+struct Walk<'a> {
+    seeds: &'a [u64],
+    /// Training rows of each seed.
+    counts: &'a [usize],
     batch_size: usize,
-    counts: Vec<usize>,
-    /// Row numbers into `TrainingRows`, padded with 0, [seeds, steps · batch size].
-    order: Tensor,
+    /// Of an epoch.
+    steps: usize,
 }
 
-impl EpochPlan {
-    fn new(rows: &TrainingRows, seeds: &[u64], epoch: u64, batch_size: usize) -> Self {
-        let length = rows.steps(batch_size) * batch_size;
-        let mut order = vec![0i64; seeds.len() * length];
-        for (number, &seed) in seeds.iter().enumerate() {
-            let start = rows.start(number) as i64;
-            let permutation =
-                Numbers::new(seed, Stream::Shuffle, epoch).permutation(rows.counts[number]);
-            let slots = &mut order[number * length..(number + 1) * length];
-            for (slot, row) in slots.iter_mut().zip(permutation) {
-                *slot = start + i64::from(row);
-            }
-        }
-        let order = Tensor::from_slice(&order)
-            .view([seeds.len() as i64, length as i64])
-            .to_device(rows.values.device());
-        Self { batch_size, counts: rows.counts.clone(), order }
+impl<'a> Walk<'a> {
+    fn new(rows: &'a TrainingRows, seeds: &'a [u64], batch_size: usize) -> Self {
+        Self { seeds, counts: &rows.counts, batch_size, steps: rows.steps(batch_size) }
     }
 
-    /// Rows of `seed` that `step` (from 0) takes.
+    /// Rows of a seed that a step (from 0) takes.
     fn rows_of(&self, seed: usize, step: usize) -> usize {
         self.counts[seed].saturating_sub(step * self.batch_size).min(self.batch_size)
     }
 
-    fn batch(&self, rows: &TrainingRows, step: usize) -> Batch {
-        let seeds = self.counts.len();
-        let taken: Vec<usize> = (0..seeds).map(|seed| self.rows_of(seed, step)).collect();
-        let width = taken.iter().copied().max().unwrap_or(0);
-        let index = self.order.narrow(1, (step * self.batch_size) as i64, width as i64);
-        let x = gather(&rows.values, &index.reshape([-1])).view([seeds as i64, width as i64, -1]);
-        let ragged = taken.iter().any(|&count| count < width);
-        Batch { x, weight: ragged.then(|| weights(&taken, width, rows.values.device())) }
+    /// The most rows that a step takes of any seed.
+    fn width(&self, step: usize) -> usize {
+        (0..self.counts.len()).map(|seed| self.rows_of(seed, step)).max().unwrap_or(0)
+    }
+
+    /// For each step in which seeds have different numbers of rows: 1 for a row, 0 for the padding
+    /// after them, [seeds, width].
+    fn weights(&self, device: Device) -> Vec<Option<Tensor>> {
+        let weight = |step: usize| {
+            let width = self.width(step);
+            let taken = (0..self.counts.len()).map(|seed| self.rows_of(seed, step));
+            let ragged = taken.clone().any(|count| count < width);
+            let values = || -> Vec<f32> {
+                taken.flat_map(|count| (0..width).map(move |row| f32::from(row < count))).collect()
+            };
+            ragged.then(|| Tensor::from_slice(&values()).view([-1, width as i64]).to_device(device))
+        };
+        (0..self.steps).map(weight).collect()
+    }
+
+    /// The order in which an epoch visits the rows of every seed: row numbers into `TrainingRows`,
+    /// padded with 0, [seeds, steps · batch size].
+    fn order(&self, epoch: u64) -> Tensor {
+        let most = self.counts.iter().copied().max().unwrap_or(0);
+        let length = most.div_ceil(self.batch_size) * self.batch_size;
+        let mut order = vec![0i64; self.seeds.len() * length];
+        let mut start = 0;
+        for (number, (&seed, &count)) in self.seeds.iter().zip(self.counts).enumerate() {
+            let permutation = Numbers::new(seed, Stream::Shuffle, epoch).permutation(count);
+            let slots = &mut order[number * length..(number + 1) * length];
+            for (slot, row) in slots.iter_mut().zip(permutation) {
+                *slot = start + i64::from(row);
+            }
+            start += count as i64;
+        }
+        Tensor::from_slice(&order).view([self.seeds.len() as i64, length as i64])
+    }
+
+    /// What some steps of an epoch draw, one step's [seeds, width, values a row] after another's; on
+    /// all cores where `parallel`.
+    fn noise(&self, noise: Noise, epoch: u64, steps: Range<usize>, parallel: bool) -> Tensor {
+        let counts = |step| self.width(step) * noise.per_row();
+        let total: usize = steps.clone().map(|step| counts(step) * self.seeds.len()).sum();
+        let mut values = vec![0.0; total];
+        let mut rest = values.as_mut_slice();
+        let mut places = Vec::new();
+        for step in steps {
+            for &seed in self.seeds {
+                let (place, more) = rest.split_at_mut(counts(step));
+                places.push((seed, (epoch << 32) | step as u64, place));
+                rest = more;
+            }
+        }
+        let draw =
+            |(seed, counter, place): (u64, u64, &mut [f32])| noise.draw(seed, counter, place);
+        if parallel {
+            places.into_par_iter().for_each(draw);
+        } else {
+            places.into_iter().for_each(draw);
+        }
+        Tensor::from_slice(&values)
+    }
+
+    /// The noise of each step of each epoch, [seeds, width, values a row], drawn for so many steps at
+    /// once and `brought` where it is needed.
+    fn noise_by_step<'s>(
+        &'s self,
+        noise: Noise,
+        epochs: u64,
+        at_once: usize,
+        brought: impl FnOnce(Drawn<'s>) -> Drawn<'s>,
+    ) -> Drawn<'s> {
+        let starts = move || {
+            let starts = move |epoch| (0..self.steps).step_by(at_once).map(move |s| (epoch, s));
+            (1..=epochs).flat_map(starts)
+        };
+        let steps = move |start: usize| start..(start + at_once).min(self.steps);
+        let drawn =
+            starts().map(move |(epoch, start)| self.noise(noise, epoch, steps(start), at_once > 1));
+        let views = move |(values, (_, start)): (Tensor, (u64, usize))| {
+            let mut taken = 0;
+            steps(start).map(move |step| {
+                let shape = [self.seeds.len(), self.width(step), noise.per_row()].map(|n| n as i64);
+                let count = shape.iter().product();
+                taken += count;
+                values.narrow(0, taken - count, count).view(shape)
+            })
+        };
+        Box::new(brought(Box::new(drawn)).zip(starts()).flat_map(views))
     }
 }
 
-/// 1 for the first `taken[seed]` rows, 0 for the padding after them, [seeds, width].
-fn weights(taken: &[usize], width: usize, device: Device) -> Tensor {
-    let values: Vec<f32> = taken
-        .iter()
-        .flat_map(|&count| (0..width).map(move |row| if row < count { 1.0 } else { 0.0 }))
-        .collect();
-    Tensor::from_slice(&values).view([taken.len() as i64, width as i64]).to_device(device)
+/// Tensors in the order in which they are needed.
+type Drawn<'a> = Box<dyn Iterator<Item = Tensor> + Send + 'a>;
+
+/// What the steps take that comes from the seeds' streams. On the CPU it is drawn when a step asks
+/// for it. For a device threads draw ahead of the steps, many at once, and it is sent without waiting.
+struct Draws<'a> {
+    /// Of each epoch, as `Walk::order` says.
+    orders: Drawn<'a>,
+    /// Of each step, for a model that draws any.
+    noise: Option<Drawn<'a>>,
+}
+
+/// Values of noise that are drawn and sent at once: 64 MiB.
+const AT_ONCE: usize = 16 << 20;
+
+impl<'a> Draws<'a> {
+    fn new(
+        scope: &'a Scope<'a, '_>,
+        walk: &'a Walk,
+        noise: Option<Noise>,
+        epochs: u64,
+        device: Device,
+    ) -> Self {
+        let on_cpu = device == Device::Cpu;
+        let brought = |drawn: Drawn<'a>| if on_cpu { drawn } else { sent(scope, drawn, device) };
+        let at_once = |noise: Noise| {
+            let step = walk.seeds.len() * walk.batch_size * noise.per_row();
+            if on_cpu { 1 } else { (AT_ONCE / step.max(1)).clamp(1, walk.steps.max(1)) }
+        };
+        Self {
+            orders: brought(Box::new((1..=epochs).map(|epoch| walk.order(epoch)))),
+            noise: noise.map(|noise| walk.noise_by_step(noise, epochs, at_once(noise), brought)),
+        }
+    }
+
+    fn next_order(&mut self) -> Tensor {
+        self.orders.next().expect("there is an order for each epoch")
+    }
+
+    fn next_noise(&mut self) -> Option<Tensor> {
+        self.noise.as_mut().map(|noise| noise.next().expect("there is noise for each step"))
+    }
+}
+
+/// The same tensors on a device: drawn ahead, into memory from which the device takes them while it
+/// and this thread go on.
+fn sent<'a>(scope: &'a Scope<'a, '_>, drawn: Drawn<'a>, device: Device) -> Drawn<'a> {
+    let pinned = drawn.map(move |tensor| tensor.f_pin_memory(device));
+    Box::new(ahead(scope, pinned).map(move |tensor| {
+        let tensor = tensor.expect("memory for what is sent to a device");
+        tensor.to_device_(device, tensor.kind(), true, false)
+    }))
+}
+
+/// The same items, of which a thread makes the next while one is in use.
+fn ahead<'a, T: Send + 'a>(
+    scope: &'a Scope<'a, '_>,
+    items: impl Iterator<Item = T> + Send + 'a,
+) -> impl Iterator<Item = T> + Send + 'a {
+    let (sender, receiver) = mpsc::sync_channel(0);
+    scope.spawn(move || {
+        for item in items {
+            // nobody takes any more
+            if sender.send(item).is_err() {
+                break;
+            }
+        }
+    });
+    receiver.into_iter()
 }
 
 /// Reads an epoch's losses back, once, and files them: [steps, seeds, failed + total + terms].
 fn note_epoch(
-    plan: &EpochPlan,
+    walk: &Walk,
     terms: &[&'static str],
     measured: &Tensor,
     epoch: u64,
@@ -261,7 +458,7 @@ fn note_epoch(
     for (seed, course) in courses.iter_mut().enumerate().filter(|(_, c)| c.divergence.is_none()) {
         let mut means = vec![0.0; columns - 1];
         for step in 0..steps {
-            let count = plan.rows_of(seed, step);
+            let count = walk.rows_of(seed, step);
             if count == 0 {
                 continue;
             }
@@ -270,7 +467,7 @@ fn note_epoch(
                 course.divergence = Some(Divergence { epoch, step: step + 1, term });
                 break;
             }
-            let share = count as f64 / plan.counts[seed] as f64;
+            let share = count as f64 / walk.counts[seed] as f64;
             for (mean, value) in means.iter_mut().zip(&row[1..]) {
                 *mean += value * share;
             }

@@ -116,13 +116,17 @@ pub fn calibrate(job: &Job, steps: usize) -> Result<Calibration> {
         tempfile::tempfile().map_err(|error| failed("cannot make a temporary file", &error))?;
     let mut log_reader =
         log.try_clone().map_err(|error| failed("cannot share a temporary file", &error))?;
+    let started = Instant::now();
     let (mut child, stdin) = start(&["worker", "--steps", &steps.to_string()], log, job)?;
-    let answer = lines_of(&mut child).recv();
+    let lines = lines_of(&mut child);
+    let first_step = lines.recv().map(|_| started.elapsed());
+    let answer = lines.recv();
     let status = child.wait().map_err(|error| failed("cannot wait for a worker", &error))?;
     drop(stdin);
-    if let (true, Ok(line)) = (status.success(), answer) {
-        return serde_json::from_str(&line)
-            .map_err(|error| Error::Failed(format!("a calibration answered '{line}': {error}")));
+    if let (true, Ok(first_step), Ok(line)) = (status.success(), first_step, answer) {
+        let answer: Calibration = serde_json::from_str(&line)
+            .map_err(|error| Error::Failed(format!("a calibration answered '{line}': {error}")))?;
+        return Ok(Calibration { first_step_seconds: first_step.as_secs_f64(), ..answer });
     }
     let mut text = String::new();
     // the position is shared with the writer's
@@ -175,7 +179,7 @@ pub fn serve(steps: Option<usize>) -> Result<()> {
         end_now(1);
     });
     if let Some(steps) = steps {
-        say(&run::calibrate(&job, steps)?);
+        say(&run::calibrate(&job, steps, &mut || say(&"the first step is done"))?);
         return Ok(());
     }
     run::execute(&job, &mut |message| say(&message))

@@ -287,7 +287,11 @@ fn an_obvious_outlier_outscores_every_ordinary_row_under_every_score_and_decoder
         let mut adam = Adam::new(&parameters, 1e-2);
         let batch = Batch::whole(x.unsqueeze(0));
         for step in 0..200 {
-            let loss = vae.training_loss(&parameters, &batch, &[3], step);
+            let (rows, noise) = (x.size()[0], vae.noise());
+            let mut drawn = vec![0.0; rows as usize * noise.per_row()];
+            noise.draw(3, step, &mut drawn);
+            let drawn = Tensor::from_slice(&drawn).view([1, rows, -1]);
+            let loss = vae.loss(&parameters, &batch, &drawn);
             adam.step(&mut parameters, &loss.gradient, &[true]);
         }
         let ordinary = scores(&vae, &parameters, &x, 3, 10);

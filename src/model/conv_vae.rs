@@ -10,8 +10,10 @@ use super::convolution::{
     BatchNorm, Convolution, Halved, Normalised, Statistics, TransposedConvolution,
 };
 use super::layers::{Gradient, Linear, ParameterSpec, Parameters};
-use super::variational::{Evaluated, Latent, Likelihood, Network, Objective, training_noise};
-use super::{Batch, ConvDecoder, ConvLoss, ConvVaeSpec, Loss, Reduction, Scores, Scoring, ToScore};
+use super::variational::{Evaluated, Latent, Likelihood, Network, Objective};
+use super::{
+    Batch, ConvDecoder, ConvLoss, ConvVaeSpec, Loss, Noise, Reduction, Scores, Scoring, ToScore,
+};
 
 /// Height and width of the images.
 pub const IMAGE: (usize, usize) = (28, 28);
@@ -180,16 +182,9 @@ impl ConvVae {
         self.convolutions[0].gather(parameters, &convolved[0], &by_sum, gradient);
     }
 
-    /// `loss` with the noise of a training step.
-    pub fn training_loss(
-        &self,
-        parameters: &Parameters,
-        batch: &Batch,
-        seeds: &[u64],
-        step: u64,
-    ) -> Loss {
-        let noise = training_noise(seeds, step, batch.x.size()[1], self.latent);
-        self.loss(parameters, batch, &noise.to_device(batch.x.device()))
+    /// What a training step draws: ε.
+    pub fn noise(&self) -> Noise {
+        Noise::Latent { variables: self.latent as usize }
     }
 
     /// The objective, its terms and its gradient for one batch; `noise` is ε, [S, B, L]. Moves the

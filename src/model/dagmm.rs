@@ -14,7 +14,9 @@ use super::layers::{
     Gradient, Linear, Mlp, ParameterSpec, Parameters, in_memory, tanh, values, values_mut,
 };
 use super::mixture::{EMPTY, Mixture, Rules, Weights};
-use super::{Batch, DagmmSpec, Loss, Mixture as WhichMixture, Reconstruction, Scores, ToScore};
+use super::{
+    Batch, DagmmSpec, Loss, Mixture as WhichMixture, Noise, Reconstruction, Scores, ToScore,
+};
 use crate::random::{Numbers, Stream};
 
 /// The network; its parameters are kept apart, in `Parameters`.
@@ -75,21 +77,11 @@ impl Dagmm {
         rules(&self.spec)
     }
 
-    /// `loss` with the dropout masks of a training step.
-    pub fn training_loss(
-        &self,
-        parameters: &Parameters,
-        batch: &Batch,
-        seeds: &[u64],
-        step: u64,
-    ) -> Loss {
-        let rows = batch.x.size()[1];
-        let mask = (self.spec.dropout > 0.0).then(|| {
-            let units = self.spec.estimation_hidden;
-            let mask = dropout_mask(seeds, step, rows, units, self.spec.dropout);
-            mask.to_device(batch.x.device())
-        });
-        self.loss(parameters, batch, mask.as_ref())
+    /// What a training step draws: the masks of the estimation network's hidden units.
+    pub fn noise(&self) -> Option<Noise> {
+        let units = self.spec.estimation_hidden;
+        let probability = self.spec.dropout;
+        (probability > 0.0).then_some(Noise::Dropout { units, probability })
     }
 
     /// The objective (equation 7), its terms and its gradient for one batch; `dropout` is 0 or
@@ -305,23 +297,6 @@ pub fn batch_mixtures(
     };
     let (_, last) = mixtures.into_iter().last().expect("there is a row");
     (aggregate, last)
-}
-
-/// 0 with probability p, else 1/(1−p): [seeds, rows, units].
-fn dropout_mask(seeds: &[u64], step: u64, rows: i64, units: usize, p: f64) -> Tensor {
-    let keep = (1.0 / (1.0 - p)) as f32;
-    // uniform numbers are multiples of 2⁻²⁴: the least that is not below p
-    const PARTS: f64 = (1u32 << 24) as f64;
-    let least = ((p * PARTS).ceil() / PARTS) as f32;
-    let count = rows as usize * units;
-    let mut mask = Vec::with_capacity(seeds.len() * count);
-    for &seed in seeds {
-        mask.extend_from_slice(&Numbers::new(seed, Stream::Dropout, step).uniforms_f32(count));
-    }
-    for number in &mut mask {
-        *number = if *number < least { 0.0 } else { keep };
-    }
-    Tensor::from_slice(&mask).view([seeds.len() as i64, rows, units as i64])
 }
 
 /// Sums over the features of a row, [S, B] each: all that features and error need of x and x'.

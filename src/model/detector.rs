@@ -8,7 +8,7 @@ use super::conv_vae::{self, ConvVae};
 use super::dagmm::Dagmm;
 use super::layers::{ParameterSpec, Parameters};
 use super::vae::Vae;
-use super::{ModelSpec, Scoring};
+use super::{ModelSpec, Noise, Scoring};
 
 /// Rows that one optimiser step sees.
 #[derive(Debug)]
@@ -225,13 +225,26 @@ impl Detector {
         }
     }
 
-    /// The objective of one training batch; `step` numbers the random draws of this batch. A model
-    /// with running statistics moves them in place.
-    pub fn loss(&self, parameters: &Parameters, batch: &Batch, seeds: &[u64], step: u64) -> Loss {
+    /// What a training step draws, if anything.
+    pub fn noise(&self) -> Option<Noise> {
         match self {
-            Self::Dagmm(dagmm) => dagmm.training_loss(parameters, batch, seeds, step),
-            Self::Vae(vae) => vae.training_loss(parameters, batch, seeds, step),
-            Self::ConvVae(vae) => vae.training_loss(parameters, batch, seeds, step),
+            Self::Dagmm(dagmm) => dagmm.noise(),
+            Self::Vae(vae) => Some(vae.noise()),
+            Self::ConvVae(vae) => Some(vae.noise()),
+        }
+    }
+
+    /// The objective of one training batch with what `noise` draws for it, [seeds, rows, values a
+    /// row], where the batch is. A model with running statistics moves them in place.
+    ///
+    /// # Panics
+    /// If a variational model gets no noise.
+    pub fn loss(&self, parameters: &Parameters, batch: &Batch, noise: Option<&Tensor>) -> Loss {
+        let latent = || noise.expect("a variational model draws noise");
+        match self {
+            Self::Dagmm(dagmm) => dagmm.loss(parameters, batch, noise),
+            Self::Vae(vae) => vae.loss(parameters, batch, latent()),
+            Self::ConvVae(vae) => vae.loss(parameters, batch, latent()),
         }
     }
 

@@ -522,6 +522,48 @@ pub struct Adam {
     steps: Vec<i32>,
     first: Tensor,
     second: Tensor,
+    /// Seeds that stayed as they were in the last step, if any did.
+    idle: Option<Sent>,
+    /// Steps that each seed was behind the furthest in the last step by libtorch.
+    behind: Option<Sent>,
+    factors: Option<Factors>,
+}
+
+/// Numbers where the parameters are: sent when they change, not at every step.
+#[derive(Debug)]
+struct Sent {
+    numbers: Vec<i64>,
+    tensor: Tensor,
+}
+
+impl Sent {
+    /// `held`, if it holds these numbers.
+    fn renewed(held: Option<Self>, numbers: Vec<i64>, device: Device) -> Self {
+        held.filter(|held| held.numbers == numbers).unwrap_or_else(|| {
+            let tensor = Tensor::from_slice(&numbers).to_device(device);
+            Self { numbers, tensor }
+        })
+    }
+}
+
+/// What a seed's step depends on beside its gradient, for its steps from 1 on, [steps, 1] each.
+#[derive(Debug)]
+struct Factors {
+    /// −α·√(1−β₂ᵗ)/(1−β₁ᵗ)
+    rate: Tensor,
+    /// ε·√(1−β₂ᵗ)
+    epsilon: Tensor,
+}
+
+impl Factors {
+    fn new(steps: i32, learning_rate: f64, (kind, device): (Kind, Device)) -> Self {
+        let column = |value: &dyn Fn(i32) -> f64| {
+            let values: Vec<f64> = (1..=steps).map(value).collect();
+            Tensor::from_slice(&values).unsqueeze(1).to_kind(kind)
+        };
+        let rate = column(&rate) * -learning_rate;
+        Self { rate: rate.to_device(device), epsilon: column(&epsilon).to_device(device) }
+    }
 }
 
 const BETA1: f64 = 0.9;
@@ -536,6 +578,9 @@ impl Adam {
             steps: vec![0; parameters.flat().size()[0] as usize],
             first: parameters.flat().zeros_like(),
             second: parameters.flat().zeros_like(),
+            idle: None,
+            behind: None,
+            factors: None,
         }
     }
 
@@ -545,11 +590,11 @@ impl Adam {
         no_grad(|| {
             let idle: Vec<i64> =
                 (0..active.len()).filter(|&s| !active[s]).map(|s| s as i64).collect();
-            let kept = (!idle.is_empty()).then(|| {
-                let idle = Tensor::from_slice(&idle).to_device(gradient.device());
-                let rows =
-                    [&parameters.flat, &self.first, &self.second].map(|t| t.index_select(0, &idle));
-                (idle, rows)
+            self.idle = (!idle.is_empty())
+                .then(|| Sent::renewed(self.idle.take(), idle, gradient.device()));
+            let kept = self.idle.as_ref().map(|idle| {
+                [&parameters.flat, &self.first, &self.second]
+                    .map(|tensor| tensor.index_select(0, &idle.tensor))
             });
             for (steps, _) in self.steps.iter_mut().zip(active).filter(|(_, active)| **active) {
                 *steps += 1;
@@ -559,12 +604,12 @@ impl Adam {
             } else {
                 let _ = self.first.lerp_(gradient, 1.0 - BETA1);
                 let _ = self.second.lerp_(&(gradient * gradient), 1.0 - BETA2);
-                self.move_parameters(parameters);
+                self.move_parameters(parameters, active);
             }
-            if let Some((idle, kept)) = kept {
+            if let (Some(idle), Some(kept)) = (&self.idle, kept) {
                 let targets = [&mut parameters.flat, &mut self.first, &mut self.second];
                 for (target, values) in targets.into_iter().zip(&kept) {
-                    let _ = target.index_copy_(0, &idle, values);
+                    let _ = target.index_copy_(0, &idle.tensor, values);
                 }
             }
         });
@@ -586,18 +631,27 @@ impl Adam {
         }
     }
 
-    /// θ ← θ − α·√(1−β₂ᵗ)/(1−β₁ᵗ) · m / (√v + ε·√(1−β₂ᵗ)), with each seed's own t.
-    fn move_parameters(&self, parameters: &mut Parameters) {
-        let per_seed = |value: fn(i32) -> f64| {
-            let values: Vec<f64> = self.steps.iter().map(|&t| value(t.max(1))).collect();
-            Tensor::from_slice(&values)
-                .unsqueeze(1)
-                .to_kind(self.first.kind())
-                .to_device(self.first.device())
-        };
-        let (rate, epsilon) = (per_seed(rate), per_seed(epsilon));
+    /// θ ← θ − α·√(1−β₂ᵗ)/(1−β₁ᵗ) · m / (√v + ε·√(1−β₂ᵗ)), with each seed's own t; seeds that are
+    /// not `active` by any.
+    fn move_parameters(&mut self, parameters: &mut Parameters, active: &[bool]) {
+        let place = (self.first.kind(), self.first.device());
+        let furthest = self.steps.iter().copied().max().unwrap_or(0).max(1);
+        if self.factors.as_ref().is_none_or(|f| f.rate.size()[0] < i64::from(furthest)) {
+            let steps = furthest.saturating_mul(2).max(1024);
+            self.factors = Some(Factors::new(steps, self.learning_rate, place));
+        }
+        let Some(factors) = &self.factors else { return };
+        let behind = self.steps.iter().zip(active);
+        let behind = behind
+            .map(|(&steps, &active)| if active { i64::from(furthest - steps) } else { 0 })
+            .collect();
+        let behind = Sent::renewed(self.behind.take(), behind, place.1);
+        let number = i64::from(furthest - 1) - &behind.tensor;
+        let [rate, epsilon] =
+            [&factors.rate, &factors.epsilon].map(|column| column.index_select(0, &number));
+        self.behind = Some(behind);
         let direction = &self.first / (self.second.sqrt() + epsilon);
-        let _ = parameters.flat.addcmul_(&direction, &(rate * -self.learning_rate));
+        let _ = parameters.flat.addcmul_(&direction, &rate);
     }
 }
 

@@ -21,6 +21,8 @@ pub mod layers;
 pub mod mixture;
 #[cfg(feature = "training")]
 mod mixture_core;
+#[cfg(feature = "training")]
+mod noise;
 mod spec;
 #[cfg(feature = "training")]
 pub mod vae;
@@ -29,4 +31,6 @@ pub mod variational;
 
 #[cfg(feature = "training")]
 pub use detector::*;
+#[cfg(feature = "training")]
+pub use noise::Noise;
 pub use spec::*;

@@ -6,8 +6,8 @@
 use tch::{Tensor, no_grad};
 
 use super::layers::{Gradient, Mlp, ParameterSpec, Parameters};
-use super::variational::{Evaluated, Latent, Likelihood, Network, Objective, training_noise};
-use super::{Batch, Decoder, LogVariance, Loss, Scores, Scoring, ToScore, VaeSpec};
+use super::variational::{Evaluated, Latent, Likelihood, Network, Objective};
+use super::{Batch, Decoder, LogVariance, Loss, Noise, Scores, Scoring, ToScore, VaeSpec};
 
 /// The network; its parameters are kept apart, in `Parameters`.
 #[derive(Debug)]
@@ -57,16 +57,9 @@ impl Vae {
         self.likelihood.mean(&self.decode(parameters, &mean))
     }
 
-    /// `loss` with the noise of a training step.
-    pub fn training_loss(
-        &self,
-        parameters: &Parameters,
-        batch: &Batch,
-        seeds: &[u64],
-        step: u64,
-    ) -> Loss {
-        let noise = training_noise(seeds, step, batch.x.size()[1], self.latent);
-        self.loss(parameters, batch, &noise.to_device(batch.x.device()))
+    /// What a training step draws: ε.
+    pub fn noise(&self) -> Noise {
+        Noise::Latent { variables: self.latent as usize }
     }
 
     /// The objective, its terms and its gradient for one batch; `noise` is ε, [S, B, L].

@@ -283,14 +283,6 @@ fn squared_error(output: &Tensor, x: &Tensor, weight: &Tensor) -> Terms {
     Terms { value, by_output: Some(difference * weight) }
 }
 
-/// Standard normal noise of one training step, f32: [S, B, L].
-pub fn training_noise(seeds: &[u64], step: u64, rows: i64, latent: i64) -> Tensor {
-    let count = (rows * latent) as usize;
-    let draw = |&seed: &u64| Numbers::new(seed, Stream::LatentNoise, step).normals(count);
-    let noise: Vec<f32> = seeds.iter().flat_map(draw).collect();
-    Tensor::from_slice(&noise).view([seeds.len() as i64, rows, latent])
-}
-
 /// Encoder and decoder of one seed, as scoring uses them.
 pub struct Network<'a> {
     /// [1, rows, F] → heads, [1, rows, 2L]
