@@ -76,6 +76,10 @@ bench-load: build ## loading and encoding KDD Cup 99 beside pandas
 bench-width: build ## what a step and a worker's memory cost by the seeds of a job, and what a second worker brings
 	python3 tests/bench_width.py $(seedbed) results/width.csv results/width.svg
 
+.PHONY: bench-start
+bench-start: build ## how long a worker takes from its start to its first training step
+	python3 tests/bench_start.py $(seedbed) results/start.csv
+
 .PHONY: bench-metrics
 bench-metrics: ## what flagging and measuring 250,000 rows takes
 	cargo bench --locked --no-default-features --target-dir target/report --bench metrics

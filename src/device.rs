@@ -1,16 +1,18 @@
 //! The devices of this machine, and the one a job runs on: names, kinds, memory, and what a record
 //! says of it. Which jobs run where is `schedule`'s business.
 
+use std::env;
 use std::sync::OnceLock;
 
 use serde::Serialize;
 use tch::{Cuda, Device};
 
+use crate::determinism;
 use crate::error::{Error, Result};
 use crate::gpu;
 use crate::libtorch::{self, CudaLibrary};
 use crate::memory::{self, Memory};
-use crate::record::Provenance;
+use crate::record::{OnCard, Provenance};
 
 /// A place for tensors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -100,12 +102,14 @@ fn not_here(name: &str, count: usize) -> Error {
     Error::Usage(format!("device '{name}' is not here: there are {count}; run 'seedbed doctor'"))
 }
 
-/// The device of a worker by its name, `cpu` or `cuda:N`. A worker sees one card (`visible`), which
-/// is its first whatever its number among all.
+/// The device of a worker by its name, `cpu` or `cuda:N`, with libtorch told to compute on it in
+/// the same way each time. A worker sees one card (`visible`), which is its first whatever its number
+/// among all.
 ///
 /// # Errors
 /// `Usage` for what is no device, and for a card where libtorch sees none.
 pub fn open(name: &str) -> Result<Device> {
+    determinism::enforce();
     if card_number(name)?.is_none() {
         return Ok(Device::Cpu);
     }
@@ -128,7 +132,20 @@ pub fn kind(name: &str) -> &'static str {
     if name.starts_with("cuda") { "cuda" } else { "cpu" }
 }
 
-/// Where and with what this process, or a worker that it starts, makes runs on a device.
+/// What a worker's record says of its card; nothing of the CPU.
+pub fn on_card(device: Device) -> Option<OnCard> {
+    (device != Device::Cpu).then(|| OnCard {
+        model: gpu::cards()
+            .ok()
+            .and_then(|cards| cards.into_iter().next())
+            .map_or_else(String::new, |card| card.model),
+        switches: determinism::switches(),
+        cublas_workspace: env::var("CUBLAS_WORKSPACE_CONFIG").unwrap_or_default(),
+    })
+}
+
+/// Where and with what this process, or a worker that it starts, makes runs on a device; what is
+/// known in the worker alone (`on_card`) left out.
 pub fn provenance(name: &str) -> Provenance {
     let versions = libtorch::versions();
     Provenance {
@@ -142,6 +159,7 @@ pub fn provenance(name: &str) -> Provenance {
         threads: tch::get_num_threads() as usize,
         host: std::fs::read_to_string("/proc/sys/kernel/hostname")
             .map_or_else(|_| String::new(), |name| name.trim().to_owned()),
+        card: None,
     }
 }
 

@@ -23,6 +23,8 @@ pub mod album;
 pub mod claim;
 pub mod dataset;
 #[cfg(feature = "training")]
+pub mod determinism;
+#[cfg(feature = "training")]
 pub mod device;
 #[cfg(feature = "training")]
 pub mod doctor;

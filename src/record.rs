@@ -165,6 +165,34 @@ pub struct Provenance {
     pub cpu: String,
     pub threads: usize,
     pub host: String,
+    /// Of a run on a card; absent where no worker could write its record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<OnCard>,
+}
+
+/// The card that made a run, and how it was told to compute, as its worker found both.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnCard {
+    /// As its driver names it; empty where that does not tell.
+    pub model: String,
+    pub switches: Switches,
+    /// CUBLAS_WORKSPACE_CONFIG, without which cuBLAS may add in another order each time.
+    pub cublas_workspace: String,
+}
+
+/// libtorch's switches for how a device computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Switches {
+    /// Whether it takes kernels that give the same bits each time, and fails where there are none.
+    pub deterministic_algorithms: bool,
+    pub cudnn_deterministic: bool,
+    /// Whether cuDNN may choose a convolution's kernel by trying several.
+    pub cudnn_benchmark: bool,
+    /// Whether f32 factors may be rounded to 10 bits.
+    pub tf32_products: bool,
+    pub tf32_convolutions: bool,
 }
 
 /// What a few timed steps tell about a job.

@@ -17,7 +17,9 @@ use crate::memory::Need;
 use crate::metrics::{self, Counts, Metrics};
 use crate::model::layers::{ParameterSpec, Parameters};
 use crate::model::{self, Detector, ModelSpec, Scores, Scoring, ToScore};
-use crate::record::{Calibration, Digests, Job, Message, Record, State};
+use crate::record::{
+    Calibration, Digests, Job, Message, OnCard, Provenance, Record, State,
+};
 use crate::train::{self, Course, TrainingRows};
 use crate::{device, store};
 
@@ -132,6 +134,7 @@ struct Prepared<'a> {
     job: &'a Job,
     dataset: Dataset,
     device: Device,
+    card: Option<OnCard>,
     runs: Vec<Run>,
     detector: Detector,
     parameters: Parameters,
@@ -195,7 +198,8 @@ impl<'a> Prepared<'a> {
         for run in &runs {
             encode_into(&rows.of_seed(run.index), &dataset, &run.split.train, &run.scaling);
         }
-        Ok(Self { job, dataset, device, runs, detector, parameters, rows })
+        let card = device::on_card(device);
+        Ok(Self { job, dataset, device, card, runs, detector, parameters, rows })
     }
 
     /// Seconds that scoring the first seed for the first cell takes, by those of a few rows.
@@ -394,7 +398,7 @@ impl<'a> Prepared<'a> {
             loss_terms: self.detector.terms().iter().map(|&term| term.to_owned()).collect(),
             digests,
             batch_width: job.seeds.len(),
-            provenance: device::provenance(&job.device),
+            provenance: Provenance { card: self.card.clone(), ..device::provenance(&job.device) },
             wall_seconds: ending.wall,
         }
     }

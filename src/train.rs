@@ -575,6 +575,43 @@ mod tests {
         }
     }
 
+    /// 40 and 31 rows in batches of 16: the last of three steps is 8 rows wide, and ragged.
+    #[test]
+    fn noise_drawn_for_many_steps_at_once_is_what_each_step_draws_alone() {
+        let (data, seeds) = (stacked(&[rows(40, 3), rows(31, 4)]), [3, 4]);
+        let walk = Walk::new(&data, &seeds, 16);
+        for noise in [Noise::Dropout { units: 3, probability: 0.5 }, Noise::Latent { variables: 3 }]
+        {
+            let singly: Vec<Tensor> = walk.noise_by_step(noise, 2, 1, |drawn| drawn).collect();
+            let shapes: Vec<Vec<i64>> = singly.iter().map(Tensor::size).collect();
+            let (whole, last) = (vec![2, 16, 3], vec![2, 8, 3]);
+            assert_eq!(shapes, [&whole, &whole, &last, &whole, &whole, &last].map(Vec::clone));
+            let mut alone = [0.0; 8 * 3];
+            noise.draw(4, (2 << 32) | 2, &mut alone);
+            assert_eq!(values(&singly[5].get(1)), alone);
+            for at_once in [2, 3] {
+                let together = thread::scope(|scope| {
+                    walk.noise_by_step(noise, 2, at_once, |drawn| Box::new(ahead(scope, drawn)))
+                        .collect::<Vec<Tensor>>()
+                });
+                assert_eq!(together, singly);
+            }
+        }
+    }
+
+    fn values(tensor: &Tensor) -> Vec<f32> {
+        Vec::try_from(tensor.contiguous().view([-1])).expect("f32")
+    }
+
+    #[test]
+    fn items_come_in_order_from_a_thread_that_ends_when_no_more_are_taken() {
+        let taken: Vec<u32> = thread::scope(|scope| ahead(scope, 0..5).collect());
+        assert_eq!(taken, [0, 1, 2, 3, 4]);
+        // the scope would not end before its thread
+        let some: Vec<u64> = thread::scope(|scope| ahead(scope, 0..).take(3).collect());
+        assert_eq!(some, [0, 1, 2]);
+    }
+
     #[test]
     fn a_gradient_is_scaled_to_the_bound_seed_by_seed_and_a_short_one_is_left() {
         let mut gradient = Tensor::from_slice(&[3.0f32, 4.0, 0.3, 0.4]).view([2, 2]);

@@ -17,13 +17,15 @@ use seedbed::record::{Calibration, Job, Message, State};
 use seedbed::run;
 use seedbed::schedule::{Death, Outcome};
 
-/// One thread a worker: the slots are what runs side by side. cuDNN would round the products of f32
-/// convolutions to 10 bits (TF32) unless told otherwise. glibc would hand the half-megabyte
+/// One thread a worker: the slots are what runs side by side. NVIDIA's libraries are kept from rounding
+/// f32 factors to 10 bits (TF32) and from adding in another order each time, as `determinism` keeps
+/// libtorch. glibc would hand the half-megabyte
 /// temporaries of a training step back to the kernel at each step, and fault them in again.
-const ENVIRONMENT: [(&str, &str); 6] = [
+const ENVIRONMENT: [(&str, &str); 7] = [
     ("OMP_NUM_THREADS", "1"),
     ("MKL_NUM_THREADS", "1"),
     ("NVIDIA_TF32_OVERRIDE", "0"),
+    ("CUBLAS_WORKSPACE_CONFIG", ":4096:8"),
     ("MALLOC_MMAP_THRESHOLD_", "1073741824"),
     ("MALLOC_TRIM_THRESHOLD_", "1073741824"),
     ("MALLOC_TOP_PAD_", "67108864"),
