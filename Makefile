@@ -80,6 +80,10 @@ bench-width: build ## what a step and a worker's memory cost by the seeds of a j
 bench-start: build ## how long a worker takes from its start to its first training step
 	python3 tests/bench_start.py $(seedbed) results/start.csv
 
+.PHONY: bench-gpu
+bench-gpu: build ## everything that is measured on an NVIDIA card; refuses where there is none
+	python3 tests/bench_gpu.py
+
 .PHONY: bench-metrics
 bench-metrics: ## what flagging and measuring 250,000 rows takes
 	cargo bench --locked --no-default-features --target-dir target/report --bench metrics

@@ -132,13 +132,21 @@ pub fn kind(name: &str) -> &'static str {
     if name.starts_with("cuda") { "cuda" } else { "cpu" }
 }
 
+/// The card that this worker sees; none where it computes on the CPU or the driver does not tell.
+fn own_card(device: Device) -> Option<gpu::Card> {
+    let cards = if device == Device::Cpu { Vec::new() } else { gpu::cards().unwrap_or_default() };
+    cards.into_iter().next()
+}
+
+/// The share of the last second or so in which a worker's card computed, in percent.
+pub fn utilisation(device: Device) -> Option<u32> {
+    own_card(device)?.utilisation
+}
+
 /// What a worker's record says of its card; nothing of the CPU.
 pub fn on_card(device: Device) -> Option<OnCard> {
     (device != Device::Cpu).then(|| OnCard {
-        model: gpu::cards()
-            .ok()
-            .and_then(|cards| cards.into_iter().next())
-            .map_or_else(String::new, |card| card.model),
+        model: own_card(device).map_or_else(String::new, |card| card.model),
         switches: determinism::switches(),
         cublas_workspace: env::var("CUBLAS_WORKSPACE_CONFIG").unwrap_or_default(),
     })

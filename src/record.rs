@@ -203,6 +203,9 @@ pub struct Calibration {
     /// From the start of the worker's process to the end of its first step; known to who started it.
     #[serde(default)]
     pub first_step_seconds: f64,
+    /// The share of the timed steps' last second in which a card computed, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utilisation: Option<u32>,
     /// Median over the timed steps, of all the job's seeds together.
     pub seconds_per_step: f64,
     pub steps_per_epoch: u64,

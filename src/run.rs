@@ -64,8 +64,8 @@ pub fn execute(job: &Job, emit: &mut dyn FnMut(Message)) -> Result<()> {
 /// one seed's test rows twice.
 pub fn memory_need(cell: &Cell, device_kind: &str) -> Option<Need> {
     const MIB: u64 = 1 << 20;
-    // libtorch and what it keeps for itself; on a card its context
-    let library = if device_kind == "cpu" { 256 * MIB } else { 1024 * MIB };
+    // libtorch and what it keeps for itself; on a card its context, and noise drawn ahead of its use
+    let library = if device_kind == "cpu" { 256 * MIB } else { 1152 * MIB };
     let shape = cell.dataset.shape()?;
     let (train, test) = cell.protocol.split.at_most(&shape);
     let (_, specs) = model::build(&cell.model, shape.features, shape.image).ok()?;
@@ -116,6 +116,8 @@ pub fn calibrate(job: &Job, steps: usize, first: &mut dyn FnMut()) -> Result<Cal
         [WARM_UP, steps],
         first,
     );
+    // NVML tells of the last second or less
+    let utilisation = device::utilisation(prepared.device);
     let seconds_per_step = crate::stats::median(&seconds)
         .ok_or_else(|| Error::Usage("a calibration needs at least one step".into()))?;
     let steps_per_epoch = prepared.rows.steps(spec.batch_size) as u64;
@@ -123,6 +125,7 @@ pub fn calibrate(job: &Job, steps: usize, first: &mut dyn FnMut()) -> Result<Cal
     Ok(Calibration {
         load_seconds,
         first_step_seconds: 0.0,
+        utilisation,
         seconds_per_step,
         steps_per_epoch,
         scoring_seconds,

@@ -5,7 +5,7 @@ mod sandbox;
 use sandbox::{Sandbox, TINY, children, wait_for};
 use seedbed::determinism::{WANTED, switches};
 use seedbed::device;
-use seedbed::record::{OnCard, Record};
+use seedbed::record::{OnCard, Record, Switches};
 use serde_json::json;
 
 #[test]
@@ -14,9 +14,14 @@ fn opening_a_device_turns_libtorchs_switches_and_they_stay_so() {
     // libtorch's own: a card's convolutions in TF32, and whichever kernel is the fastest
     assert!(before.tf32_convolutions && !before.deterministic_algorithms, "{before:?}");
     device::open("cpu").expect("a CPU");
-    assert_eq!(switches(), WANTED);
-    assert!(WANTED.deterministic_algorithms && WANTED.cudnn_deterministic);
-    assert!(!WANTED.cudnn_benchmark && !WANTED.tf32_products && !WANTED.tf32_convolutions);
+    let expected = Switches {
+        deterministic_algorithms: true,
+        cudnn_deterministic: true,
+        cudnn_benchmark: false,
+        tf32_products: false,
+        tf32_convolutions: false,
+    };
+    assert_eq!(switches(), expected);
 }
 
 #[test]

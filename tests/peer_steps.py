@@ -68,7 +68,7 @@ def energy(z, gamma):
     mu = gamma.T @ z / weight[:, None]
     centred = z - mu[:, None]  # K, N, D
     covariance = (gamma.T[:, :, None] * centred).mT @ centred / weight[:, None, None]
-    covariance = covariance + EPSILON * torch.eye(dimension, dtype=z.dtype)
+    covariance = covariance + EPSILON * torch.eye(dimension, dtype=z.dtype, device=z.device)
     factor = torch.linalg.cholesky(covariance)
     whitened = torch.linalg.solve_triangular(factor, centred.mT, upper=False)
     log_determinant = 2 * torch.diagonal(factor, dim1=1, dim2=2).log().sum(1)

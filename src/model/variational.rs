@@ -3,7 +3,8 @@
 //! and the scores. Networks are in `vae` and `conv_vae`. Shapes: S seeds, B rows, F features,
 //! L latent variables; heads are [S, B, 2L], first the means and then the log-variances of q(z|x).
 
-use tch::{Kind, Tensor, no_grad};
+use rayon::prelude::*;
+use tch::{Device, Kind, Tensor, no_grad};
 
 use super::{Average, Batch, Reduction, Score, Scores, Scoring, ToScore};
 use crate::random::{Numbers, Stream};
@@ -292,7 +293,8 @@ pub struct Network<'a> {
     pub likelihood: Likelihood,
 }
 
-/// Rows that scoring passes through the network at a time; bounds its memory.
+/// Rows that scoring passes through the network at a time; bounds its memory. Even, so that normal
+/// numbers, which come in pairs, do not depend on it.
 const CHUNK: i64 = 2048;
 
 impl Network<'_> {
@@ -374,8 +376,8 @@ impl Network<'_> {
             visit(&mean, None);
         }
         let size = mean.size();
-        for (draw, numbers) in numbers.iter_mut().enumerate() {
-            let noise = Tensor::from_slice(&numbers.normals((size[1] * size[2]) as usize))
+        for (draw, drawn) in normals(numbers, mean.numel(), x.device()).enumerate() {
+            let noise = Tensor::from_slice(&drawn)
                 .view([1, size[1], size[2]])
                 .to_device(x.device())
                 .to_kind(x.kind());
@@ -384,6 +386,21 @@ impl Network<'_> {
         let divergence = divergence(&mean, &log_variance).squeeze_dim(0).to_kind(Kind::Double);
         let features = x.size()[2] as f64;
         tallies.into_iter().map(|tally| tally.ended(&divergence, features)).collect()
+    }
+}
+
+/// The next `count` normal numbers of each draw. Beside a device, which waits for them, all cores draw.
+fn normals(
+    numbers: &mut [Numbers],
+    count: usize,
+    device: Device,
+) -> Box<dyn Iterator<Item = Vec<f32>> + '_> {
+    let draw = move |numbers: &mut Numbers| numbers.normals(count);
+    match device {
+        Device::Cpu => Box::new(numbers.iter_mut().map(draw)),
+        Device::Cuda(_) | Device::Mps | Device::Vulkan => {
+            Box::new(numbers.par_iter_mut().map(draw).collect::<Vec<_>>().into_iter())
+        }
     }
 }
 
