@@ -28,9 +28,12 @@ impl Noise {
         match self {
             Self::Dropout { probability, .. } => {
                 let keep = (1.0 / (1.0 - probability)) as f32;
+                // uniform numbers are multiples of 2⁻²⁴: the least that is not below the probability
+                let parts = f64::from(1u32 << 24);
+                let least = ((probability * parts).ceil() / parts) as f32;
                 let numbers = Numbers::new(seed, Stream::Dropout, step).uniforms_f32(place.len());
                 for (value, number) in place.iter_mut().zip(numbers) {
-                    *value = if f64::from(number) < probability { 0.0 } else { keep };
+                    *value = if number < least { 0.0 } else { keep };
                 }
             }
             Self::Latent { .. } => {
