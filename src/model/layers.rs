@@ -664,3 +664,27 @@ fn rate(t: i32) -> f64 {
 fn epsilon(t: i32) -> f64 {
     EPSILON * (1.0 - BETA2.powi(t)).sqrt()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a gradient that is 1 at every step Adam's moments, freed of their bias, are 1: each step moves by α/(1+ε).
+    #[test]
+    fn a_seed_that_is_idle_now_and_then_moves_by_its_own_count_of_steps_also_after_a_thousand() {
+        let spec =
+            ParameterSpec { name: "w".into(), shape: vec![2], initial: Initial::Constant(0.0) };
+        let flat = Tensor::zeros([3, 2], (Kind::Double, Device::Cpu));
+        let mut parameters = Parameters::from_flat(vec![spec], flat);
+        let mut adam = Adam::new(&parameters, 1e-3);
+        let gradient = Tensor::ones([3, 2], (Kind::Double, Device::Cpu));
+        let steps = 2500;
+        for step in 0..steps {
+            adam.step(&mut parameters, &gradient, &[true, step % 3 > 0, step < 1100]);
+        }
+        for (seed, taken) in [steps, steps * 2 / 3, 1100].into_iter().enumerate() {
+            let moved = parameters.flat().get(seed as i64).mean(Kind::Double).double_value(&[]);
+            assert!((moved / f64::from(taken) + 1e-3).abs() < 1e-10, "seed {seed}: {moved}");
+        }
+    }
+}
