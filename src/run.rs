@@ -17,9 +17,7 @@ use crate::memory::Need;
 use crate::metrics::{self, Counts, Metrics};
 use crate::model::layers::{ParameterSpec, Parameters};
 use crate::model::{self, Detector, ModelSpec, Scores, Scoring, ToScore};
-use crate::record::{
-    Calibration, Digests, Job, Message, OnCard, Provenance, Record, State,
-};
+use crate::record::{Calibration, Digests, Job, Message, OnCard, Provenance, Record, State};
 use crate::train::{self, Course, TrainingRows};
 use crate::{device, store};
 
