@@ -406,7 +406,10 @@ mod tests {
             let parameters = Parameters::initialise(specs.clone(), &[1, 2], tch::Device::Cpu);
             let wide = Parameters::from_flat(specs, parameters.flat().to_kind(Kind::Double));
             let x = rows(2, count, features, zeros);
-            let mask = dropout_mask(&[1, 2], 3, count as i64, spec.estimation_hidden, 0.5);
+            let noise = dagmm.noise().expect("dropout");
+            let mut mask = vec![0.0; 2 * count * noise.per_row()];
+            noise.draw(1, 3, &mut mask);
+            let mask = Tensor::from_slice(&mask).view([2, count as i64, -1]);
             // the second seed has fewer rows
             let mut weight = vec![1.0f32; 2 * count];
             weight[2 * count - 9..].fill(0.0);
@@ -428,18 +431,6 @@ mod tests {
             let alone = dagmm.loss(&parameters.of_seed(0), &alone, Some(&mask.narrow(0, 0, 1)));
             assert!(alone.gradient.equal(&got.gradient.narrow(0, 0, 1)), "a seed in company");
             assert!(alone.total.equal(&got.total.narrow(0, 0, 1)), "a seed in company");
-        }
-    }
-
-    #[test]
-    fn a_mask_keeps_the_units_whose_number_is_not_below_p() {
-        for p in [0.1, 0.5, 1.0 / 3.0] {
-            let mask = Vec::<f32>::try_from(dropout_mask(&[7], 1, 40, 10, p).flatten(0, -1));
-            let numbers = Numbers::new(7, Stream::Dropout, 1).uniforms_f32(400);
-            for (mask, number) in mask.expect("f32").into_iter().zip(numbers) {
-                let kept = f64::from(number) >= p;
-                assert_eq!(mask, if kept { (1.0 / (1.0 - p)) as f32 } else { 0.0 }, "{number}");
-            }
         }
     }
 }

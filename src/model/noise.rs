@@ -49,16 +49,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mask_drops_its_share_and_keeps_the_mean_and_fewer_rows_have_the_same_values() {
-        let noise = Noise::Dropout { units: 10, probability: 0.25 };
-        let mut mask = vec![f32::NAN; 10_000];
-        noise.draw(3, 7, &mut mask);
-        let dropped = mask.iter().filter(|value| **value == 0.0).count();
-        // five standard errors of a share of 0.25
-        assert!((dropped as f64 / 1e4 - 0.25).abs() < 5.0 * (0.25 * 0.75 / 1e4f64).sqrt());
-        assert!(mask.iter().all(|&value| value == 0.0 || value == (1.0 / 0.75) as f32));
-        let mut fewer = vec![0.0; 30];
-        noise.draw(3, 7, &mut fewer);
-        assert_eq!(fewer, mask[..30]);
+    fn a_mask_keeps_the_units_whose_number_is_not_below_the_probability() {
+        for probability in [0.1, 0.5, 1.0 / 3.0] {
+            let mut mask = [f32::NAN; 400];
+            Noise::Dropout { units: 10, probability }.draw(7, 1, &mut mask);
+            let numbers = Numbers::new(7, Stream::Dropout, 1).uniforms_f32(400);
+            for (mask, number) in mask.into_iter().zip(numbers) {
+                let kept = f64::from(number) >= probability;
+                let expected = if kept { (1.0 / (1.0 - probability)) as f32 } else { 0.0 };
+                assert_eq!(mask, expected, "{number}");
+            }
+        }
+    }
+
+    #[test]
+    fn fewer_rows_have_the_same_values() {
+        for noise in
+            [Noise::Dropout { units: 3, probability: 0.25 }, Noise::Latent { variables: 3 }]
+        {
+            let (mut many, mut few) = ([0.0; 90], [0.0; 33]);
+            noise.draw(3, 7, &mut many);
+            noise.draw(3, 7, &mut few);
+            assert_eq!(few, many[..33]);
+        }
     }
 }
