@@ -208,6 +208,10 @@ fn circumstances(stored: Stored, again: &Record, again_row: &Row) -> Vec<String>
     compare("libtorch", &stored.row.libtorch, &again_row.libtorch);
     let cpu = stored.record.map_or("", |record| &record.provenance.cpu);
     compare("processor", cpu, &again.provenance.cpu);
+    if let Some(card) = &again.provenance.card {
+        let stored = stored.record.and_then(|record| record.provenance.card.as_ref());
+        compare("card", stored.map_or("", |card| &card.model), &card.model);
+    }
     let width = |row: &Row| row.batch_width.map_or(String::new(), |width| width.to_string());
     compare("batch width", &width(stored.row), &width(again_row));
     found
@@ -238,7 +242,7 @@ mod tests {
     use super::*;
     use crate::experiment::{Experiment, Selection};
     use crate::metrics::{Counts, Metrics};
-    use crate::record::{Digests, Provenance, Scale};
+    use crate::record::{Digests, OnCard, Provenance, Scale, Switches};
     use crate::report::rows_of;
 
     fn record() -> Record {
@@ -355,6 +359,32 @@ mod tests {
         let mut other_split = elsewhere(0.8, "x");
         other_split.digests.split = "x".into();
         assert_eq!(checked(&other_split, true).verdict, Verdict::Differs);
+    }
+
+    #[test]
+    fn another_card_than_the_stored_runs_is_a_circumstance() {
+        let on = |model: &str| {
+            let switches = Switches {
+                deterministic_algorithms: true,
+                cudnn_deterministic: true,
+                cudnn_benchmark: false,
+                tf32_products: false,
+                tf32_convolutions: false,
+            };
+            let card = OnCard { model: model.into(), switches, cublas_workspace: ":4096:8".into() };
+            changed(|record| record.provenance.card = Some(card.clone()))
+        };
+        let again = on("a card");
+        let again_row = &rows_of(std::slice::from_ref(&again))[0];
+        for (stored, expected) in [
+            (on("a card"), vec![]),
+            (on("another"), vec!["card another -> a card"]),
+            (record(), vec!["card unknown -> a card"]),
+        ] {
+            let row = &rows_of(std::slice::from_ref(&stored))[0];
+            let found = circumstances(Stored { row, record: Some(&stored) }, &again, again_row);
+            assert_eq!(found, expected);
+        }
     }
 
     #[test]
