@@ -27,7 +27,7 @@ version_in() {
 
 require_compilers() {
     command -v cargo >/dev/null ||
-        fail "no cargo (Rust 1.88 or newer); install it from https://rustup.rs, then run 'make setup' again"
+        fail "no cargo (Rust 1.89 or newer); install it from https://rustup.rs, then run 'make setup' again"
     command -v "${CXX:-c++}" >/dev/null || command -v g++ >/dev/null ||
         fail "no C++ compiler ('${CXX:-c++}'); install one ('sudo apt-get install g++' on Debian and Ubuntu), then run 'make setup' again"
 }

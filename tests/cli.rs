@@ -193,7 +193,7 @@ fn runs_are_not_added_to_those_of_another_version_of_the_code_unless_asked() {
     assert!(
         sandbox
             .read("results/tiny/summary.csv")
-            .contains("0123456789 libtorch 2.11.0 protocol 1 + ")
+            .contains("0123456789 libtorch 2.11.0 protocol 2 + ")
     );
     sandbox.seedbed("tables tiny").expect(3).says("made by different versions of the code");
 }

@@ -26,7 +26,7 @@ pub struct Dagmm {
     encoder: Mlp,
     decoder: Mlp,
     estimation: [Linear; 2],
-    core: Mutex<Core>,
+    core: Box<Mutex<Core>>,
 }
 
 impl Dagmm {
@@ -45,7 +45,7 @@ impl Dagmm {
             Linear::new("estimation.1", hidden, spec.mixtures as i64, &mut parameters),
         ];
         let layers = [encoder.layers(), decoder.layers(), &estimation[..]];
-        let core = Mutex::new(Core::new(spec, rules(spec), layers, &parameters));
+        let core = Box::new(Mutex::new(Core::new(spec, rules(spec), layers, &parameters)));
         (Self { spec: spec.clone(), encoder, decoder, estimation, core }, parameters)
     }
 

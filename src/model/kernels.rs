@@ -943,7 +943,7 @@ mod tests {
                 ];
                 for (got, expected) in sums.iter().map(|sums| f64::from(sums[row])).zip(expected) {
                     assert!(
-                        (got - expected).abs() <= 1e-6 * expected.abs().max(1.0),
+                        (got - expected).abs() <= 1e-6 * columns as f64 * expected.abs().max(1.0),
                         "{got}, {expected}"
                     );
                 }
