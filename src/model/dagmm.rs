@@ -433,4 +433,25 @@ mod tests {
             assert!(alone.total.equal(&got.total.narrow(0, 0, 1)), "a seed in company");
         }
     }
+
+    #[test]
+    fn a_seed_that_diverged_leaves_one_with_fewer_rows_beside_it_alone() {
+        let spec: DagmmSpec =
+            serde_json::from_str(r#"{"hidden": [6], "latent": 1, "mixtures": 2}"#)
+                .expect("a model");
+        let (dagmm, specs) = Dagmm::new(&spec, 8);
+        let parameters = Parameters::initialise(specs, &[1, 2], tch::Device::Cpu);
+        let alone = parameters.of_seed(1).copy();
+        let _ = parameters.of_seed(0).flat().shallow_clone().fill_(f64::NAN);
+        let x = rows(2, 40, 8, 0.0);
+        let mut weight = vec![1.0f32; 80];
+        weight[75..].fill(0.0);
+        let weight = Some(Tensor::from_slice(&weight).view([2, 40]));
+        let got = dagmm.loss(&parameters, &Batch { x: x.copy(), weight }, None);
+        assert!(got.total.double_value(&[0]).is_nan());
+        let own = Batch::whole(x.narrow(0, 1, 1).narrow(1, 0, 35).contiguous());
+        let expected = dagmm.loss(&alone, &own, None);
+        assert!(got.gradient.narrow(0, 1, 1).equal(&expected.gradient));
+        assert!(got.total.narrow(0, 1, 1).equal(&expected.total));
+    }
 }

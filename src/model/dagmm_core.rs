@@ -332,12 +332,15 @@ fn add_codes(by_z: &[f32], coordinates: usize, latent: usize, into: &mut [f32]) 
     }
 }
 
-/// [rows, width] in f32 to `width` lines of rows in f64.
+/// [rows, width] in f32 to `width` lines of rows in f64, and 0 where a line goes on: what another batch
+/// left there could be no number.
 fn to_lines(values: &[f32], width: usize, lines: &mut [f64]) {
-    let stride = lines.len() / width;
+    let (rows, stride) = (values.len() / width, lines.len() / width);
     for (column, line) in lines.chunks_exact_mut(stride).enumerate() {
+        let (line, padding) = line.split_at_mut(rows);
         let column = values[column..].iter().step_by(width);
         line.iter_mut().zip(column).for_each(|(place, &value)| *place = f64::from(value));
+        padding.fill(0.0);
     }
 }
 

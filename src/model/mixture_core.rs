@@ -41,13 +41,13 @@ pub struct Rows {
     pub by_z: Vec<f64>,
     /// γ = softmax(logits), K lines
     gamma: Vec<f64>,
-    /// Densities, then ratio · share · λ, K lines
+    /// Exponents, then densities, then ratio · share · λ, K lines
     ratio: Vec<f64>,
     /// z − μ, K·D lines
     centred: Vec<f64>,
-    /// L⁻¹ (z − μ), then Σ⁻¹ (z − μ), D lines of one component
+    /// L⁻¹ (z − μ), later `drawn`, D lines of one component
     whitened: Vec<f64>,
-    /// Σ⁻¹ (z − μ) ratio · share · λ · φ, K·D lines
+    /// Σ⁻¹ (z − μ), then that times ratio · share · λ · φ, K·D lines
     drawn: Vec<f64>,
     /// Lines of passing use.
     spare: [Vec<f64>; 2],
