@@ -274,6 +274,8 @@ fn the_committed_results_follow_from_their_runs_byte_for_byte() {
         "bench.csv",
         "width.csv",
         "growth.csv",
+        "start.csv",
+        "bench-gpu.csv",
     ];
     let is_given = |name: &Path| {
         let name = name.to_string_lossy();
