@@ -14,9 +14,7 @@ use super::layers::{
     Gradient, Linear, Mlp, ParameterSpec, Parameters, in_memory, tanh, values, values_mut,
 };
 use super::mixture::{EMPTY, Mixture, Rules, Weights};
-use super::{
-    Batch, DagmmSpec, Loss, Mixture as WhichMixture, Noise, Reconstruction, Scores, ToScore,
-};
+use super::{Batch, DagmmSpec, Loss, Mixture as WhichMixture, Noise, Scores, ToScore};
 use crate::random::{Numbers, Stream};
 
 /// The network; its parameters are kept apart, in `Parameters`.
@@ -104,7 +102,7 @@ impl Dagmm {
             let weights =
                 Weights { energy: self.spec.lambda_energy, penalty: self.spec.lambda_covariance };
             let mixed = self.rules().loss(&z, &gamma, batch, weights);
-            let scale = self.error_scale(&batch.x);
+            let scale = self.spec.error_scale(batch.x.size()[2] as usize);
             let error = batch.mean(&sums.squared_error.to_kind(Kind::Double)) * scale;
             let total = &error + &mixed.energy * weights.energy + &mixed.penalty * weights.penalty;
 
@@ -164,14 +162,6 @@ impl Dagmm {
             Tensor::from_slice(&losses.iter().map(|loss| loss[number]).collect::<Vec<_>>())
         };
         Loss { total: column(0), terms: (1..4).map(column).collect(), failed: column(4), gradient }
-    }
-
-    /// What a row's squared error is multiplied by in the loss.
-    fn error_scale(&self, x: &Tensor) -> f64 {
-        match self.spec.reconstruction {
-            Reconstruction::Sum => 1.0,
-            Reconstruction::Mean => 1.0 / x.size()[2] as f64,
-        }
     }
 }
 

@@ -13,9 +13,6 @@ use super::mixture_core::{Rows, Terms};
 /// Rows that pass through the networks at a time.
 const BLOCK: usize = 192;
 
-/// Widths of rows for which their zeros are left out.
-const SPARSE: std::ops::RangeInclusive<usize> = 48..=192;
-
 /// A linear layer, and where its parameters lie among a seed's.
 #[derive(Debug, Clone, Copy)]
 struct Layer {
@@ -115,16 +112,12 @@ impl Core {
             Layer { inputs, outputs, weight: starts[weight], bias: starts[bias] }
         };
         let layers: Vec<Layer> = encoder.iter().chain(decoder).map(layer).collect();
-        let error_scale = match spec.reconstruction {
-            super::Reconstruction::Sum => 1.0,
-            super::Reconstruction::Mean => 1.0 / layers[0].inputs as f64,
-        };
         Self {
             depth: encoder.len(),
             estimation: [layer(&estimation[0]), layer(&estimation[1])],
             rules,
             weights: Weights { energy: spec.lambda_energy, penalty: spec.lambda_covariance },
-            error_scale,
+            error_scale: spec.error_scale(layers[0].inputs),
             room: Room { outputs: vec![Vec::new(); layers.len()], ..Room::default() },
             layers,
         }
@@ -216,7 +209,7 @@ impl Core {
         let (layer, finish) = (self.layers[0], self.finish(0));
         let Room { sparse, outputs, is_sparse, .. } = &mut self.room;
         let (weight, bias) = (layer.weight(parameters), layer.bias(parameters));
-        *is_sparse = SPARSE.contains(&layer.inputs) && sparse.refill(x, layer.inputs);
+        *is_sparse = Sparse::WORTH.contains(&layer.inputs) && sparse.refill(x, layer.inputs);
         let done = is_sparse
             .then(|| kernels::multiply_sparse(sparse, weight, bias, finish, &mut outputs[0]))
             .flatten();

@@ -116,6 +116,9 @@ pub struct Sparse {
 }
 
 impl Sparse {
+    /// Columns of a matrix whose zeros are worth leaving out; the terms of a product are one block.
+    pub const WORTH: std::ops::RangeInclusive<usize> = 48..=192;
+
     /// Of a matrix of so many columns, if at most a third of it differs from zero.
     pub fn of(matrix: &[f32], columns: usize) -> Option<Self> {
         let mut sparse = Self::default();

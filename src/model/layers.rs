@@ -456,10 +456,9 @@ impl Mlp {
 
     /// What is not zero in the network's inputs, where that is worth knowing.
     fn sparse(&self, parameters: &Parameters, x: &Tensor) -> Option<Vec<Sparse>> {
-        const WORTH: std::ops::RangeInclusive<usize> = 48..=192;
         let shape = self.layers[0].shape(parameters, x);
-        let suits =
-            WORTH.contains(&shape.inputs) && shape.suits_kernels(parameters, x, shape.outputs);
+        let suits = Sparse::WORTH.contains(&shape.inputs)
+            && shape.suits_kernels(parameters, x, shape.outputs);
         let of_seed = |rows| Sparse::of(rows, shape.inputs);
         suits
             .then(|| values(x).chunks_exact(shape.rows * shape.inputs).map(of_seed).collect())

@@ -25,6 +25,16 @@ pub enum ModelSpec {
     ConvVae(ConvVaeSpec),
 }
 
+impl DagmmSpec {
+    /// What a row's squared error, a sum over so many features, is multiplied by in the loss.
+    pub fn error_scale(&self, features: usize) -> f64 {
+        match self.reconstruction {
+            Reconstruction::Sum => 1.0,
+            Reconstruction::Mean => 1.0 / features as f64,
+        }
+    }
+}
+
 impl ModelSpec {
     /// Raised whenever a change of the code changes the bits of a run of this model; part of every key.
     pub fn protocol_version(&self) -> u32 {
