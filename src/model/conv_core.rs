@@ -1,0 +1,897 @@
+//! A training step of the convolutional VAE on one x86-64 core: `conv_vae`'s network and objective, forwards and
+//! back, for one seed in f32. A batch goes through in blocks of 32 images that stay in the caches; between two
+//! passes over it lies what batch normalisation needs of all of it. Arithmetic is in `conv_kernels`; other
+//! precisions, devices and channel counts, and scoring, are `conv_vae`'s own.
+
+use std::collections::HashMap;
+use std::f64::consts::TAU;
+use std::ops::Range;
+
+use super::conv_kernels::{
+    self as kernels, Affine, Backward, IMAGES, Lanes, Mask, PARTS, Parts, Product, ROWS, Segment,
+    Width,
+};
+use super::layers::ParameterSpec;
+use super::{ConvDecoder, ConvLoss, ConvVaeSpec};
+
+/// Pixels along an edge: of an image, of one with its border, after one convolution and after two.
+const SIDE: usize = 28;
+const BORDERED: usize = SIDE + 2;
+const HALF: usize = SIDE / 2;
+const QUARTER: usize = SIDE / 4;
+/// Groups of 2 × 2 pixels, of an image with its border, along an edge.
+const CORNERS: usize = BORDERED / 2;
+
+const EPSILON: f64 = 1e-5;
+const MOMENTUM: f64 = 0.1;
+
+/// What a row's gap between output and pixels is measured by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Error {
+    /// The sum of squares times a factor, plus a constant.
+    Squared { factor: f64, constant: f64 },
+    /// −log p of values in [0, 1] given logits.
+    CrossEntropy,
+}
+
+impl Error {
+    fn of(spec: &ConvVaeSpec) -> Self {
+        match (spec.loss, spec.decoder) {
+            (ConvLoss::Notebook, _) => Self::Squared { factor: 1.0, constant: 0.0 },
+            (ConvLoss::Elbo, ConvDecoder::Bernoulli) => Self::CrossEntropy,
+            (ConvLoss::Elbo, ConvDecoder::Gaussian) => Self::Squared {
+                factor: 0.5 / (spec.sigma * spec.sigma),
+                constant: (SIDE * SIDE) as f64 * (0.5 * TAU.ln() + spec.sigma.ln()),
+            },
+        }
+    }
+}
+
+/// A convolution between QUARTER² pixels of many channels and HALF² of few: inwards with stride 2 and padding 1,
+/// outwards its transpose. The weight is [many, few, k, k].
+#[derive(Debug)]
+struct Inner {
+    k: usize,
+    weight: Range<usize>,
+    many: usize,
+    few: usize,
+    inwards: Vec<Vec<Segment>>,
+    outwards: Vec<Vec<Segment>>,
+    gathering: Vec<Vec<Segment>>,
+    /// The weight as `halve` and as `double` take it.
+    packed: [Vec<f32>; 2],
+    /// [k²][few][many]
+    gathered: Vec<f32>,
+}
+
+/// The terms of each of the outputs of a convolution with stride 2 on `side`² pixels of so many channels, of
+/// which `padding` beyond each edge are 0; a kernel's row at a time.
+fn inwards(side: usize, padding: usize, k: usize, channels: usize) -> Vec<Vec<Segment>> {
+    let edge = (side + 2 * padding - k) / 2 + 1;
+    // from the first to beyond the last tap that lies on the image
+    let taps = |at: usize| padding.saturating_sub(2 * at)..k.min(side + padding - 2 * at);
+    let of_pixel = |number: usize| {
+        let (y, x) = (number / edge, number % edge);
+        let (rows, columns) = (taps(y), taps(x));
+        let of_row = move |row: usize| Segment {
+            left: (row * k + columns.start) * channels * ROWS,
+            right: ((2 * y + row - padding) * side + 2 * x + columns.start - padding)
+                * channels
+                * IMAGES,
+            length: columns.len() * channels,
+        };
+        rows.map(of_row).collect()
+    };
+    (0..edge * edge).map(of_pixel).collect()
+}
+
+/// The taps of the transpose that reach each of the `2 · edge` pixels along an edge: with which, from where.
+fn reached(at: usize, k: usize, edge: usize) -> impl Iterator<Item = (usize, usize)> {
+    let from = move |tap: usize| {
+        let twice = (at + 1).checked_sub(tap)?;
+        (twice % 2 == 0 && twice / 2 < edge).then_some((tap, twice / 2))
+    };
+    (0..k).filter_map(from)
+}
+
+/// The terms of each of the (2 · edge)² outputs of the transpose on `edge`² pixels.
+fn outwards(edge: usize, k: usize, channels: usize) -> Vec<Vec<Segment>> {
+    let of_pixel = |number: usize| {
+        let (y, x) = (number / (2 * edge), number % (2 * edge));
+        let pairs = reached(y, k, edge)
+            .flat_map(|row| reached(x, k, edge).map(move |column| (row, column)));
+        pairs
+            .map(|((tap_row, row), (tap_column, column))| Segment {
+                left: (tap_row * k + tap_column) * channels * ROWS,
+                right: (row * edge + column) * channels * IMAGES,
+                length: channels,
+            })
+            .collect()
+    };
+    (0..4 * edge * edge).map(of_pixel).collect()
+}
+
+/// For each tap, the pixels of the finer map (left) and the coarser one (right) that it joins.
+fn joined(k: usize, few: usize, many: usize) -> Vec<Vec<Segment>> {
+    let of_tap = |tap: usize| {
+        let fine = |at: usize, tap: usize| (2 * at + tap).checked_sub(1).filter(|&at| at < HALF);
+        let segment = |number: usize| {
+            let (y, x) = (number / QUARTER, number % QUARTER);
+            let (row, column) = (fine(y, tap / k)?, fine(x, tap % k)?);
+            let left = (row * HALF + column) * few * IMAGES;
+            Some(Segment { left, right: number * IMAGES * many, length: IMAGES })
+        };
+        (0..QUARTER * QUARTER).filter_map(segment).collect()
+    };
+    (0..k * k).map(of_tap).collect()
+}
+
+/// A left-hand matrix of `rows`, eight side by side: all channels of a tap, then those of the next, of
+/// `value([row, tap, channel])`.
+fn pack(
+    [rows, taps, channels]: [usize; 3],
+    value: impl Fn([usize; 3]) -> f32,
+    packed: &mut Vec<f32>,
+) {
+    packed.clear();
+    for first in (0..rows).step_by(ROWS) {
+        for tap in 0..taps {
+            for channel in 0..channels {
+                let of_row = |row| if row < rows { value([row, tap, channel]) } else { 0.0 };
+                packed.extend((first..first + ROWS).map(of_row));
+            }
+        }
+    }
+}
+
+/// Products of packed kernels with a map's pixels, one for each list: [lists][rows].
+fn convolve(
+    width: Width,
+    packed: &[f32],
+    rows: usize,
+    map: &[Lanes],
+    lists: &[Vec<Segment>],
+    into: &mut [Lanes],
+) {
+    let product = Product {
+        left: packed,
+        strides: [1, ROWS, packed.len() / rows.div_ceil(ROWS)],
+        right: map.as_flattened(),
+        right_stride: IMAGES,
+        rows,
+        columns: IMAGES,
+        into_strides: [rows * IMAGES, IMAGES],
+        add: false,
+    };
+    product.compute(width, lists, into.as_flattened_mut());
+}
+
+impl Inner {
+    fn new(k: usize, weight: Range<usize>, [few, many]: [usize; 2]) -> Self {
+        assert_eq!(weight.len(), many * few * k * k);
+        Self {
+            k,
+            weight,
+            many,
+            few,
+            inwards: inwards(HALF, 1, k, few),
+            outwards: outwards(QUARTER, k, many),
+            gathering: joined(k, few, many),
+            packed: Default::default(),
+            gathered: Vec::new(),
+        }
+    }
+
+    /// Gets ready for a step with such parameters.
+    fn prepare(&mut self, parameters: &[f32]) {
+        let (weight, few, many) = (&parameters[self.weight.clone()], self.few, self.many);
+        let taps = self.k * self.k;
+        let [halving, doubling] = &mut self.packed;
+        let at = |many: usize, few_, tap| weight[(many * few + few_) * taps + tap];
+        pack([many, taps, few], |[row, tap, channel]| at(row, channel, tap), halving);
+        pack([few, taps, many], |[row, tap, channel]| at(channel, row, tap), doubling);
+        self.gathered.clear();
+        self.gathered.resize(taps * few * many, 0.0);
+    }
+
+    /// [HALF²][few] → [QUARTER²][many]
+    fn halve(&self, width: Width, map: &[Lanes], into: &mut [Lanes]) {
+        convolve(width, &self.packed[0], self.many, map, &self.inwards, into);
+    }
+
+    /// [QUARTER²][many] → [HALF²][few]
+    fn double(&self, width: Width, map: &[Lanes], into: &mut [Lanes]) {
+        convolve(width, &self.packed[1], self.few, map, &self.outwards, into);
+    }
+
+    /// Gathers the gradient by the weight of Σ halve(fine) · coarse, the coarser map's channels innermost:
+    /// [QUARTER²][image][many].
+    fn gather(&mut self, width: Width, fine: &[Lanes], coarse: &[f32]) {
+        let product = Product {
+            left: fine.as_flattened(),
+            strides: [IMAGES, 1, ROWS * IMAGES],
+            right: coarse,
+            right_stride: self.many,
+            rows: self.few,
+            columns: self.many,
+            into_strides: [self.few * self.many, self.many],
+            add: true,
+        };
+        product.compute(width, &self.gathering, &mut self.gathered);
+    }
+
+    /// Writes what was gathered.
+    fn file(&self, gradient: &mut [f32]) {
+        let taps = self.k * self.k;
+        let places = gradient[self.weight.clone()].chunks_exact_mut(taps).enumerate();
+        for (number, places) in places {
+            let (many, few) = (number / self.few, number % self.few);
+            for (tap, place) in places.iter_mut().enumerate() {
+                *place = self.gathered[(tap * self.few + few) * self.many + many];
+            }
+        }
+    }
+}
+
+/// A convolution between HALF² pixels of several channels and an image's; stride 2, and a border of 0. The weight
+/// is [channels, 1, k, k].
+#[derive(Debug)]
+struct Outer<const K: usize> {
+    weight: Range<usize>,
+    channels: usize,
+    inwards: Vec<Vec<Segment>>,
+    /// Of a group of 2 × 2 pixels that the same 2 × 2 reach.
+    outwards: Vec<Vec<Segment>>,
+    packed: [Vec<f32>; 2],
+    gathered: Vec<Parts>,
+}
+
+impl<const K: usize> Outer<K> {
+    fn new(weight: Range<usize>, channels: usize) -> Self {
+        assert_eq!(weight.len(), channels * K * K);
+        let corner = |number: usize| {
+            let (y, x) = (number / CORNERS, number % CORNERS);
+            let pixels = (0..4).filter_map(move |tap: usize| {
+                let at = |at: usize, tap: usize| (at + tap).checked_sub(1).filter(|&at| at < HALF);
+                let (row, column) = (at(y, tap / 2)?, at(x, tap % 2)?);
+                let right = (row * HALF + column) * channels * IMAGES;
+                Some(Segment { left: tap * channels * ROWS, right, length: channels })
+            });
+            pixels.collect()
+        };
+        Self {
+            weight,
+            channels,
+            inwards: inwards(BORDERED, 0, K, 1),
+            outwards: (0..CORNERS * CORNERS).map(corner).collect(),
+            packed: Default::default(),
+            gathered: Vec::new(),
+        }
+    }
+
+    fn prepare(&mut self, parameters: &[f32]) {
+        let (weight, channels) = (&parameters[self.weight.clone()], self.channels);
+        let [halving, doubling] = &mut self.packed;
+        pack([channels, K * K, 1], |[row, tap, _]| weight[row * K * K + tap], halving);
+        if K == 4 {
+            // output 2m − 1 + a has tap a + 2 − 2d of input m − 1 + d
+            let tap = |output: usize, input: usize| output + 2 - 2 * input;
+            let of = |[row, input, channel]: [usize; 3]| {
+                let (y, x) = (tap(row / 2, input / 2), tap(row % 2, input % 2));
+                weight[(channel * K + y) * K + x]
+            };
+            pack([4, 4, channels], of, doubling);
+        }
+        self.gathered.clear();
+        self.gathered.resize(K * K * channels, [0.0; PARTS]);
+    }
+
+    /// [BORDERED²] → [HALF²][channels]
+    fn halve(&self, width: Width, image: &[Lanes], into: &mut [Lanes]) {
+        convolve(width, &self.packed[0], self.channels, image, &self.inwards, into);
+    }
+
+    /// [HALF²][channels] → [CORNERS²][2][2]; a kernel of four rows.
+    fn double(&self, width: Width, map: &[Lanes], into: &mut [Lanes]) {
+        convolve(width, &self.packed[1], 4, map, &self.outwards, into);
+    }
+
+    /// Gathers the gradient by the weight of Σ halve(image) · map.
+    fn gather(&mut self, width: Width, image: &[Lanes], map: &[Lanes]) {
+        kernels::correlate::<K>(width, image, BORDERED, map, self.channels, &mut self.gathered);
+    }
+
+    fn file(&self, gradient: &mut [f32]) {
+        for (number, place) in gradient[self.weight.clone()].iter_mut().enumerate() {
+            let (channel, tap) = (number / (K * K), number % (K * K));
+            *place = self.gathered[tap * self.channels + channel].iter().sum();
+        }
+    }
+}
+
+/// A linear layer, its bias the weight of one more input that is 1: [inputs + 1, outputs].
+#[derive(Debug)]
+struct Dense {
+    weight: Range<usize>,
+    inputs: usize,
+    outputs: usize,
+    packed: Vec<f32>,
+}
+
+impl Dense {
+    fn new(weight: Range<usize>, inputs: usize, outputs: usize) -> Self {
+        assert_eq!(weight.len(), (inputs + 1) * outputs);
+        Self { weight, inputs, outputs, packed: Vec::new() }
+    }
+
+    fn prepare(&mut self, parameters: &[f32]) {
+        let (weight, terms) = (&parameters[self.weight.clone()], self.inputs + 1);
+        self.packed.resize(self.outputs.next_multiple_of(ROWS) * terms, 0.0);
+        for (term, row) in weight.chunks_exact(self.outputs).enumerate() {
+            for (number, values) in row.chunks(ROWS).enumerate() {
+                let place = (number * terms + term) * ROWS;
+                self.packed[place..place + values.len()].copy_from_slice(values);
+            }
+        }
+    }
+
+    /// [inputs + 1] → [outputs]
+    fn forward(&self, width: Width, input: &[Lanes], into: &mut [Lanes]) {
+        let all = Segment { left: 0, right: 0, length: self.inputs + 1 };
+        convolve(width, &self.packed, self.outputs, input, &[vec![all]], into);
+    }
+
+    /// [outputs] → [inputs]
+    fn by_input(&self, width: Width, parameters: &[f32], by_output: &[Lanes], into: &mut [Lanes]) {
+        let product = Product {
+            left: &parameters[self.weight.clone()],
+            strides: [self.outputs, 1, ROWS * self.outputs],
+            right: by_output.as_flattened(),
+            right_stride: IMAGES,
+            rows: self.inputs,
+            columns: IMAGES,
+            into_strides: [0, IMAGES],
+            add: false,
+        };
+        let all = Segment { left: 0, right: 0, length: self.outputs };
+        product.compute(width, &[vec![all]], into.as_flattened_mut());
+    }
+
+    /// Writes the gradient from all blocks' inputs, [inputs + 1] each, and that of the outputs in panels of `columns`
+    /// of them, [panel][image][stride].
+    fn gather(
+        &self,
+        width: Width,
+        inputs: &[Lanes],
+        by_output: &[f32],
+        [columns, stride]: [usize; 2],
+        gradient: &mut [f32],
+    ) {
+        let terms = self.inputs + 1;
+        let blocks = inputs.len() / terms;
+        let product = Product {
+            left: inputs.as_flattened(),
+            strides: [IMAGES, 1, ROWS * IMAGES],
+            right: by_output,
+            right_stride: stride,
+            rows: terms,
+            columns,
+            into_strides: [columns, self.outputs],
+            add: false,
+        };
+        let of_panel = |panel: usize| {
+            let segment = |block: usize| Segment {
+                left: block * terms * IMAGES,
+                right: (panel * blocks + block) * IMAGES * stride,
+                length: IMAGES,
+            };
+            (0..blocks).map(segment).collect()
+        };
+        let lists: Vec<Vec<Segment>> = (0..self.outputs / columns).map(of_panel).collect();
+        product.compute(width, &lists, &mut gradient[self.weight.clone()]);
+    }
+}
+
+/// Batch normalisation over one batch.
+#[derive(Debug)]
+struct Norm {
+    /// Weight, bias, running mean and running variance.
+    places: [Range<usize>; 4],
+    /// What sums are taken of the gap to.
+    centres: Vec<f32>,
+    affine: Vec<Affine>,
+    backward: Vec<Backward>,
+    /// 1/√(variance + ε)
+    inverse: Vec<f64>,
+    count: f64,
+    sums: [Vec<Lanes>; 2],
+}
+
+fn total(lanes: &[f32]) -> f64 {
+    lanes.iter().map(|&lane| f64::from(lane)).sum()
+}
+
+impl Norm {
+    fn new(places: [Range<usize>; 4]) -> Self {
+        let channels = places[0].len();
+        Self {
+            places,
+            centres: vec![0.0; channels],
+            affine: vec![Affine::default(); channels],
+            backward: vec![Backward::default(); channels],
+            inverse: vec![0.0; channels],
+            count: 0.0,
+            sums: [(); 2].map(|()| vec![[0.0; IMAGES]; channels]),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.sums.iter_mut().for_each(|sums| sums.fill([0.0; IMAGES]));
+    }
+
+    /// Adds a block of the values to be normalised; the first one's means are what the gaps are taken to.
+    fn take(&mut self, width: Width, block: &[Lanes], mask: &Mask, first: bool) {
+        let [sums, squares] = &mut self.sums;
+        if first {
+            let channels = self.centres.len();
+            self.centres.fill(0.0);
+            kernels::add_moments(width, block, &self.centres, mask, sums, squares);
+            let images = mask.iter().filter(|&&lane| lane != 0).count();
+            let count = (block.len() / channels * images) as f64;
+            for (centre, sum) in self.centres.iter_mut().zip(sums.iter()) {
+                *centre = (total(sum) / count) as f32;
+            }
+            sums.fill([0.0; IMAGES]);
+            squares.fill([0.0; IMAGES]);
+        }
+        kernels::add_moments(width, block, &self.centres, mask, sums, squares);
+    }
+
+    /// After all blocks of a batch with so many values a channel: its statistics, and the running ones moved.
+    fn settle(&mut self, count: usize, parameters: &mut [f32]) {
+        self.count = count as f64;
+        for channel in 0..self.centres.len() {
+            let [sum, square] =
+                [0, 1].map(|moment| total(&self.sums[moment][channel]) / self.count);
+            let mean = f64::from(self.centres[channel]) + sum;
+            let variance = square - sum * sum;
+            let unbiased = variance * (self.count / (self.count - 1.0));
+            let [weight, bias, running_mean, running_variance] =
+                self.places.each_ref().map(|place| place.start + channel);
+            for (place, value) in [(running_mean, mean), (running_variance, unbiased)] {
+                let running = f64::from(parameters[place]);
+                parameters[place] = (running + MOMENTUM * (value - running)) as f32;
+            }
+            self.inverse[channel] = 1.0 / (variance + EPSILON).sqrt();
+            let scale = (self.inverse[channel] * f64::from(parameters[weight])) as f32;
+            self.affine[channel] = Affine { mean: mean as f32, scale, bias: parameters[bias] };
+        }
+        self.clear();
+    }
+
+    fn normalise(&self, width: Width, block: &[Lanes], mask: &Mask, into: &mut [Lanes]) {
+        kernels::normalise(width, block, &self.affine, mask, into);
+    }
+
+    /// Takes a block's gradient back through ReLU.
+    fn through_relu(&mut self, width: Width, gradient: &mut [Lanes], block: &[Lanes]) {
+        let [sums, products] = &mut self.sums;
+        kernels::through_relu(width, gradient, block, &self.affine, sums, products);
+    }
+
+    /// After all blocks' `through_relu`: the gradient by weight and bias, and what `backward` needs.
+    fn file(&mut self, gradient: &mut [f32]) {
+        for channel in 0..self.centres.len() {
+            let [sum, product] = [0, 1].map(|moment| total(&self.sums[moment][channel]));
+            let inverse = self.inverse[channel];
+            let [weight, bias, running_mean, running_variance] =
+                self.places.each_ref().map(|place| place.start + channel);
+            gradient[weight] = (product * inverse) as f32;
+            gradient[bias] = sum as f32;
+            gradient[running_mean] = 0.0;
+            gradient[running_variance] = 0.0;
+            // weight/σ · (g − mean(g) − x̂ · mean(g x̂)), x̂ = centred/σ
+            let Affine { mean, scale, .. } = self.affine[channel];
+            let share = f64::from(scale) / self.count;
+            let along = (-share * product * inverse * inverse) as f32;
+            self.backward[channel] =
+                Backward { mean, along, scale, constant: (-share * sum) as f32 };
+        }
+        self.clear();
+    }
+
+    /// The gradient by a block of the values that were normalised.
+    fn backward(
+        &self,
+        width: Width,
+        gradient: &[Lanes],
+        block: &[Lanes],
+        mask: &Mask,
+        into: &mut [Lanes],
+    ) {
+        kernels::through_norm(width, gradient, block, &self.backward, mask, into);
+    }
+}
+
+/// The network's layers with what one step keeps between its passes; built once, used for every step.
+#[derive(Debug)]
+pub struct Core {
+    width: Width,
+    latent: usize,
+    channels: [usize; 2],
+    error: Error,
+    first: Outer<3>,
+    second: Inner,
+    heads: Dense,
+    widening: Dense,
+    third: Inner,
+    last: Outer<4>,
+    /// After the first, the second and the third of the four convolutions.
+    norms: [Norm; 3],
+    blocks: Vec<Block>,
+    together: Together,
+    scratch: Scratch,
+}
+
+/// What a step keeps of a block of images.
+#[derive(Debug)]
+struct Block {
+    mask: Mask,
+    /// [BORDERED²]
+    image: Vec<Lanes>,
+    /// What the three normalisations are given.
+    sums: [Vec<Lanes>; 3],
+    heads: Vec<Lanes>,
+    /// σ ε
+    spread: Vec<Lanes>,
+    /// The widening's outputs, channels innermost: [QUARTER²][image][channel].
+    widened: Vec<f32>,
+    /// The gradient by the outputs of a normalisation of HALF² pixels, and of that of QUARTER².
+    by_half: Vec<Lanes>,
+    by_quarter: Vec<Lanes>,
+}
+
+/// What a step keeps of all images, for products whose terms are images.
+#[derive(Debug, Default)]
+struct Together {
+    /// Of each block, the second normalisation's output and 1.
+    flat: Vec<Lanes>,
+    /// Of each block, the draws and 1.
+    z: Vec<Lanes>,
+    /// The gradient by the heads, those innermost: [image][head].
+    by_heads: Vec<f32>,
+    /// The gradient by the widening's outputs, channels innermost: [QUARTER²][image][channel].
+    by_widened: Vec<f32>,
+}
+
+/// What is needed of one block at a time.
+#[derive(Debug)]
+struct Scratch {
+    half: Vec<Lanes>,
+    quarter: Vec<Lanes>,
+    /// [QUARTER²][image][channel]
+    turned: Vec<f32>,
+    /// The rows given, and their transpose.
+    rows: Vec<f32>,
+    pixels: Vec<Lanes>,
+    noise: Vec<Lanes>,
+    by_z: Vec<Lanes>,
+    /// [CORNERS²][2][2]
+    corners: Vec<Lanes>,
+    by_image: Vec<Lanes>,
+}
+
+fn lanes(count: usize) -> Vec<Lanes> {
+    vec![[0.0; IMAGES]; count]
+}
+
+impl Core {
+    /// The step of a network with parameters `specs`; none where this processor lacks the instructions or
+    /// the numbers of channels do not suit them.
+    pub fn new(spec: &ConvVaeSpec, specs: &[ParameterSpec]) -> Option<Self> {
+        let width = Width::available()?;
+        let ConvVaeSpec { latent, channels, .. } = *spec;
+        let [few, many] = channels;
+        if !few.is_multiple_of(ROWS) || !many.is_multiple_of(IMAGES) {
+            return None;
+        }
+        let mut start = 0;
+        let mut places = HashMap::new();
+        for spec in specs {
+            let count = spec.count() as usize;
+            places.insert(spec.name.as_str(), start..start + count);
+            start += count;
+        }
+        let place = |name: &str| places.get(name).cloned();
+        let norm = |name: &str| {
+            let of = |part: &str| place(&format!("{name}.{part}"));
+            Some(Norm::new([of("weight")?, of("bias")?, of("running_mean")?, of("running_var")?]))
+        };
+        // a layer's bias comes after its weight
+        let dense = |name: &str| {
+            Some(place(&format!("{name}.weight"))?.start..place(&format!("{name}.bias"))?.end)
+        };
+        let flat = QUARTER * QUARTER * many;
+        Some(Self {
+            width,
+            latent,
+            channels,
+            error: Error::of(spec),
+            first: Outer::new(place("encoder.0.weight")?, few),
+            second: Inner::new(3, place("encoder.1.weight")?, channels),
+            heads: Dense::new(dense("heads")?, flat, 2 * latent),
+            widening: Dense::new(dense("decoder.0")?, latent, flat),
+            third: Inner::new(4, place("decoder.1.weight")?, channels),
+            last: Outer::new(place("decoder.2.weight")?, few),
+            norms: [norm("encoder.norm.0")?, norm("encoder.norm.1")?, norm("decoder.norm.1")?],
+            blocks: Vec::new(),
+            together: Together::default(),
+            scratch: Scratch {
+                half: lanes(HALF * HALF * few),
+                quarter: lanes(flat),
+                turned: vec![0.0; flat * IMAGES],
+                rows: vec![0.0; IMAGES * SIDE * SIDE],
+                pixels: lanes(SIDE * SIDE),
+                noise: lanes(latent),
+                by_z: lanes(latent),
+                corners: lanes(4 * CORNERS * CORNERS),
+                by_image: lanes(BORDERED * BORDERED),
+            },
+        })
+    }
+
+    /// Error and divergence of all x [rows, SIDE²] with noise [rows, latent], and the gradient of their sum, each
+    /// times its weight. Moves the running statistics.
+    pub fn step(
+        &mut self,
+        parameters: &mut [f32],
+        [x, noise]: [&[f32]; 2],
+        [error_weight, divergence_weight]: [f64; 2],
+        gradient: &mut [f32],
+    ) -> [f64; 2] {
+        let rows = x.len() / (SIDE * SIDE);
+        assert!(x.len() == rows * SIDE * SIDE && noise.len() == rows * self.latent);
+        self.prepare(parameters, rows);
+        self.convolve_images(x);
+        self.norms[0].settle(rows * HALF * HALF, parameters);
+        self.convolve_again();
+        self.norms[1].settle(rows * QUARTER * QUARTER, parameters);
+        let divergence = self.encode_and_widen(noise);
+        self.norms[2].settle(rows * HALF * HALF, parameters);
+
+        let error = self.judge(error_weight);
+        self.norms[2].file(gradient);
+        self.return_to_heads(parameters, divergence_weight as f32);
+        self.norms[1].file(gradient);
+        self.return_to_first();
+        self.norms[0].file(gradient);
+        self.return_to_images();
+        self.file(gradient);
+        [error, divergence]
+    }
+
+    /// Packs the weights and makes room for the blocks of a batch.
+    fn prepare(&mut self, parameters: &[f32], rows: usize) {
+        self.first.prepare(parameters);
+        self.second.prepare(parameters);
+        self.heads.prepare(parameters);
+        self.widening.prepare(parameters);
+        self.third.prepare(parameters);
+        self.last.prepare(parameters);
+        self.norms.iter_mut().for_each(Norm::clear);
+        let count = rows.div_ceil(IMAGES);
+        let (latent, channels) = (self.latent, self.channels);
+        self.blocks.truncate(count);
+        self.blocks.resize_with(count, || Block::new(latent, channels));
+        for (number, block) in self.blocks.iter_mut().enumerate() {
+            let images = IMAGES.min(rows - number * IMAGES);
+            block.mask = std::array::from_fn(|lane| if lane < images { u32::MAX } else { 0 });
+        }
+        let flat = self.heads.inputs;
+        self.together.flat.resize(count * (flat + 1), [0.0; IMAGES]);
+        self.together.z.resize(count * (latent + 1), [0.0; IMAGES]);
+        self.together.by_heads.resize(count * IMAGES * self.heads_stride(), 0.0);
+        self.together.by_widened.resize(count * IMAGES * flat, 0.0);
+    }
+
+    /// From one image's gradient by the heads to the next one's.
+    fn heads_stride(&self) -> usize {
+        self.heads.outputs.next_multiple_of(IMAGES)
+    }
+
+    fn convolve_images(&mut self, x: &[f32]) {
+        let Self { width, first, norms, blocks, scratch, .. } = self;
+        let rows = x.chunks(IMAGES * SIDE * SIDE);
+        for (number, (block, rows)) in blocks.iter_mut().zip(rows).enumerate() {
+            scratch.rows[..rows.len()].copy_from_slice(rows);
+            scratch.rows[rows.len()..].fill(0.0);
+            let pixels = scratch.pixels.as_flattened_mut();
+            let size = [IMAGES, SIDE * SIDE];
+            kernels::transpose(&scratch.rows, SIDE * SIDE, size, pixels, IMAGES);
+            let lines = block.image.chunks_exact_mut(BORDERED).skip(1);
+            for (line, pixels) in lines.zip(scratch.pixels.chunks_exact(SIDE)) {
+                line[1..=SIDE].copy_from_slice(pixels);
+            }
+            first.halve(*width, &block.image, &mut block.sums[0]);
+            norms[0].take(*width, &block.sums[0], &block.mask, number == 0);
+        }
+    }
+
+    fn convolve_again(&mut self) {
+        let Self { width, second, norms, blocks, scratch, .. } = self;
+        for (number, block) in blocks.iter_mut().enumerate() {
+            norms[0].normalise(*width, &block.sums[0], &block.mask, &mut scratch.half);
+            second.halve(*width, &scratch.half, &mut block.sums[1]);
+            norms[1].take(*width, &block.sums[1], &block.mask, number == 0);
+        }
+    }
+
+    /// From the second normalisation to the third; the divergence of all images.
+    fn encode_and_widen(&mut self, noise: &[f32]) -> f64 {
+        let Self { width, heads, widening, third, norms, blocks, together, scratch, .. } = self;
+        let (flat_size, latent) = (heads.inputs, self.latent);
+        let flats = together.flat.chunks_exact_mut(flat_size + 1);
+        let draws = together.z.chunks_exact_mut(latent + 1);
+        let noise = noise.chunks(IMAGES * latent);
+        let mut divergence = 0.0;
+        for (number, (((block, flat), z), noise)) in
+            blocks.iter_mut().zip(flats).zip(draws).zip(noise).enumerate()
+        {
+            let ones = block.mask.map(|lane| if lane != 0 { 1.0 } else { 0.0 });
+            norms[1].normalise(*width, &block.sums[1], &block.mask, &mut flat[..flat_size]);
+            flat[flat_size] = ones;
+            heads.forward(*width, flat, &mut block.heads[..2 * latent]);
+            for (image, noise) in noise.chunks_exact(latent).enumerate() {
+                scratch
+                    .noise
+                    .iter_mut()
+                    .zip(noise)
+                    .for_each(|(lanes, value)| lanes[image] = *value);
+            }
+            let heads = &block.heads[..2 * latent];
+            let (z_alone, spread) = (&mut z[..latent], &mut block.spread);
+            divergence +=
+                total(&kernels::draw(*width, heads, &scratch.noise, &block.mask, z_alone, spread));
+            z[latent] = ones;
+            widening.forward(*width, z, &mut scratch.quarter);
+            turn(&scratch.quarter, third.many, &mut block.widened, [third.many, IMAGES]);
+            third.double(*width, &scratch.quarter, &mut block.sums[2]);
+            norms[2].take(*width, &block.sums[2], &block.mask, number == 0);
+        }
+        divergence
+    }
+
+    /// The error of all images, and back to the third normalisation.
+    fn judge(&mut self, weight: f64) -> f64 {
+        let Self { width, error, last, norms, blocks, scratch, .. } = self;
+        let mut sum = 0.0;
+        let mut rows = 0;
+        for block in blocks {
+            norms[2].normalise(*width, &block.sums[2], &block.mask, &mut scratch.half);
+            last.double(*width, &scratch.half, &mut scratch.corners);
+            for y in 0..SIDE {
+                let line = (y + 1) * BORDERED + 1..(y + 1) * BORDERED + 1 + SIDE;
+                let output: [Lanes; SIDE] = std::array::from_fn(|x| {
+                    let corner = y.div_ceil(2) * CORNERS + x.div_ceil(2);
+                    scratch.corners[4 * corner + (y + 1) % 2 * 2 + (x + 1) % 2]
+                });
+                let (x, by_output) = (&block.image[line.clone()], &mut scratch.by_image[line]);
+                sum += total(&match *error {
+                    Error::Squared { factor, .. } => {
+                        let weight = (2.0 * factor * weight) as f32;
+                        kernels::squared_error(*width, &output, x, weight, &block.mask, by_output)
+                    }
+                    Error::CrossEntropy => {
+                        let weight = weight as f32;
+                        kernels::cross_entropy(*width, &output, x, weight, &block.mask, by_output)
+                    }
+                });
+            }
+            rows += block.images();
+            last.gather(*width, &scratch.by_image, &scratch.half);
+            last.halve(*width, &scratch.by_image, &mut block.by_half);
+            norms[2].through_relu(*width, &mut block.by_half, &block.sums[2]);
+        }
+        match *error {
+            Error::Squared { factor, constant } => sum * factor + rows as f64 * constant,
+            Error::CrossEntropy => sum,
+        }
+    }
+
+    /// From the third normalisation back to the second.
+    fn return_to_heads(&mut self, parameters: &[f32], weight: f32) {
+        let (stride, count) = (self.heads_stride(), self.blocks.len());
+        let Self { width, heads, widening, third, norms, blocks, together, scratch, .. } = self;
+        let latent = self.latent;
+        for (number, block) in blocks.iter_mut().enumerate() {
+            let Block { mask, sums, widened, by_half, .. } = &*block;
+            norms[2].backward(*width, by_half, &sums[2], mask, &mut scratch.half);
+            third.gather(*width, &scratch.half, widened);
+            third.halve(*width, &scratch.half, &mut scratch.quarter);
+            let by_widened = &mut together.by_widened[number * IMAGES * third.many..];
+            let strides = [third.many, count * IMAGES];
+            turn(&scratch.quarter, third.many, by_widened, strides);
+            widening.by_input(*width, parameters, &scratch.quarter, &mut scratch.by_z);
+            let by_heads = &mut block.heads[..2 * latent];
+            kernels::through_draw(
+                *width,
+                &scratch.by_z,
+                &block.spread,
+                weight,
+                &block.mask,
+                by_heads,
+            );
+            let by_heads = block.heads.as_flattened();
+            let place = &mut together.by_heads[number * IMAGES * stride..];
+            kernels::transpose(by_heads, IMAGES, [block.heads.len(), IMAGES], place, stride);
+            heads.by_input(*width, parameters, &block.heads[..2 * latent], &mut block.by_quarter);
+            norms[1].through_relu(*width, &mut block.by_quarter, &block.sums[1]);
+        }
+    }
+
+    /// From the second normalisation back to the first.
+    fn return_to_first(&mut self) {
+        let Self { width, second, norms, blocks, scratch, .. } = self;
+        for block in blocks {
+            let Block { mask, sums, by_quarter, by_half, .. } = block;
+            norms[1].backward(*width, by_quarter, &sums[1], mask, &mut scratch.quarter);
+            turn(&scratch.quarter, second.many, &mut scratch.turned, [second.many, IMAGES]);
+            norms[0].normalise(*width, &sums[0], mask, &mut scratch.half);
+            second.gather(*width, &scratch.half, &scratch.turned);
+            second.double(*width, &scratch.quarter, by_half);
+            norms[0].through_relu(*width, by_half, &sums[0]);
+        }
+    }
+
+    /// From the first normalisation back to the images.
+    fn return_to_images(&mut self) {
+        let Self { width, first, norms, blocks, scratch, .. } = self;
+        for block in blocks {
+            let Block { mask, sums, by_half, image, .. } = &*block;
+            norms[0].backward(*width, by_half, &sums[0], mask, &mut scratch.half);
+            first.gather(*width, image, &scratch.half);
+        }
+    }
+
+    /// Writes the gradient by all weights.
+    fn file(&self, gradient: &mut [f32]) {
+        let Self { width, together, .. } = self;
+        self.first.file(gradient);
+        self.second.file(gradient);
+        self.third.file(gradient);
+        self.last.file(gradient);
+        let of_heads = [self.heads.outputs, self.heads_stride()];
+        self.heads.gather(*width, &together.flat, &together.by_heads, of_heads, gradient);
+        let of_pixel = [self.third.many; 2];
+        self.widening.gather(*width, &together.z, &together.by_widened, of_pixel, gradient);
+    }
+}
+
+impl Block {
+    fn images(&self) -> usize {
+        self.mask.iter().filter(|&&lane| lane != 0).count()
+    }
+
+    fn new(latent: usize, [few, many]: [usize; 2]) -> Self {
+        let (half, quarter) = (HALF * HALF * few, QUARTER * QUARTER * many);
+        Self {
+            mask: [0; IMAGES],
+            image: lanes(BORDERED * BORDERED),
+            sums: [lanes(half), lanes(quarter), lanes(half)],
+            heads: lanes((2 * latent).next_multiple_of(ROWS)),
+            spread: lanes(latent),
+            widened: vec![0.0; quarter * IMAGES],
+            by_half: lanes(half),
+            by_quarter: lanes(quarter),
+        }
+    }
+}
+
+/// [pixel][channel][image] → [pixel][image][channel], the latter with strides from one image and from one row of
+/// images to the next.
+fn turn(map: &[Lanes], channels: usize, into: &mut [f32], [image, images]: [usize; 2]) {
+    for (pixel, values) in map.chunks_exact(channels).enumerate() {
+        let place = &mut into[pixel * images * image..];
+        kernels::transpose(values.as_flattened(), IMAGES, [channels, IMAGES], place, image);
+    }
+}
