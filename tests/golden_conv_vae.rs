@@ -261,6 +261,65 @@ fn made_up(
     (network, specs, parameters, [x, draw([seeds, rows, latent])])
 }
 
+/// A parameter of the fixture's network in one with [8, 32] channels, of which only the first ones do anything.
+fn widened(spec: &ParameterSpec, of_fixture: &Tensor) -> Tensor {
+    let wide = Tensor::zeros(spec.shape.as_slice(), (Kind::Float, Device::Cpu));
+    // a pixel's channels lie side by side in the linear layers' rows and columns
+    let by_pixel = |size: &[i64]| -> Vec<i64> {
+        size.iter().flat_map(|&n| if n % 49 == 0 { vec![49, n / 49] } else { vec![n] }).collect()
+    };
+    let (size, wide_size) = (by_pixel(&of_fixture.size()), by_pixel(&spec.shape));
+    let mut place = wide.view(wide_size.as_slice());
+    for (axis, &count) in size.iter().enumerate() {
+        place = place.narrow(axis as i64, 0, count);
+    }
+    place.copy_(&of_fixture.view(size.as_slice()));
+    wide
+}
+
+#[test]
+fn the_fixtures_network_among_idle_channels_agrees_with_pytorch_in_f32() {
+    let fixture = fixture("conv_vae");
+    let step = &fixture["step"];
+    let (x, noise) = inputs(&fixture);
+    let (x, noise) = (x.to_kind(Kind::Float), noise.to_kind(Kind::Float));
+    for case in ["notebook", "gaussian", "bernoulli"] {
+        let mut choice = step[case]["choice"].clone();
+        choice["channels"] = json!([8, 32]);
+        let (network, specs) = network(&fixture, &choice);
+        let parts = |values: &Value| -> Vec<Tensor> {
+            specs
+                .iter()
+                .map(|spec| widened(spec, &tensor(&values[&spec.name])).view([1, -1]))
+                .collect()
+        };
+        let parameters =
+            Parameters::from_flat(specs.clone(), Tensor::cat(&parts(&fixture["parameters"]), 1));
+        let loss = network.loss(&parameters, &Batch::whole(x.copy()), &noise);
+        let expected = &step[case]["terms"];
+        assert_close("loss", &loss.total, &expected["loss"], 1e-5);
+        assert_close("reconstruction", &loss.terms[0], &expected["reconstruction"], 1e-5);
+        assert_close("divergence", &loss.terms[1], &expected["divergence"], 1e-5);
+        let gradients =
+            split(&specs, &loss.gradient).into_iter().zip(parts(&step[case]["gradients"]));
+        for (spec, (gradient, expected)) in specs.iter().zip(gradients) {
+            // an idle channel's own weights do have a gradient
+            let gap = (gradient - &expected) * expected.not_equal(0.0).to_kind(Kind::Float);
+            let distance =
+                gap.abs().max().double_value(&[]) / expected.abs().max().double_value(&[]).max(1.0);
+            assert!(distance <= 3e-5, "{case}: gradient of {}: {distance:e}", spec.name);
+        }
+        for (spec, value) in specs.iter().zip(split(&specs, parameters.flat())) {
+            let moved = &step["running"][&spec.name];
+            if !moved.is_null() {
+                let moved = tensor(moved);
+                let own = value.view([-1]).narrow(0, 0, moved.size()[0]);
+                assert!(distance(&own, &moved) <= 1e-5, "{case}: {}", spec.name);
+            }
+        }
+    }
+}
+
 /// One step in f32 beside the same one in f64, which libtorch takes.
 fn check_against_f64(choice: &Value, rows: i64) {
     let (network, specs, parameters, [x, noise]) = made_up(choice, &[1], rows);

@@ -8,8 +8,8 @@ use std::f64::consts::TAU;
 use std::ops::Range;
 
 use super::conv_kernels::{
-    self as kernels, Affine, Backward, IMAGES, Lanes, Mask, PARTS, Parts, Product, ROWS, Segment,
-    Width,
+    self as kernels, Affine, Backward, IMAGES, Lanes, Mask, PANEL, PARTS, Parts, Product, ROWS,
+    Segment, Width,
 };
 use super::layers::ParameterSpec;
 use super::{ConvDecoder, ConvLoss, ConvVaeSpec};
@@ -144,26 +144,32 @@ fn pack(
     }
 }
 
-/// Products of packed kernels with a map's pixels, one for each list: [lists][rows].
+/// Products of packed kernels with a map's pixels, one for each list, [lists][rows]; `each` sees so many of them
+/// as soon as they are there, and where among all rows they begin.
 fn convolve(
     width: Width,
-    packed: &[f32],
+    [packed, map]: [&[f32]; 2],
     rows: usize,
-    map: &[Lanes],
     lists: &[Vec<Segment>],
+    edge: usize,
     into: &mut [Lanes],
+    mut each: impl FnMut(usize, &mut [Lanes]),
 ) {
     let product = Product {
         left: packed,
         strides: [1, ROWS, packed.len() / rows.div_ceil(ROWS)],
-        right: map.as_flattened(),
-        right_stride: IMAGES,
+        right: map,
+        panel: 0,
         rows,
         columns: IMAGES,
         into_strides: [rows * IMAGES, IMAGES],
         add: false,
     };
-    product.compute(width, lists, into.as_flattened_mut());
+    let lines = into.chunks_mut(edge * rows).zip(lists.chunks(edge)).enumerate();
+    for (number, (line, lists)) in lines {
+        product.compute(width, lists, line.as_flattened_mut());
+        each(number * edge * rows, line);
+    }
 }
 
 impl Inner {
@@ -195,13 +201,27 @@ impl Inner {
     }
 
     /// [HALF²][few] → [QUARTER²][many]
-    fn halve(&self, width: Width, map: &[Lanes], into: &mut [Lanes]) {
-        convolve(width, &self.packed[0], self.many, map, &self.inwards, into);
+    fn halve(
+        &self,
+        width: Width,
+        map: &[Lanes],
+        into: &mut [Lanes],
+        each: impl FnMut(usize, &mut [Lanes]),
+    ) {
+        let matrices = [&self.packed[0], map.as_flattened()];
+        convolve(width, matrices, self.many, &self.inwards, QUARTER, into, each);
     }
 
     /// [QUARTER²][many] → [HALF²][few]
-    fn double(&self, width: Width, map: &[Lanes], into: &mut [Lanes]) {
-        convolve(width, &self.packed[1], self.few, map, &self.outwards, into);
+    fn double(
+        &self,
+        width: Width,
+        map: &[Lanes],
+        into: &mut [Lanes],
+        each: impl FnMut(usize, &mut [Lanes]),
+    ) {
+        let matrices = [&self.packed[1], map.as_flattened()];
+        convolve(width, matrices, self.few, &self.outwards, HALF, into, each);
     }
 
     /// Gathers the gradient by the weight of Σ halve(fine) · coarse, the coarser map's channels innermost:
@@ -211,7 +231,7 @@ impl Inner {
             left: fine.as_flattened(),
             strides: [IMAGES, 1, ROWS * IMAGES],
             right: coarse,
-            right_stride: self.many,
+            panel: PANEL * IMAGES,
             rows: self.few,
             columns: self.many,
             into_strides: [self.few * self.many, self.many],
@@ -287,13 +307,21 @@ impl<const K: usize> Outer<K> {
     }
 
     /// [BORDERED²] → [HALF²][channels]
-    fn halve(&self, width: Width, image: &[Lanes], into: &mut [Lanes]) {
-        convolve(width, &self.packed[0], self.channels, image, &self.inwards, into);
+    fn halve(
+        &self,
+        width: Width,
+        image: &[Lanes],
+        into: &mut [Lanes],
+        each: impl FnMut(usize, &mut [Lanes]),
+    ) {
+        let matrices = [&self.packed[0], image.as_flattened()];
+        convolve(width, matrices, self.channels, &self.inwards, HALF, into, each);
     }
 
     /// [HALF²][channels] → [CORNERS²][2][2]; a kernel of four rows.
     fn double(&self, width: Width, map: &[Lanes], into: &mut [Lanes]) {
-        convolve(width, &self.packed[1], 4, map, &self.outwards, into);
+        let matrices = [&self.packed[1], map.as_flattened()];
+        convolve(width, matrices, 4, &self.outwards, CORNERS, into, |_, _| ());
     }
 
     /// Gathers the gradient by the weight of Σ halve(image) · map.
@@ -327,10 +355,15 @@ impl Dense {
     fn prepare(&mut self, parameters: &[f32]) {
         let (weight, terms) = (&parameters[self.weight.clone()], self.inputs + 1);
         self.packed.resize(self.outputs.next_multiple_of(ROWS) * terms, 0.0);
+        let blocks = self.packed.as_chunks_mut::<ROWS>().0;
         for (term, row) in weight.chunks_exact(self.outputs).enumerate() {
-            for (number, values) in row.chunks(ROWS).enumerate() {
-                let place = (number * terms + term) * ROWS;
-                self.packed[place..place + values.len()].copy_from_slice(values);
+            let places = blocks[term..].iter_mut().step_by(terms);
+            let (whole, rest) = row.as_chunks::<ROWS>();
+            for (number, place) in places.enumerate() {
+                match whole.get(number) {
+                    Some(values) => *place = *values,
+                    None => place[..rest.len()].copy_from_slice(rest),
+                }
             }
         }
     }
@@ -338,7 +371,8 @@ impl Dense {
     /// [inputs + 1] → [outputs]
     fn forward(&self, width: Width, input: &[Lanes], into: &mut [Lanes]) {
         let all = Segment { left: 0, right: 0, length: self.inputs + 1 };
-        convolve(width, &self.packed, self.outputs, input, &[vec![all]], into);
+        let matrices = [&self.packed, input.as_flattened()];
+        convolve(width, matrices, self.outputs, &[vec![all]], 1, into, |_, _| ());
     }
 
     /// [outputs] → [inputs]
@@ -347,7 +381,7 @@ impl Dense {
             left: &parameters[self.weight.clone()],
             strides: [self.outputs, 1, ROWS * self.outputs],
             right: by_output.as_flattened(),
-            right_stride: IMAGES,
+            panel: 0,
             rows: self.inputs,
             columns: IMAGES,
             into_strides: [0, IMAGES],
@@ -357,37 +391,38 @@ impl Dense {
         product.compute(width, &[vec![all]], into.as_flattened_mut());
     }
 
-    /// Writes the gradient from all blocks' inputs, [inputs + 1] each, and that of the outputs in panels of `columns`
-    /// of them, [panel][image][stride].
+    /// Writes the gradient from all blocks' inputs, [inputs + 1] each, and that of the outputs in panels,
+    /// [panel][image]; `columns` outputs at a time.
     fn gather(
         &self,
         width: Width,
         inputs: &[Lanes],
         by_output: &[f32],
-        [columns, stride]: [usize; 2],
+        columns: usize,
         gradient: &mut [f32],
     ) {
         let terms = self.inputs + 1;
         let blocks = inputs.len() / terms;
+        let panel = blocks * IMAGES * PANEL;
         let product = Product {
             left: inputs.as_flattened(),
             strides: [IMAGES, 1, ROWS * IMAGES],
             right: by_output,
-            right_stride: stride,
+            panel,
             rows: terms,
             columns,
             into_strides: [columns, self.outputs],
             add: false,
         };
-        let of_panel = |panel: usize| {
+        let from = |column: usize| {
             let segment = |block: usize| Segment {
                 left: block * terms * IMAGES,
-                right: (panel * blocks + block) * IMAGES * stride,
+                right: column / PANEL * panel + block * IMAGES * PANEL,
                 length: IMAGES,
             };
             (0..blocks).map(segment).collect()
         };
-        let lists: Vec<Vec<Segment>> = (0..self.outputs / columns).map(of_panel).collect();
+        let lists: Vec<Vec<Segment>> = (0..self.outputs).step_by(columns).map(from).collect();
         product.compute(width, &lists, &mut gradient[self.weight.clone()]);
     }
 }
@@ -397,8 +432,9 @@ impl Dense {
 struct Norm {
     /// Weight, bias, running mean and running variance.
     places: [Range<usize>; 4],
-    /// What sums are taken of the gap to.
+    /// What sums are taken of the gap to, and whether they are this batch's.
     centres: Vec<f32>,
+    centred: bool,
     affine: Vec<Affine>,
     backward: Vec<Backward>,
     /// 1/√(variance + ε)
@@ -417,6 +453,7 @@ impl Norm {
         Self {
             places,
             centres: vec![0.0; channels],
+            centred: false,
             affine: vec![Affine::default(); channels],
             backward: vec![Backward::default(); channels],
             inverse: vec![0.0; channels],
@@ -427,24 +464,26 @@ impl Norm {
 
     fn clear(&mut self) {
         self.sums.iter_mut().for_each(|sums| sums.fill([0.0; IMAGES]));
+        self.centred = false;
     }
 
-    /// Adds a block of the values to be normalised; the first one's means are what the gaps are taken to.
-    fn take(&mut self, width: Width, block: &[Lanes], mask: &Mask, first: bool) {
+    /// Adds some pixels of the values to be normalised; the first ones' means are what gaps are taken to.
+    fn take(&mut self, width: Width, pixels: &[Lanes], mask: &Mask) {
         let [sums, squares] = &mut self.sums;
-        if first {
+        if !self.centred {
             let channels = self.centres.len();
             self.centres.fill(0.0);
-            kernels::add_moments(width, block, &self.centres, mask, sums, squares);
+            kernels::add_moments(width, pixels, &self.centres, mask, sums, squares);
             let images = mask.iter().filter(|&&lane| lane != 0).count();
-            let count = (block.len() / channels * images) as f64;
+            let count = (pixels.len() / channels * images) as f64;
             for (centre, sum) in self.centres.iter_mut().zip(sums.iter()) {
                 *centre = (total(sum) / count) as f32;
             }
             sums.fill([0.0; IMAGES]);
             squares.fill([0.0; IMAGES]);
+            self.centred = true;
         }
-        kernels::add_moments(width, block, &self.centres, mask, sums, squares);
+        kernels::add_moments(width, pixels, &self.centres, mask, sums, squares);
     }
 
     /// After all blocks of a batch with so many values a channel: its statistics, and the running ones moved.
@@ -473,7 +512,7 @@ impl Norm {
         kernels::normalise(width, block, &self.affine, mask, into);
     }
 
-    /// Takes a block's gradient back through ReLU.
+    /// Takes the gradient of some pixels back through ReLU; `block` is the values from there on.
     fn through_relu(&mut self, width: Width, gradient: &mut [Lanes], block: &[Lanes]) {
         let [sums, products] = &mut self.sums;
         kernels::through_relu(width, gradient, block, &self.affine, sums, products);
@@ -571,9 +610,8 @@ struct Scratch {
     quarter: Vec<Lanes>,
     /// [QUARTER²][image][channel]
     turned: Vec<f32>,
-    /// The rows given, and their transpose.
+    /// Those given, and rows of 0 after them.
     rows: Vec<f32>,
-    pixels: Vec<Lanes>,
     noise: Vec<Lanes>,
     by_z: Vec<Lanes>,
     /// [CORNERS²][2][2]
@@ -631,7 +669,6 @@ impl Core {
                 quarter: lanes(flat),
                 turned: vec![0.0; flat * IMAGES],
                 rows: vec![0.0; IMAGES * SIDE * SIDE],
-                pixels: lanes(SIDE * SIDE),
                 noise: lanes(latent),
                 by_z: lanes(latent),
                 corners: lanes(4 * CORNERS * CORNERS),
@@ -690,39 +727,40 @@ impl Core {
         let flat = self.heads.inputs;
         self.together.flat.resize(count * (flat + 1), [0.0; IMAGES]);
         self.together.z.resize(count * (latent + 1), [0.0; IMAGES]);
-        self.together.by_heads.resize(count * IMAGES * self.heads_stride(), 0.0);
+        let heads = self.heads.outputs.next_multiple_of(PANEL);
+        self.together.by_heads.resize(count * IMAGES * heads, 0.0);
         self.together.by_widened.resize(count * IMAGES * flat, 0.0);
-    }
-
-    /// From one image's gradient by the heads to the next one's.
-    fn heads_stride(&self) -> usize {
-        self.heads.outputs.next_multiple_of(IMAGES)
     }
 
     fn convolve_images(&mut self, x: &[f32]) {
         let Self { width, first, norms, blocks, scratch, .. } = self;
         let rows = x.chunks(IMAGES * SIDE * SIDE);
-        for (number, (block, rows)) in blocks.iter_mut().zip(rows).enumerate() {
-            scratch.rows[..rows.len()].copy_from_slice(rows);
-            scratch.rows[rows.len()..].fill(0.0);
-            let pixels = scratch.pixels.as_flattened_mut();
-            let size = [IMAGES, SIDE * SIDE];
-            kernels::transpose(&scratch.rows, SIDE * SIDE, size, pixels, IMAGES);
-            let lines = block.image.chunks_exact_mut(BORDERED).skip(1);
-            for (line, pixels) in lines.zip(scratch.pixels.chunks_exact(SIDE)) {
-                line[1..=SIDE].copy_from_slice(pixels);
+        for (block, rows) in blocks.iter_mut().zip(rows) {
+            let (filled, empty) = scratch.rows.split_at_mut(rows.len());
+            let rows = match empty {
+                [] => rows,
+                empty => {
+                    filled.copy_from_slice(rows);
+                    empty.fill(0.0);
+                    &scratch.rows
+                }
+            };
+            for (y, line) in block.image.chunks_exact_mut(BORDERED).skip(1).take(SIDE).enumerate() {
+                let into = line[1..].as_flattened_mut();
+                kernels::transpose(&rows[y * SIDE..], SIDE * SIDE, [IMAGES, SIDE], into, IMAGES);
             }
-            first.halve(*width, &block.image, &mut block.sums[0]);
-            norms[0].take(*width, &block.sums[0], &block.mask, number == 0);
+            let Block { mask, image, sums, .. } = block;
+            first.halve(*width, image, &mut sums[0], |_, line| norms[0].take(*width, line, mask));
         }
     }
 
     fn convolve_again(&mut self) {
         let Self { width, second, norms, blocks, scratch, .. } = self;
-        for (number, block) in blocks.iter_mut().enumerate() {
+        for block in blocks {
             norms[0].normalise(*width, &block.sums[0], &block.mask, &mut scratch.half);
-            second.halve(*width, &scratch.half, &mut block.sums[1]);
-            norms[1].take(*width, &block.sums[1], &block.mask, number == 0);
+            let Block { mask, sums, .. } = block;
+            let take = |_, line: &mut [Lanes]| norms[1].take(*width, line, mask);
+            second.halve(*width, &scratch.half, &mut sums[1], take);
         }
     }
 
@@ -734,9 +772,7 @@ impl Core {
         let draws = together.z.chunks_exact_mut(latent + 1);
         let noise = noise.chunks(IMAGES * latent);
         let mut divergence = 0.0;
-        for (number, (((block, flat), z), noise)) in
-            blocks.iter_mut().zip(flats).zip(draws).zip(noise).enumerate()
-        {
+        for (((block, flat), z), noise) in blocks.iter_mut().zip(flats).zip(draws).zip(noise) {
             let ones = block.mask.map(|lane| if lane != 0 { 1.0 } else { 0.0 });
             norms[1].normalise(*width, &block.sums[1], &block.mask, &mut flat[..flat_size]);
             flat[flat_size] = ones;
@@ -754,9 +790,10 @@ impl Core {
                 total(&kernels::draw(*width, heads, &scratch.noise, &block.mask, z_alone, spread));
             z[latent] = ones;
             widening.forward(*width, z, &mut scratch.quarter);
-            turn(&scratch.quarter, third.many, &mut block.widened, [third.many, IMAGES]);
-            third.double(*width, &scratch.quarter, &mut block.sums[2]);
-            norms[2].take(*width, &block.sums[2], &block.mask, number == 0);
+            turn(&scratch.quarter, &mut block.widened, PANEL * IMAGES);
+            let Block { mask, sums, .. } = block;
+            let take = |_, line: &mut [Lanes]| norms[2].take(*width, line, mask);
+            third.double(*width, &scratch.quarter, &mut sums[2], take);
         }
         divergence
     }
@@ -771,26 +808,26 @@ impl Core {
             last.double(*width, &scratch.half, &mut scratch.corners);
             for y in 0..SIDE {
                 let line = (y + 1) * BORDERED + 1..(y + 1) * BORDERED + 1 + SIDE;
-                let output: [Lanes; SIDE] = std::array::from_fn(|x| {
-                    let corner = y.div_ceil(2) * CORNERS + x.div_ceil(2);
-                    scratch.corners[4 * corner + (y + 1) % 2 * 2 + (x + 1) % 2]
-                });
+                let output = y.div_ceil(2) * 4 * CORNERS + (y + 1) % 2 * 2;
+                let output = &scratch.corners[output..][..4 * CORNERS - 2];
                 let (x, by_output) = (&block.image[line.clone()], &mut scratch.by_image[line]);
                 sum += total(&match *error {
                     Error::Squared { factor, .. } => {
                         let weight = (2.0 * factor * weight) as f32;
-                        kernels::squared_error(*width, &output, x, weight, &block.mask, by_output)
+                        kernels::squared_error(*width, output, x, weight, &block.mask, by_output)
                     }
                     Error::CrossEntropy => {
                         let weight = weight as f32;
-                        kernels::cross_entropy(*width, &output, x, weight, &block.mask, by_output)
+                        kernels::cross_entropy(*width, output, x, weight, &block.mask, by_output)
                     }
                 });
             }
             rows += block.images();
             last.gather(*width, &scratch.by_image, &scratch.half);
-            last.halve(*width, &scratch.by_image, &mut block.by_half);
-            norms[2].through_relu(*width, &mut block.by_half, &block.sums[2]);
+            let Block { sums, by_half, .. } = block;
+            last.halve(*width, &scratch.by_image, by_half, |start, line| {
+                norms[2].through_relu(*width, line, &sums[2][start..]);
+            });
         }
         match *error {
             Error::Squared { factor, constant } => sum * factor + rows as f64 * constant,
@@ -800,17 +837,16 @@ impl Core {
 
     /// From the third normalisation back to the second.
     fn return_to_heads(&mut self, parameters: &[f32], weight: f32) {
-        let (stride, count) = (self.heads_stride(), self.blocks.len());
+        let panel = self.blocks.len() * IMAGES * PANEL;
         let Self { width, heads, widening, third, norms, blocks, together, scratch, .. } = self;
         let latent = self.latent;
         for (number, block) in blocks.iter_mut().enumerate() {
             let Block { mask, sums, widened, by_half, .. } = &*block;
             norms[2].backward(*width, by_half, &sums[2], mask, &mut scratch.half);
             third.gather(*width, &scratch.half, widened);
-            third.halve(*width, &scratch.half, &mut scratch.quarter);
-            let by_widened = &mut together.by_widened[number * IMAGES * third.many..];
-            let strides = [third.many, count * IMAGES];
-            turn(&scratch.quarter, third.many, by_widened, strides);
+            third.halve(*width, &scratch.half, &mut scratch.quarter, |_, _| ());
+            let first = number * IMAGES * PANEL;
+            turn(&scratch.quarter, &mut together.by_widened[first..], panel);
             widening.by_input(*width, parameters, &scratch.quarter, &mut scratch.by_z);
             let by_heads = &mut block.heads[..2 * latent];
             kernels::through_draw(
@@ -821,9 +857,7 @@ impl Core {
                 &block.mask,
                 by_heads,
             );
-            let by_heads = block.heads.as_flattened();
-            let place = &mut together.by_heads[number * IMAGES * stride..];
-            kernels::transpose(by_heads, IMAGES, [block.heads.len(), IMAGES], place, stride);
+            turn(&block.heads, &mut together.by_heads[first..], panel);
             heads.by_input(*width, parameters, &block.heads[..2 * latent], &mut block.by_quarter);
             norms[1].through_relu(*width, &mut block.by_quarter, &block.sums[1]);
         }
@@ -835,11 +869,12 @@ impl Core {
         for block in blocks {
             let Block { mask, sums, by_quarter, by_half, .. } = block;
             norms[1].backward(*width, by_quarter, &sums[1], mask, &mut scratch.quarter);
-            turn(&scratch.quarter, second.many, &mut scratch.turned, [second.many, IMAGES]);
+            turn(&scratch.quarter, &mut scratch.turned, PANEL * IMAGES);
             norms[0].normalise(*width, &sums[0], mask, &mut scratch.half);
             second.gather(*width, &scratch.half, &scratch.turned);
-            second.double(*width, &scratch.quarter, by_half);
-            norms[0].through_relu(*width, by_half, &sums[0]);
+            second.double(*width, &scratch.quarter, by_half, |start, line| {
+                norms[0].through_relu(*width, line, &sums[0][start..]);
+            });
         }
     }
 
@@ -860,10 +895,9 @@ impl Core {
         self.second.file(gradient);
         self.third.file(gradient);
         self.last.file(gradient);
-        let of_heads = [self.heads.outputs, self.heads_stride()];
-        self.heads.gather(*width, &together.flat, &together.by_heads, of_heads, gradient);
-        let of_pixel = [self.third.many; 2];
-        self.widening.gather(*width, &together.z, &together.by_widened, of_pixel, gradient);
+        let all = self.heads.outputs;
+        self.heads.gather(*width, &together.flat, &together.by_heads, all, gradient);
+        self.widening.gather(*width, &together.z, &together.by_widened, PANEL, gradient);
     }
 }
 
@@ -878,7 +912,7 @@ impl Block {
             mask: [0; IMAGES],
             image: lanes(BORDERED * BORDERED),
             sums: [lanes(half), lanes(quarter), lanes(half)],
-            heads: lanes((2 * latent).next_multiple_of(ROWS)),
+            heads: lanes((2 * latent).next_multiple_of(PANEL)),
             spread: lanes(latent),
             widened: vec![0.0; quarter * IMAGES],
             by_half: lanes(half),
@@ -887,11 +921,72 @@ impl Block {
     }
 }
 
-/// [pixel][channel][image] → [pixel][image][channel], the latter with strides from one image and from one row of
-/// images to the next.
-fn turn(map: &[Lanes], channels: usize, into: &mut [f32], [image, images]: [usize; 2]) {
-    for (pixel, values) in map.chunks_exact(channels).enumerate() {
-        let place = &mut into[pixel * images * image..];
-        kernels::transpose(values.as_flattened(), IMAGES, [channels, IMAGES], place, image);
+/// The transposes of squares of lanes, [column][image] → [panel][image][column], a panel every so many numbers.
+fn turn(columns: &[Lanes], into: &mut [f32], panel: usize) {
+    let size = [PANEL, IMAGES];
+    for (square, into) in columns.chunks_exact(PANEL).zip(into.chunks_mut(panel)) {
+        kernels::transpose(square.as_flattened(), IMAGES, size, into, PANEL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conv_vae::ConvVae;
+    use super::*;
+    use crate::random::{Numbers, Stream};
+
+    /// What a step gives, and what it makes of the parameters.
+    fn step(spec: &ConvVaeSpec, width: Width, rows: usize) -> ([u64; 2], Vec<u32>, Vec<u32>) {
+        let (_, specs) = ConvVae::new(spec);
+        let mut core = Core::new(spec, &specs).expect("channels that suit it");
+        core.width = width;
+        let mut numbers = Numbers::new(1, Stream::Data, 0);
+        let mut draw = |count: usize| numbers.normals(count);
+        let count = specs.iter().map(ParameterSpec::count).sum::<i64>() as usize;
+        let mut parameters: Vec<f32> = draw(count).iter().map(|value| 0.1 * value).collect();
+        let (x, noise) = (draw(rows * SIDE * SIDE), draw(rows * spec.latent));
+        let x: Vec<f32> = x.iter().map(|value| value.clamp(0.0, 1.0)).collect();
+        let mut gradient = vec![f32::NAN; count];
+        let terms = core.step(&mut parameters, [&x, &noise], [0.1, 0.2], &mut gradient);
+        assert!(gradient.iter().all(|value| value.is_finite()), "a gradient is missing");
+        let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
+        (terms.map(f64::to_bits), bits(gradient), bits(parameters))
+    }
+
+    #[test]
+    fn vectors_of_either_width_give_the_same_bits() {
+        if Width::available() != Some(Width::Sixteen) {
+            return;
+        }
+        for (choice, rows) in [
+            (r#"{"channels": [16, 32], "latent": 100, "loss": "notebook"}"#, 40),
+            (r#"{"channels": [8, 64], "latent": 3, "decoder": "bernoulli"}"#, 5),
+        ] {
+            let spec: ConvVaeSpec = serde_json::from_str(choice).expect("a network");
+            let [eight, sixteen] =
+                [Width::Eight, Width::Sixteen].map(|width| step(&spec, width, rows));
+            assert!(eight == sixteen, "{choice}");
+        }
+    }
+
+    #[test]
+    fn a_smaller_batch_after_a_larger_one_has_the_bits_of_a_first_one() {
+        let spec: ConvVaeSpec = serde_json::from_str(r#"{"latent": 5}"#).expect("a network");
+        let (_, specs) = ConvVae::new(&spec);
+        let mut core = Core::new(&spec, &specs).expect("channels that suit it");
+        let count = specs.iter().map(ParameterSpec::count).sum::<i64>() as usize;
+        let mut numbers = Numbers::new(2, Stream::Data, 0);
+        let start: Vec<f32> = numbers.normals(count).iter().map(|value| 0.1 * value).collect();
+        let (x, noise) = (numbers.normals(70 * SIDE * SIDE), numbers.normals(70 * 5));
+        let mut step = |core: &mut Core, rows: usize| {
+            let (mut parameters, mut gradient) = (start.clone(), vec![0.0; count]);
+            let batch = [&x[..rows * SIDE * SIDE], &noise[..rows * 5]];
+            core.step(&mut parameters, batch, [0.1, 0.2], &mut gradient);
+            (parameters, gradient)
+        };
+        let _ = step(&mut core, 70);
+        let after = step(&mut core, 33);
+        let mut fresh = Core::new(&spec, &specs).expect("channels that suit it");
+        assert!(step(&mut fresh, 33) == after);
     }
 }

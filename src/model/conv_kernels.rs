@@ -16,6 +16,8 @@ pub const IMAGES: usize = 32;
 pub type Lanes = [f32; IMAGES];
 /// Rows of a product that lie side by side in a packed left-hand matrix.
 pub const ROWS: usize = 8;
+/// Columns of a product that lie side by side in the right-hand matrix.
+pub const PANEL: usize = IMAGES;
 /// Numbers that a sum over images keeps apart until its end.
 pub const PARTS: usize = 16;
 pub type Parts = [f32; PARTS];
@@ -115,9 +117,10 @@ pub struct Product<'a> {
     pub left: &'a [f32],
     /// From one row of `left` to the next, from one term to the next, from eight rows to the next eight.
     pub strides: [usize; 3],
+    /// In panels of `PANEL` columns, each term by term.
     pub right: &'a [f32],
-    /// From one term to the next; there are `columns` numbers a term, rounded up to whole panels of 32.
-    pub right_stride: usize,
+    /// From one panel to the next.
+    pub panel: usize,
     pub rows: usize,
     pub columns: usize,
     /// From one product to the next, and from one row to the next, in the result.
@@ -125,9 +128,6 @@ pub struct Product<'a> {
     /// Whether the result is added to what is there.
     pub add: bool,
 }
-
-/// Columns computed at a time.
-const PANEL: usize = 32;
 
 impl Product<'_> {
     /// One product for each list of segments, whose terms are added in that order.
@@ -151,7 +151,7 @@ impl Product<'_> {
         unsafe { self.tiles::<__m512, 8>(lists, into) };
     }
 
-    /// In tiles of TALL rows and two vectors. Needs the instructions of V.
+    /// In tiles of TALL rows and two vectors, or fewer at the edges. Needs the instructions of V.
     #[inline(always)]
     unsafe fn tiles<V: Vector, const TALL: usize>(&self, lists: &[Vec<Segment>], into: &mut [f32]) {
         for (number, segments) in lists.iter().enumerate() {
@@ -169,9 +169,12 @@ impl Product<'_> {
                     // SAFETY: the caller's
                     unsafe {
                         match height {
-                            1 => self.tile::<V, 1>(at, segments, into),
-                            4 => self.tile::<V, 4>(at, segments, into),
-                            _ => self.tile::<V, TALL>(at, segments, into),
+                            1 => self.tile::<V, 1, 2>(at, segments, into),
+                            4 => self.tile::<V, 4, 2>(at, segments, into),
+                            _ if self.columns - column <= V::COUNT => {
+                                self.tile::<V, TALL, 1>(at, segments, into)
+                            }
+                            _ => self.tile::<V, TALL, 2>(at, segments, into),
                         }
                     }
                 }
@@ -181,35 +184,36 @@ impl Product<'_> {
     }
 
     #[inline(always)]
-    unsafe fn tile<V: Vector, const TALL: usize>(
+    unsafe fn tile<V: Vector, const TALL: usize, const WIDE: usize>(
         &self,
-        at @ [_, column]: [usize; 2],
+        [left, column]: [usize; 2],
         segments: &[Segment],
         into: &mut [f32],
     ) {
+        let at = [left, column / PANEL * self.panel + column % PANEL];
         // SAFETY: the caller's; strides that the compiler knows make shorter loops
         let sums = unsafe {
             match [self.strides[0], self.strides[1]] {
-                [1, ROWS] => self.chains::<V, TALL>(at, [1, ROWS], segments),
-                [IMAGES, 1] => self.chains::<V, TALL>(at, [IMAGES, 1], segments),
-                strides => self.chains::<V, TALL>(at, strides, segments),
+                [1, ROWS] => self.chains::<V, TALL, WIDE>(at, [1, ROWS], segments),
+                [IMAGES, 1] => self.chains::<V, TALL, WIDE>(at, [IMAGES, 1], segments),
+                strides => self.chains::<V, TALL, WIDE>(at, strides, segments),
             }
         };
-        let width = (2 * V::COUNT).min(self.columns - column);
+        let width = (WIDE * V::COUNT).min(self.columns - column);
         let mut row_of_tile = [0.0; PANEL];
         for (row, sums) in sums.into_iter().enumerate() {
             let into = &mut into[row * self.into_strides[1]..][..width];
-            // SAFETY: a panel has room for two vectors, and so has a whole row of the tile
-            unsafe {
-                if width == 2 * V::COUNT {
-                    for (half, sum) in sums.into_iter().enumerate() {
-                        let place = into.as_mut_ptr().add(half * V::COUNT);
-                        if self.add { V::load(place).add(sum) } else { sum }.store(place);
-                    }
-                    continue;
+            let whole = width == WIDE * V::COUNT;
+            let start = if whole { into.as_mut_ptr() } else { row_of_tile.as_mut_ptr() };
+            for (number, sum) in sums.into_iter().enumerate() {
+                // SAFETY: the instructions are the caller's; there is room for all vectors of a row
+                unsafe {
+                    let place = start.add(number * V::COUNT);
+                    if whole && self.add { V::load(place).add(sum) } else { sum }.store(place);
                 }
-                sums[0].store(row_of_tile.as_mut_ptr());
-                sums[1].store(row_of_tile.as_mut_ptr().add(V::COUNT));
+            }
+            if whole {
+                continue;
             }
             for (place, value) in into.iter_mut().zip(row_of_tile) {
                 *place = if self.add { *place + value } else { value };
@@ -218,30 +222,35 @@ impl Product<'_> {
     }
 
     #[inline(always)]
-    unsafe fn chains<V: Vector, const TALL: usize>(
+    unsafe fn chains<V: Vector, const TALL: usize, const WIDE: usize>(
         &self,
         [left_start, right_start]: [usize; 2],
         [row_stride, term_stride]: [usize; 2],
         segments: &[Segment],
-    ) -> [[V; 2]; TALL] {
+    ) -> [[V; WIDE]; TALL] {
         // SAFETY: the caller's; each segment is seen to lie in both matrices
         unsafe {
-            let mut sums = [[V::splat(0.0); 2]; TALL];
+            let mut sums = [[V::splat(0.0); WIDE]; TALL];
             for segment in segments.iter().filter(|segment| segment.length > 0) {
                 let (left, right) = (left_start + segment.left, right_start + segment.right);
                 let last = segment.length - 1;
                 assert!(left + (TALL - 1) * row_stride + last * term_stride < self.left.len());
-                assert!(right + last * self.right_stride + 2 * V::COUNT <= self.right.len());
+                assert!(right + last * PANEL + WIDE * V::COUNT <= self.right.len());
                 let mut left = self.left.as_ptr().add(left);
                 let mut right = self.right.as_ptr().add(right);
                 for _ in 0..segment.length {
-                    let pair = [V::load(right), V::load(right.add(V::COUNT))];
+                    let mut term = [V::splat(0.0); WIDE];
+                    for (number, term) in term.iter_mut().enumerate() {
+                        *term = V::load(right.add(number * V::COUNT));
+                    }
                     for (row, sums) in sums.iter_mut().enumerate() {
                         let value = V::splat(*left.add(row * row_stride));
-                        *sums = [sums[0].plus(value, pair[0]), sums[1].plus(value, pair[1])];
+                        for (sum, term) in sums.iter_mut().zip(term) {
+                            *sum = sum.plus(value, term);
+                        }
                     }
                     left = left.wrapping_add(term_stride);
-                    right = right.wrapping_add(self.right_stride);
+                    right = right.wrapping_add(PANEL);
                 }
             }
             sums
@@ -341,8 +350,8 @@ unsafe fn correlate_row<V: Vector, const K: usize, const GROUP: usize>(
     }
 }
 
-/// Writes the transpose of a matrix [rows, columns], both multiples of eight; strides are from one row to
-/// the next.
+/// Writes the transpose of a matrix of `rows`, a multiple of eight, and `columns`, no fewer than that;
+/// strides are from one row to the next.
 pub fn transpose(
     matrix: &[f32],
     stride: usize,
@@ -350,7 +359,7 @@ pub fn transpose(
     into: &mut [f32],
     into_stride: usize,
 ) {
-    assert!(rows.is_multiple_of(8) && columns.is_multiple_of(8) && rows > 0 && columns > 0);
+    assert!(rows.is_multiple_of(8) && rows > 0 && columns >= 8);
     assert!(matrix.len() >= (rows - 1) * stride + columns);
     assert!(into.len() >= (columns - 1) * into_stride + rows);
     // SAFETY: there is no `Width` without AVX2, and both matrices are long enough
@@ -365,8 +374,10 @@ unsafe fn transpose_squares(
     into: &mut [f32],
     into_stride: usize,
 ) {
-    for row in (0..rows).step_by(8) {
-        for column in (0..columns).step_by(8) {
+    for column in (0..columns).step_by(8) {
+        // the last square may lie over the one before
+        let column = column.min(columns - 8);
+        for row in (0..rows).step_by(8) {
             // SAFETY: the caller's
             unsafe {
                 let from = matrix.as_ptr().add(row * stride + column);
@@ -539,10 +550,11 @@ for_both_widths! {
     }
 
     /// Squared errors of a row of pixels, added up for every image, and their gradients by the outputs,
-    /// times `weight`.
+    /// times `weight`. Of every four outputs the first two are a row's, the row's first is left out.
     pub fn squared_error(output: &[Lanes], x: &[Lanes], weight: f32, mask: &Mask, by_output: &mut [Lanes]) -> Lanes {
         let mut sums = [0.0; IMAGES];
-        for ((output, x), by_output) in output.iter().zip(x).zip(by_output) {
+        let output = output.chunks(4).flat_map(|four| &four[..2]).skip(1);
+        for ((output, x), by_output) in output.zip(x).zip(by_output) {
             for lane in 0..IMAGES {
                 let difference = kept(output[lane] - x[lane], mask[lane]);
                 sums[lane] = difference.mul_add(difference, sums[lane]);
@@ -555,7 +567,8 @@ for_both_widths! {
     /// The same of −log p of values in [0, 1] given logits: log(1 + e^l) − l·x.
     pub fn cross_entropy(logits: &[Lanes], x: &[Lanes], weight: f32, mask: &Mask, by_logits: &mut [Lanes]) -> Lanes {
         let mut sums = [0.0; IMAGES];
-        for ((logits, x), by_logits) in logits.iter().zip(x).zip(by_logits) {
+        let logits = logits.chunks(4).flat_map(|four| &four[..2]).skip(1);
+        for ((logits, x), by_logits) in logits.zip(x).zip(by_logits) {
             for lane in 0..IMAGES {
                 let logit = logits[lane];
                 let power = exp(-logit.abs());
