@@ -45,6 +45,27 @@ impl Error {
             },
         }
     }
+
+    /// The sum of a row of pixels' gaps, without factor and constant; see `kernels` for the outputs.
+    fn judge(
+        self,
+        width: Width,
+        output: &[Lanes],
+        x: &[Lanes],
+        weight: f64,
+        mask: &Mask,
+        by_output: &mut [Lanes],
+    ) -> f64 {
+        total(&match self {
+            Self::Squared { factor, .. } => {
+                let weight = (2.0 * factor * weight) as f32;
+                kernels::squared_error(width, output, x, weight, mask, by_output)
+            }
+            Self::CrossEntropy => {
+                kernels::cross_entropy(width, output, x, weight as f32, mask, by_output)
+            }
+        })
+    }
 }
 
 /// A convolution between QUARTER² pixels of many channels and HALF² of few: inwards with stride 2 and padding 1,
@@ -144,32 +165,26 @@ fn pack(
     }
 }
 
-/// Products of packed kernels with a map's pixels, one for each list, [lists][rows]; `each` sees so many of them
-/// as soon as they are there, and where among all rows they begin.
+/// Products of packed kernels with a map's pixels, one for each list: [lists][rows].
 fn convolve(
     width: Width,
-    [packed, map]: [&[f32]; 2],
+    packed: &[f32],
     rows: usize,
+    map: &[Lanes],
     lists: &[Vec<Segment>],
-    edge: usize,
     into: &mut [Lanes],
-    mut each: impl FnMut(usize, &mut [Lanes]),
 ) {
     let product = Product {
         left: packed,
         strides: [1, ROWS, packed.len() / rows.div_ceil(ROWS)],
-        right: map,
+        right: map.as_flattened(),
         panel: 0,
         rows,
         columns: IMAGES,
         into_strides: [rows * IMAGES, IMAGES],
         add: false,
     };
-    let lines = into.chunks_mut(edge * rows).zip(lists.chunks(edge)).enumerate();
-    for (number, (line, lists)) in lines {
-        product.compute(width, lists, line.as_flattened_mut());
-        each(number * edge * rows, line);
-    }
+    product.compute(width, lists, into.as_flattened_mut());
 }
 
 impl Inner {
@@ -200,28 +215,16 @@ impl Inner {
         self.gathered.resize(taps * few * many, 0.0);
     }
 
-    /// [HALF²][few] → [QUARTER²][many]
-    fn halve(
-        &self,
-        width: Width,
-        map: &[Lanes],
-        into: &mut [Lanes],
-        each: impl FnMut(usize, &mut [Lanes]),
-    ) {
-        let matrices = [&self.packed[0], map.as_flattened()];
-        convolve(width, matrices, self.many, &self.inwards, QUARTER, into, each);
+    /// [HALF²][few] → row y of [QUARTER²][many]
+    fn halve(&self, width: Width, map: &[Lanes], y: usize, into: &mut [Lanes]) {
+        let lists = &self.inwards[y * QUARTER..][..QUARTER];
+        convolve(width, &self.packed[0], self.many, map, lists, into);
     }
 
-    /// [QUARTER²][many] → [HALF²][few]
-    fn double(
-        &self,
-        width: Width,
-        map: &[Lanes],
-        into: &mut [Lanes],
-        each: impl FnMut(usize, &mut [Lanes]),
-    ) {
-        let matrices = [&self.packed[1], map.as_flattened()];
-        convolve(width, matrices, self.few, &self.outwards, HALF, into, each);
+    /// [QUARTER²][many] → row y of [HALF²][few]
+    fn double(&self, width: Width, map: &[Lanes], y: usize, into: &mut [Lanes]) {
+        let lists = &self.outwards[y * HALF..][..HALF];
+        convolve(width, &self.packed[1], self.few, map, lists, into);
     }
 
     /// Gathers the gradient by the weight of Σ halve(fine) · coarse, the coarser map's channels innermost:
@@ -306,27 +309,22 @@ impl<const K: usize> Outer<K> {
         self.gathered.resize(K * K * channels, [0.0; PARTS]);
     }
 
-    /// [BORDERED²] → [HALF²][channels]
-    fn halve(
-        &self,
-        width: Width,
-        image: &[Lanes],
-        into: &mut [Lanes],
-        each: impl FnMut(usize, &mut [Lanes]),
-    ) {
-        let matrices = [&self.packed[0], image.as_flattened()];
-        convolve(width, matrices, self.channels, &self.inwards, HALF, into, each);
+    /// [BORDERED²] → row y of [HALF²][channels]
+    fn halve(&self, width: Width, image: &[Lanes], y: usize, into: &mut [Lanes]) {
+        let lists = &self.inwards[y * HALF..][..HALF];
+        convolve(width, &self.packed[0], self.channels, image, lists, into);
     }
 
-    /// [HALF²][channels] → [CORNERS²][2][2]; a kernel of four rows.
-    fn double(&self, width: Width, map: &[Lanes], into: &mut [Lanes]) {
-        let matrices = [&self.packed[1], map.as_flattened()];
-        convolve(width, matrices, 4, &self.outwards, CORNERS, into, |_, _| ());
+    /// [HALF²][channels] → row y of [CORNERS²][2][2]; a kernel of four rows.
+    fn double(&self, width: Width, map: &[Lanes], y: usize, into: &mut [Lanes]) {
+        let lists = &self.outwards[y * CORNERS..][..CORNERS];
+        convolve(width, &self.packed[1], 4, map, lists, into);
     }
 
-    /// Gathers the gradient by the weight of Σ halve(image) · map.
-    fn gather(&mut self, width: Width, image: &[Lanes], map: &[Lanes]) {
-        kernels::correlate::<K>(width, image, BORDERED, map, self.channels, &mut self.gathered);
+    /// Gathers the gradient by the weight of Σ halve(image) · map over row y.
+    fn gather(&mut self, width: Width, image: &[Lanes], y: usize, map: &[Lanes]) {
+        let lines = &image[2 * y * BORDERED..][..K * BORDERED];
+        kernels::correlate::<K>(width, lines, BORDERED, map, self.channels, &mut self.gathered);
     }
 
     fn file(&self, gradient: &mut [f32]) {
@@ -371,8 +369,7 @@ impl Dense {
     /// [inputs + 1] → [outputs]
     fn forward(&self, width: Width, input: &[Lanes], into: &mut [Lanes]) {
         let all = Segment { left: 0, right: 0, length: self.inputs + 1 };
-        let matrices = [&self.packed, input.as_flattened()];
-        convolve(width, matrices, self.outputs, &[vec![all]], 1, into, |_, _| ());
+        convolve(width, &self.packed, self.outputs, input, &[vec![all]], into);
     }
 
     /// [outputs] → [inputs]
@@ -512,7 +509,7 @@ impl Norm {
         kernels::normalise(width, block, &self.affine, mask, into);
     }
 
-    /// Takes the gradient of some pixels back through ReLU; `block` is the values from there on.
+    /// Takes the gradient of some pixels back through ReLU.
     fn through_relu(&mut self, width: Width, gradient: &mut [Lanes], block: &[Lanes]) {
         let [sums, products] = &mut self.sums;
         kernels::through_relu(width, gradient, block, &self.affine, sums, products);
@@ -614,7 +611,7 @@ struct Scratch {
     rows: Vec<f32>,
     noise: Vec<Lanes>,
     by_z: Vec<Lanes>,
-    /// [CORNERS²][2][2]
+    /// [CORNERS][2][2]
     corners: Vec<Lanes>,
     by_image: Vec<Lanes>,
 }
@@ -671,7 +668,7 @@ impl Core {
                 rows: vec![0.0; IMAGES * SIDE * SIDE],
                 noise: lanes(latent),
                 by_z: lanes(latent),
-                corners: lanes(4 * CORNERS * CORNERS),
+                corners: lanes(4 * CORNERS),
                 by_image: lanes(BORDERED * BORDERED),
             },
         })
@@ -749,18 +746,27 @@ impl Core {
                 let into = line[1..].as_flattened_mut();
                 kernels::transpose(&rows[y * SIDE..], SIDE * SIDE, [IMAGES, SIDE], into, IMAGES);
             }
-            let Block { mask, image, sums, .. } = block;
-            first.halve(*width, image, &mut sums[0], |_, line| norms[0].take(*width, line, mask));
+            let Block { mask, image, sums: [sums, ..], .. } = block;
+            for (y, line) in sums.chunks_exact_mut(HALF * first.channels).enumerate() {
+                first.halve(*width, image, y, line);
+                norms[0].take(*width, line, mask);
+            }
         }
     }
 
     fn convolve_again(&mut self) {
         let Self { width, second, norms, blocks, scratch, .. } = self;
+        // the kernel of row y reaches two more rows
+        let pair = 2 * HALF * second.few;
         for block in blocks {
-            norms[0].normalise(*width, &block.sums[0], &block.mask, &mut scratch.half);
-            let Block { mask, sums, .. } = block;
-            let take = |_, line: &mut [Lanes]| norms[1].take(*width, line, mask);
-            second.halve(*width, &scratch.half, &mut sums[1], take);
+            let Block { mask, sums: [given, sums, _], .. } = block;
+            let given = given.chunks_exact(pair);
+            let lines = sums.chunks_exact_mut(QUARTER * second.many);
+            for (y, (given, line)) in given.zip(lines).enumerate() {
+                norms[0].normalise(*width, given, mask, &mut scratch.half[y * pair..][..pair]);
+                second.halve(*width, &scratch.half, y, line);
+                norms[1].take(*width, line, mask);
+            }
         }
     }
 
@@ -791,9 +797,11 @@ impl Core {
             z[latent] = ones;
             widening.forward(*width, z, &mut scratch.quarter);
             turn(&scratch.quarter, &mut block.widened, PANEL * IMAGES);
-            let Block { mask, sums, .. } = block;
-            let take = |_, line: &mut [Lanes]| norms[2].take(*width, line, mask);
-            third.double(*width, &scratch.quarter, &mut sums[2], take);
+            let Block { mask, sums: [.., sums], .. } = block;
+            for (y, line) in sums.chunks_exact_mut(HALF * third.few).enumerate() {
+                third.double(*width, &scratch.quarter, y, line);
+                norms[2].take(*width, line, mask);
+            }
         }
         divergence
     }
@@ -801,36 +809,34 @@ impl Core {
     /// The error of all images, and back to the third normalisation.
     fn judge(&mut self, weight: f64) -> f64 {
         let Self { width, error, last, norms, blocks, scratch, .. } = self;
+        let size = HALF * last.channels;
         let mut sum = 0.0;
-        let mut rows = 0;
-        for block in blocks {
-            norms[2].normalise(*width, &block.sums[2], &block.mask, &mut scratch.half);
-            last.double(*width, &scratch.half, &mut scratch.corners);
-            for y in 0..SIDE {
-                let line = (y + 1) * BORDERED + 1..(y + 1) * BORDERED + 1 + SIDE;
-                let output = y.div_ceil(2) * 4 * CORNERS + (y + 1) % 2 * 2;
-                let output = &scratch.corners[output..][..4 * CORNERS - 2];
-                let (x, by_output) = (&block.image[line.clone()], &mut scratch.by_image[line]);
-                sum += total(&match *error {
-                    Error::Squared { factor, .. } => {
-                        let weight = (2.0 * factor * weight) as f32;
-                        kernels::squared_error(*width, output, x, weight, &block.mask, by_output)
-                    }
-                    Error::CrossEntropy => {
-                        let weight = weight as f32;
-                        kernels::cross_entropy(*width, output, x, weight, &block.mask, by_output)
-                    }
-                });
+        for block in blocks.iter_mut() {
+            let Block { mask, image, sums: [.., sums], by_half, .. } = block;
+            // two rows of pixels at a time, as soon as what they need is there
+            for y in 0..CORNERS {
+                if let Some(line) = sums.chunks_exact(size).nth(y) {
+                    norms[2].normalise(*width, line, mask, &mut scratch.half[y * size..][..size]);
+                }
+                last.double(*width, &scratch.half, y, &mut scratch.corners);
+                for row in (2 * y).max(1)..(2 * y + 2).min(BORDERED - 1) {
+                    let output = &scratch.corners[row % 2 * 2..][..4 * CORNERS - 2];
+                    let pixels = row * BORDERED + 1..(row + 1) * BORDERED - 1;
+                    let (x, by_output) = (&image[pixels.clone()], &mut scratch.by_image[pixels]);
+                    sum += error.judge(*width, output, x, weight, mask, by_output);
+                }
+                let Some(y) = y.checked_sub(1) else { continue };
+                let (place, line) = (y * size..(y + 1) * size, &mut by_half[y * size..][..size]);
+                last.gather(*width, &scratch.by_image, y, &scratch.half[place.clone()]);
+                last.halve(*width, &scratch.by_image, y, line);
+                norms[2].through_relu(*width, line, &sums[place]);
             }
-            rows += block.images();
-            last.gather(*width, &scratch.by_image, &scratch.half);
-            let Block { sums, by_half, .. } = block;
-            last.halve(*width, &scratch.by_image, by_half, |start, line| {
-                norms[2].through_relu(*width, line, &sums[2][start..]);
-            });
         }
         match *error {
-            Error::Squared { factor, constant } => sum * factor + rows as f64 * constant,
+            Error::Squared { factor, constant } => {
+                let rows: usize = blocks.iter().map(Block::images).sum();
+                sum * factor + rows as f64 * constant
+            }
             Error::CrossEntropy => sum,
         }
     }
@@ -844,7 +850,8 @@ impl Core {
             let Block { mask, sums, widened, by_half, .. } = &*block;
             norms[2].backward(*width, by_half, &sums[2], mask, &mut scratch.half);
             third.gather(*width, &scratch.half, widened);
-            third.halve(*width, &scratch.half, &mut scratch.quarter, |_, _| ());
+            let lines = scratch.quarter.chunks_exact_mut(QUARTER * third.many);
+            lines.enumerate().for_each(|(y, line)| third.halve(*width, &scratch.half, y, line));
             let first = number * IMAGES * PANEL;
             turn(&scratch.quarter, &mut together.by_widened[first..], panel);
             widening.by_input(*width, parameters, &scratch.quarter, &mut scratch.by_z);
@@ -866,25 +873,34 @@ impl Core {
     /// From the second normalisation back to the first.
     fn return_to_first(&mut self) {
         let Self { width, second, norms, blocks, scratch, .. } = self;
+        let size = HALF * second.few;
         for block in blocks {
             let Block { mask, sums, by_quarter, by_half, .. } = block;
             norms[1].backward(*width, by_quarter, &sums[1], mask, &mut scratch.quarter);
             turn(&scratch.quarter, &mut scratch.turned, PANEL * IMAGES);
-            norms[0].normalise(*width, &sums[0], mask, &mut scratch.half);
+            let lines = by_half.chunks_exact_mut(size).zip(sums[0].chunks_exact(size));
+            let lines = lines.zip(scratch.half.chunks_exact_mut(size));
+            for (y, ((line, given), normal)) in lines.enumerate() {
+                second.double(*width, &scratch.quarter, y, line);
+                norms[0].through_relu(*width, line, given);
+                norms[0].normalise(*width, given, mask, normal);
+            }
             second.gather(*width, &scratch.half, &scratch.turned);
-            second.double(*width, &scratch.quarter, by_half, |start, line| {
-                norms[0].through_relu(*width, line, &sums[0][start..]);
-            });
         }
     }
 
     /// From the first normalisation back to the images.
     fn return_to_images(&mut self) {
         let Self { width, first, norms, blocks, scratch, .. } = self;
+        let size = HALF * first.channels;
+        let by_line = &mut scratch.half[..size];
         for block in blocks {
             let Block { mask, sums, by_half, image, .. } = &*block;
-            norms[0].backward(*width, by_half, &sums[0], mask, &mut scratch.half);
-            first.gather(*width, image, &scratch.half);
+            let lines = by_half.chunks_exact(size).zip(sums[0].chunks_exact(size));
+            for (y, (line, given)) in lines.enumerate() {
+                norms[0].backward(*width, line, given, mask, by_line);
+                first.gather(*width, image, y, by_line);
+            }
         }
     }
 

@@ -259,9 +259,8 @@ impl Product<'_> {
 }
 
 /// Adds up what the weights of a convolution with one channel on its wide side have for a gradient:
-/// `into`, [row of the kernel][its column][channel], Σ image · map over the map's pixels, taps apart and
-/// images in `PARTS`. The image has `side` pixels an edge and the map, of `channels`, half as many, which
-/// the kernel of K rows reaches all.
+/// `into`, [row of the kernel][its column][channel], Σ image · map over a row of the map's pixels, images in
+/// `PARTS`. The K rows of the image, of `side` pixels each, are those that the kernel reaches.
 pub fn correlate<const K: usize>(
     width: Width,
     image: &[Lanes],
@@ -270,19 +269,13 @@ pub fn correlate<const K: usize>(
     channels: usize,
     into: &mut [Parts],
 ) {
-    let edge = (side - K) / 2 + 1;
-    assert!(image.len() == side * side && map.len() == edge * edge * channels);
-    assert!(into.len() == K * K * channels && channels.is_multiple_of(4));
-    for row in 0..edge {
-        for kernel_row in 0..K {
-            let image = &image[(2 * row + kernel_row) * side..][..side];
-            let map = &map[row * edge * channels..][..edge * channels];
-            let into = &mut into[kernel_row * K * channels..][..K * channels];
-            // SAFETY: `width` says that the processor has the instructions
-            match width {
-                Width::Eight => unsafe { correlate_eight::<K>(image, map, channels, into) },
-                Width::Sixteen => unsafe { correlate_sixteen::<K>(image, map, channels, into) },
-            }
+    assert!(image.len() == K * side && into.len() == K * K * channels);
+    assert!(channels.is_multiple_of(4) && map.len().is_multiple_of(channels));
+    for (image, into) in image.chunks_exact(side).zip(into.chunks_exact_mut(K * channels)) {
+        // SAFETY: `width` says that the processor has the instructions
+        match width {
+            Width::Eight => unsafe { correlate_eight::<K>(image, map, channels, into) },
+            Width::Sixteen => unsafe { correlate_sixteen::<K>(image, map, channels, into) },
         }
     }
 }
