@@ -341,51 +341,54 @@ struct Dense {
     weight: Range<usize>,
     inputs: usize,
     outputs: usize,
-    packed: Vec<f32>,
 }
 
 impl Dense {
     fn new(weight: Range<usize>, inputs: usize, outputs: usize) -> Self {
         assert_eq!(weight.len(), (inputs + 1) * outputs);
-        Self { weight, inputs, outputs, packed: Vec::new() }
-    }
-
-    fn prepare(&mut self, parameters: &[f32]) {
-        let (weight, terms) = (&parameters[self.weight.clone()], self.inputs + 1);
-        self.packed.resize(self.outputs.next_multiple_of(ROWS) * terms, 0.0);
-        let blocks = self.packed.as_chunks_mut::<ROWS>().0;
-        for (term, row) in weight.chunks_exact(self.outputs).enumerate() {
-            let places = blocks[term..].iter_mut().step_by(terms);
-            let (whole, rest) = row.as_chunks::<ROWS>();
-            for (number, place) in places.enumerate() {
-                match whole.get(number) {
-                    Some(values) => *place = *values,
-                    None => place[..rest.len()].copy_from_slice(rest),
-                }
-            }
-        }
+        Self { weight, inputs, outputs }
     }
 
     /// [inputs + 1] → [outputs]
-    fn forward(&self, width: Width, input: &[Lanes], into: &mut [Lanes]) {
+    fn forward(&self, width: Width, parameters: &[f32], input: &[Lanes], into: &mut [Lanes]) {
         let all = Segment { left: 0, right: 0, length: self.inputs + 1 };
-        convolve(width, &self.packed, self.outputs, input, &[vec![all]], into);
+        let strides = [1, self.outputs, ROWS];
+        self.product(parameters, strides, input, self.outputs).compute(
+            width,
+            &[vec![all]],
+            into.as_flattened_mut(),
+        );
     }
 
     /// [outputs] → [inputs]
     fn by_input(&self, width: Width, parameters: &[f32], by_output: &[Lanes], into: &mut [Lanes]) {
-        let product = Product {
+        let all = Segment { left: 0, right: 0, length: self.outputs };
+        let strides = [self.outputs, 1, ROWS * self.outputs];
+        self.product(parameters, strides, by_output, self.inputs).compute(
+            width,
+            &[vec![all]],
+            into.as_flattened_mut(),
+        );
+    }
+
+    /// Of the weight, with such strides, and a block: [rows].
+    fn product<'a>(
+        &self,
+        parameters: &'a [f32],
+        strides: [usize; 3],
+        block: &'a [Lanes],
+        rows: usize,
+    ) -> Product<'a> {
+        Product {
             left: &parameters[self.weight.clone()],
-            strides: [self.outputs, 1, ROWS * self.outputs],
-            right: by_output.as_flattened(),
+            strides,
+            right: block.as_flattened(),
             panel: 0,
-            rows: self.inputs,
+            rows,
             columns: IMAGES,
             into_strides: [0, IMAGES],
             add: false,
-        };
-        let all = Segment { left: 0, right: 0, length: self.outputs };
-        product.compute(width, &[vec![all]], into.as_flattened_mut());
+        }
     }
 
     /// Writes the gradient from all blocks' inputs, [inputs + 1] each, and that of the outputs in panels,
@@ -690,7 +693,7 @@ impl Core {
         self.norms[0].settle(rows * HALF * HALF, parameters);
         self.convolve_again();
         self.norms[1].settle(rows * QUARTER * QUARTER, parameters);
-        let divergence = self.encode_and_widen(noise);
+        let divergence = self.encode_and_widen(parameters, noise);
         self.norms[2].settle(rows * HALF * HALF, parameters);
 
         let error = self.judge(error_weight);
@@ -708,8 +711,6 @@ impl Core {
     fn prepare(&mut self, parameters: &[f32], rows: usize) {
         self.first.prepare(parameters);
         self.second.prepare(parameters);
-        self.heads.prepare(parameters);
-        self.widening.prepare(parameters);
         self.third.prepare(parameters);
         self.last.prepare(parameters);
         self.norms.iter_mut().for_each(Norm::clear);
@@ -771,7 +772,7 @@ impl Core {
     }
 
     /// From the second normalisation to the third; the divergence of all images.
-    fn encode_and_widen(&mut self, noise: &[f32]) -> f64 {
+    fn encode_and_widen(&mut self, parameters: &[f32], noise: &[f32]) -> f64 {
         let Self { width, heads, widening, third, norms, blocks, together, scratch, .. } = self;
         let (flat_size, latent) = (heads.inputs, self.latent);
         let flats = together.flat.chunks_exact_mut(flat_size + 1);
@@ -782,7 +783,7 @@ impl Core {
             let ones = block.mask.map(|lane| if lane != 0 { 1.0 } else { 0.0 });
             norms[1].normalise(*width, &block.sums[1], &block.mask, &mut flat[..flat_size]);
             flat[flat_size] = ones;
-            heads.forward(*width, flat, &mut block.heads[..2 * latent]);
+            heads.forward(*width, parameters, flat, &mut block.heads[..2 * latent]);
             for (image, noise) in noise.chunks_exact(latent).enumerate() {
                 scratch
                     .noise
@@ -795,7 +796,7 @@ impl Core {
             divergence +=
                 total(&kernels::draw(*width, heads, &scratch.noise, &block.mask, z_alone, spread));
             z[latent] = ones;
-            widening.forward(*width, z, &mut scratch.quarter);
+            widening.forward(*width, parameters, z, &mut scratch.quarter);
             turn(&scratch.quarter, &mut block.widened, PANEL * IMAGES);
             let Block { mask, sums: [.., sums], .. } = block;
             for (y, line) in sums.chunks_exact_mut(HALF * third.few).enumerate() {
@@ -994,7 +995,7 @@ mod tests {
         let mut numbers = Numbers::new(2, Stream::Data, 0);
         let start: Vec<f32> = numbers.normals(count).iter().map(|value| 0.1 * value).collect();
         let (x, noise) = (numbers.normals(70 * SIDE * SIDE), numbers.normals(70 * 5));
-        let mut step = |core: &mut Core, rows: usize| {
+        let step = |core: &mut Core, rows: usize| {
             let (mut parameters, mut gradient) = (start.clone(), vec![0.0; count]);
             let batch = [&x[..rows * SIDE * SIDE], &noise[..rows * 5]];
             core.step(&mut parameters, batch, [0.1, 0.2], &mut gradient);
