@@ -6,6 +6,8 @@ mod conv_core;
 #[cfg(feature = "training")]
 mod conv_kernels;
 #[cfg(feature = "training")]
+mod conv_layers;
+#[cfg(feature = "training")]
 pub mod conv_vae;
 #[cfg(feature = "training")]
 pub mod convolution;
