@@ -386,3 +386,15 @@ fn a_seeds_step_in_f32_has_the_same_bits_in_any_company() {
         }
     }
 }
+
+#[test]
+fn a_weight_that_is_no_number_makes_the_loss_none() {
+    let choice = json!({"latent": 4});
+    for name in ["encoder.0.weight", "encoder.norm.1.bias", "heads.bias", "decoder.2.weight"] {
+        let (network, specs, parameters, [x, noise]) = made_up(&choice, &[1], 33);
+        let number = specs.iter().position(|spec| spec.name == name).unwrap();
+        let _ = parameters.get(number).shallow_clone().fill_(f64::NAN);
+        let loss = network.loss(&parameters, &Batch::whole(x), &noise);
+        assert!(loss.total.double_value(&[0]).is_nan(), "{name}");
+    }
+}
