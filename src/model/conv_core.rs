@@ -1,7 +1,8 @@
-//! A training step of the convolutional VAE on one x86-64 core: `conv_vae`'s network and objective, forwards and
-//! back, for one seed in f32. A batch goes through in blocks of 32 images that stay in the caches; between two
-//! passes over it lies what batch normalisation needs of all of it. Layers are in `conv_layers`, their arithmetic in
-//! `conv_kernels`; other precisions, devices and channel counts, and scoring, are `conv_vae`'s own.
+//! A training step of the convolutional VAE on one x86-64 core: `conv_vae`'s network and objective,
+//! forwards and back, for one seed in f32. A batch goes through in blocks of 32 images that stay in
+//! the caches; between two passes over it lies what batch normalisation needs of all of it. Layers
+//! are in `conv_layers`, their arithmetic in `conv_kernels`; other precisions, devices and channel
+//! counts, and scoring, are `conv_vae`'s own.
 
 use std::collections::HashMap;
 use std::f64::consts::TAU;
@@ -34,7 +35,8 @@ impl Error {
         }
     }
 
-    /// The sum of a row of pixels' gaps, without factor and constant; see `kernels` for the outputs.
+    /// The sum of a row of pixels' gaps, without factor and constant; see `kernels` for the
+    /// outputs.
     fn judge(
         self,
         width: Width,
@@ -56,7 +58,8 @@ impl Error {
     }
 }
 
-/// The network's layers with what one step keeps between its passes; built once, used for every step.
+/// The network's layers with what one step keeps between its passes; built once, used for every
+/// step.
 #[derive(Debug)]
 pub struct Core {
     width: Width,
@@ -128,8 +131,8 @@ fn lanes(count: usize) -> Vec<Lanes> {
 }
 
 impl Core {
-    /// The step of a network with parameters `specs`; none where this processor lacks the instructions or
-    /// the numbers of channels do not suit them.
+    /// The step of a network with parameters `specs`; none where this processor lacks the
+    /// instructions or the numbers of channels do not suit them.
     pub fn new(spec: &ConvVaeSpec, specs: &[ParameterSpec]) -> Option<Self> {
         let width = Width::available()?;
         let ConvVaeSpec { latent, channels, .. } = *spec;
@@ -181,8 +184,8 @@ impl Core {
         })
     }
 
-    /// Error and divergence of all x [rows, SIDE²] with noise [rows, latent], and the gradient of their sum, each
-    /// times its weight. Moves the running statistics.
+    /// Error and divergence of all x [rows, SIDE²] with noise [rows, latent], and the gradient of
+    /// their sum, each times its weight. Moves the running statistics.
     pub fn step(
         &mut self,
         parameters: &mut [f32],
@@ -234,6 +237,7 @@ impl Core {
         self.together.by_widened.resize(count * IMAGES * flat, 0.0);
     }
 
+    /// From the images to the first normalisation.
     fn convolve_images(&mut self, x: &[f32]) {
         let Self { width, first, norms, blocks, scratch, .. } = self;
         let rows = x.chunks(IMAGES * SIDE * SIDE);
@@ -259,6 +263,7 @@ impl Core {
         }
     }
 
+    /// From the first normalisation to the second.
     fn convolve_again(&mut self) {
         let Self { width, second, norms, blocks, scratch, .. } = self;
         // the kernel of row y reaches two more rows

@@ -1,8 +1,9 @@
-//! The arithmetic of `conv_core` on one x86-64 core: products, sums and elementwise passes over blocks of
-//! 32 images. A block's images lie side by side, in the lanes of vectors ([pixel][channel][image]), so that a
-//! convolution needs no patches: each tap multiplies what lies at its pixel. Every function has a version
-//! for AVX2 and one for AVX-512, which give the same bits: a product's entry is one chain of fused
-//! multiply-adds, and what is added across lanes is added in an order of its own.
+//! The arithmetic of `conv_core` on one x86-64 core: products, sums and elementwise passes over
+//! blocks of 32 images. A block's images lie side by side, in the lanes of vectors
+//! ([pixel][channel][image]), so that a convolution needs no patches: each tap multiplies what lies
+//! at its pixel. Every function has a version for AVX2 and one for AVX-512, which give the same
+//! bits: a product's entry is one chain of fused multiply-adds, and what is added across lanes is
+//! added in an order of its own.
 
 use std::arch::x86_64::{
     __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_permute2f128_ps,
@@ -20,6 +21,7 @@ pub const ROWS: usize = 8;
 pub const PANEL: usize = IMAGES;
 /// Numbers that a sum over images keeps apart until its end.
 pub const PARTS: usize = 16;
+/// A sum over images until then.
 pub type Parts = [f32; PARTS];
 
 /// Of the vectors that everything is computed with.
@@ -115,7 +117,8 @@ pub struct Segment {
 #[derive(Debug, Clone, Copy)]
 pub struct Product<'a> {
     pub left: &'a [f32],
-    /// From one row of `left` to the next, from one term to the next, from eight rows to the next eight.
+    /// From one row of `left` to the next, from one term to the next, from eight rows to the next
+    /// eight.
     pub strides: [usize; 3],
     /// In panels of `PANEL` columns, each term by term.
     pub right: &'a [f32],
@@ -259,8 +262,9 @@ impl Product<'_> {
 }
 
 /// Adds up what the weights of a convolution with one channel on its wide side have for a gradient:
-/// `into`, [row of the kernel][its column][channel], Σ image · map over a row of the map's pixels, images in
-/// `PARTS`. The K rows of the image, of `side` pixels each, are those that the kernel reaches.
+/// `into`, [row of the kernel][its column][channel], Σ image · map over a row of the map's pixels,
+/// images in `PARTS`. The K rows of the image, of `side` pixels each, are those that the kernel
+/// reaches.
 pub fn correlate<const K: usize>(
     width: Width,
     image: &[Lanes],
@@ -343,8 +347,8 @@ unsafe fn correlate_row<V: Vector, const K: usize, const GROUP: usize>(
     }
 }
 
-/// Writes the transpose of a matrix of `rows`, a multiple of eight, and `columns`, no fewer than that;
-/// strides are from one row to the next.
+/// Writes the transpose of a matrix of `rows`, a multiple of eight, and `columns`, no fewer than
+/// that; strides are from one row to the next.
 pub fn transpose(
     matrix: &[f32],
     stride: usize,
@@ -400,7 +404,10 @@ unsafe fn transpose_squares(
 
 /// Compiles functions for both widths; what they call must be inlined into them.
 macro_rules! for_both_widths {
-    ($($(#[$meta:meta])* pub fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block)*) => {$(
+    ($(
+        $(#[$meta:meta])*
+        pub fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block
+    )*) => {$(
         $(#[$meta])*
         pub fn $name(width: Width, $($argument: $type),*) $(-> $result)? {
             #[target_feature(enable = "avx2,fma")]
@@ -452,7 +459,13 @@ pub struct Backward {
 for_both_widths! {
     /// Adds the lanes that hold images, less each channel's centre, to `sums`, and their squares to
     /// `squares`; a block is [pixel][channel].
-    pub fn add_moments(block: &[Lanes], centres: &[f32], mask: &Mask, sums: &mut [Lanes], squares: &mut [Lanes]) {
+    pub fn add_moments(
+        block: &[Lanes],
+        centres: &[f32],
+        mask: &Mask,
+        sums: &mut [Lanes],
+        squares: &mut [Lanes],
+    ) {
         for pixel in block.chunks_exact(centres.len()) {
             let sums = sums.iter_mut().zip(squares.iter_mut());
             for ((x, centre), (sums, squares)) in pixel.iter().zip(centres).zip(sums) {
@@ -467,7 +480,8 @@ for_both_widths! {
 
     /// Normalisation, then ReLU; 0 in lanes without an image.
     pub fn normalise(block: &[Lanes], affine: &[Affine], mask: &Mask, into: &mut [Lanes]) {
-        for (pixel, into) in block.chunks_exact(affine.len()).zip(into.chunks_exact_mut(affine.len())) {
+        let channels = affine.len();
+        for (pixel, into) in block.chunks_exact(channels).zip(into.chunks_exact_mut(channels)) {
             for ((x, affine), into) in pixel.iter().zip(affine).zip(into) {
                 for lane in 0..IMAGES {
                     let y = affine.of(x[lane]);
@@ -478,13 +492,21 @@ for_both_widths! {
         }
     }
 
-    /// Takes the gradient by `normalise`'s output back through ReLU, and adds it to `sums` and its product with
-    /// the centred input to `products`.
-    pub fn through_relu(gradient: &mut [Lanes], block: &[Lanes], affine: &[Affine], sums: &mut [Lanes], products: &mut [Lanes]) {
+    /// Takes the gradient by `normalise`'s output back through ReLU, and adds it to `sums` and its
+    /// product with the centred input to `products`.
+    pub fn through_relu(
+        gradient: &mut [Lanes],
+        block: &[Lanes],
+        affine: &[Affine],
+        sums: &mut [Lanes],
+        products: &mut [Lanes],
+    ) {
         let channels = affine.len();
-        for (gradient, pixel) in gradient.chunks_exact_mut(channels).zip(block.chunks_exact(channels)) {
+        let pixels = gradient.chunks_exact_mut(channels).zip(block.chunks_exact(channels));
+        for (gradient, pixel) in pixels {
             let sums = sums.iter_mut().zip(products.iter_mut());
-            for (((gradient, x), affine), (sums, products)) in gradient.iter_mut().zip(pixel).zip(affine).zip(sums) {
+            let channels = gradient.iter_mut().zip(pixel).zip(affine).zip(sums);
+            for (((gradient, x), affine), (sums, products)) in channels {
                 for lane in 0..IMAGES {
                     let passed = if affine.of(x[lane]) > 0.0 { gradient[lane] } else { 0.0 };
                     gradient[lane] = passed;
@@ -495,8 +517,15 @@ for_both_widths! {
         }
     }
 
-    /// The gradient by a normalisation's input from what `through_relu` left; 0 in lanes without an image.
-    pub fn through_norm(gradient: &[Lanes], block: &[Lanes], backward: &[Backward], mask: &Mask, into: &mut [Lanes]) {
+    /// The gradient by a normalisation's input from what `through_relu` left; 0 in lanes without an
+    /// image.
+    pub fn through_norm(
+        gradient: &[Lanes],
+        block: &[Lanes],
+        backward: &[Backward],
+        mask: &Mask,
+        into: &mut [Lanes],
+    ) {
         let channels = backward.len();
         let pixels = gradient.chunks_exact(channels).zip(block.chunks_exact(channels));
         for ((gradient, pixel), into) in pixels.zip(into.chunks_exact_mut(channels)) {
@@ -509,9 +538,15 @@ for_both_widths! {
         }
     }
 
-    /// z = μ + σ ε and σ ε of heads (means, then log-variances) and noise ε; each image's KL divergence from
-    /// N(0, I). z is 0 in lanes without an image.
-    pub fn draw(heads: &[Lanes], noise: &[Lanes], mask: &Mask, z: &mut [Lanes], spread: &mut [Lanes]) -> Lanes {
+    /// z = μ + σ ε and σ ε of heads (means, then log-variances) and noise ε; each image's KL
+    /// divergence from N(0, I). z is 0 in lanes without an image.
+    pub fn draw(
+        heads: &[Lanes],
+        noise: &[Lanes],
+        mask: &Mask,
+        z: &mut [Lanes],
+        spread: &mut [Lanes],
+    ) -> Lanes {
         let (means, log_variances) = heads.split_at(noise.len());
         let mut divergence = [0.0; IMAGES];
         for (number, noise) in noise.iter().enumerate() {
@@ -527,9 +562,15 @@ for_both_widths! {
         divergence.map(|sum| sum * 0.5)
     }
 
-    /// Replaces the heads by the gradient by them, from that by z; `weight` is what an image's divergence
-    /// counts for.
-    pub fn through_draw(by_z: &[Lanes], spread: &[Lanes], weight: f32, mask: &Mask, heads: &mut [Lanes]) {
+    /// Replaces the heads by the gradient by them, from that by z; `weight` is what an image's
+    /// divergence counts for.
+    pub fn through_draw(
+        by_z: &[Lanes],
+        spread: &[Lanes],
+        weight: f32,
+        mask: &Mask,
+        heads: &mut [Lanes],
+    ) {
         let (means, log_variances) = heads.split_at_mut(by_z.len());
         for (number, by_z) in by_z.iter().enumerate() {
             let (mean, log_variance) = (&mut means[number], &mut log_variances[number]);
@@ -542,9 +583,16 @@ for_both_widths! {
         }
     }
 
-    /// Squared errors of a row of pixels, added up for every image, and their gradients by the outputs,
-    /// times `weight`. Of every four outputs the first two are a row's, the row's first is left out.
-    pub fn squared_error(output: &[Lanes], x: &[Lanes], weight: f32, mask: &Mask, by_output: &mut [Lanes]) -> Lanes {
+    /// Squared errors of a row of pixels, added up for every image, and their gradients by the
+    /// outputs, times `weight`. Of every four outputs the first two are a row's, the row's first is
+    /// left out.
+    pub fn squared_error(
+        output: &[Lanes],
+        x: &[Lanes],
+        weight: f32,
+        mask: &Mask,
+        by_output: &mut [Lanes],
+    ) -> Lanes {
         let mut sums = [0.0; IMAGES];
         let output = output.chunks(4).flat_map(|four| &four[..2]).skip(1);
         for ((output, x), by_output) in output.zip(x).zip(by_output) {
@@ -558,7 +606,13 @@ for_both_widths! {
     }
 
     /// The same of −log p of values in [0, 1] given logits: log(1 + e^l) − l·x.
-    pub fn cross_entropy(logits: &[Lanes], x: &[Lanes], weight: f32, mask: &Mask, by_logits: &mut [Lanes]) -> Lanes {
+    pub fn cross_entropy(
+        logits: &[Lanes],
+        x: &[Lanes],
+        weight: f32,
+        mask: &Mask,
+        by_logits: &mut [Lanes],
+    ) -> Lanes {
         let mut sums = [0.0; IMAGES];
         let logits = logits.chunks(4).flat_map(|four| &four[..2]).skip(1);
         for ((logits, x), by_logits) in logits.zip(x).zip(by_logits) {
@@ -576,7 +630,8 @@ for_both_widths! {
     }
 }
 
-/// e^x, within two roundings; 0 far below 0 and ∞ far above. Coefficients: Sleef's expf (N. Shibata).
+/// e^x, within two roundings; 0 far below 0 and ∞ far above. Coefficients: Sleef's expf (N.
+/// Shibata).
 #[inline(always)]
 #[allow(clippy::excessive_precision, reason = "the source's digits")]
 fn exp(x: f32) -> f32 {

@@ -1,6 +1,7 @@
-//! The layers of `conv_core`, with their gradients: convolutions as products whose terms are listed once, linear
-//! layers, and batch normalisation over a batch that comes block by block. Maps are [pixel][channel] of `Lanes`, an
-//! edge of them SIDE, HALF or QUARTER pixels long. Which layer follows which is `conv_core`'s.
+//! The layers of `conv_core`, with their gradients: convolutions as products whose terms are listed
+//! once, linear layers, and batch normalisation over a batch that comes block by block. Maps are
+//! [pixel][channel] of `Lanes`, an edge of them SIDE, HALF or QUARTER pixels long. Which layer
+//! follows which is `conv_core`'s.
 
 use std::ops::Range;
 
@@ -17,12 +18,12 @@ pub const QUARTER: usize = SIDE / 4;
 /// Groups of 2 × 2 pixels, of an image with its border, along an edge.
 pub const CORNERS: usize = BORDERED / 2;
 
-/// PyTorch's defaults.
+// PyTorch's defaults
 const EPSILON: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
 
-/// A convolution between QUARTER² pixels of many channels and HALF² of few: inwards with stride 2 and padding 1,
-/// outwards its transpose. The weight is [many, few, k, k].
+/// A convolution between QUARTER² pixels of many channels and HALF² of few: inwards with stride 2
+/// and padding 1, outwards its transpose. The weight is [many, few, k, k].
 #[derive(Debug)]
 pub struct Inner {
     k: usize,
@@ -38,8 +39,8 @@ pub struct Inner {
     gathered: Vec<f32>,
 }
 
-/// The terms of each of the outputs of a convolution with stride 2 on `side`² pixels of so many channels, of
-/// which `padding` beyond each edge are 0; a kernel's row at a time.
+/// The terms of each of the outputs of a convolution with stride 2 on `side`² pixels of so many
+/// channels, of which `padding` beyond each edge are 0; a kernel's row at a time.
 fn inwards(side: usize, padding: usize, k: usize, channels: usize) -> Vec<Vec<Segment>> {
     let edge = (side + 2 * padding - k) / 2 + 1;
     // from the first to beyond the last tap that lies on the image
@@ -59,7 +60,8 @@ fn inwards(side: usize, padding: usize, k: usize, channels: usize) -> Vec<Vec<Se
     (0..edge * edge).map(of_pixel).collect()
 }
 
-/// The taps of the transpose that reach each of the `2 · edge` pixels along an edge: with which, from where.
+/// The taps of the transpose that reach each of the `2 · edge` pixels along an edge: with which,
+/// from where.
 fn reached(at: usize, k: usize, edge: usize) -> impl Iterator<Item = (usize, usize)> {
     let from = move |tap: usize| {
         let twice = (at + 1).checked_sub(tap)?;
@@ -100,8 +102,8 @@ fn joined(k: usize, few: usize, many: usize) -> Vec<Vec<Segment>> {
     (0..k * k).map(of_tap).collect()
 }
 
-/// A left-hand matrix of `rows`, eight side by side: all channels of a tap, then those of the next, of
-/// `value([row, tap, channel])`.
+/// A left-hand matrix of `rows`, eight side by side: all channels of a tap, then those of the next,
+/// of `value([row, tap, channel])`.
 fn pack(
     [rows, taps, channels]: [usize; 3],
     value: impl Fn([usize; 3]) -> f32,
@@ -141,6 +143,7 @@ fn convolve(
 }
 
 impl Inner {
+    /// With its weight there among all parameters.
     pub fn new(k: usize, weight: Range<usize>, [few, many]: [usize; 2]) -> Self {
         assert_eq!(weight.len(), many * few * k * k);
         Self {
@@ -161,7 +164,8 @@ impl Inner {
         let (weight, few, many) = (&parameters[self.weight.clone()], self.few, self.many);
         let taps = self.k * self.k;
         let [halving, doubling] = &mut self.packed;
-        let at = |many: usize, few_, tap| weight[(many * few + few_) * taps + tap];
+        let at =
+            |outer: usize, inner: usize, tap: usize| weight[(outer * few + inner) * taps + tap];
         pack([many, taps, few], |[row, tap, channel]| at(row, channel, tap), halving);
         pack([few, taps, many], |[row, tap, channel]| at(channel, row, tap), doubling);
         self.gathered.clear();
@@ -180,8 +184,8 @@ impl Inner {
         convolve(width, &self.packed[1], self.few, map, lists, into);
     }
 
-    /// Gathers the gradient by the weight of Σ halve(fine) · coarse, the coarser map's channels innermost:
-    /// [QUARTER²][image][many].
+    /// Gathers the gradient by the weight of Σ halve(fine) · coarse, the coarser map's channels
+    /// innermost: [QUARTER²][image][many].
     pub fn gather(&mut self, width: Width, fine: &[Lanes], coarse: &[f32]) {
         let product = Product {
             left: fine.as_flattened(),
@@ -209,8 +213,8 @@ impl Inner {
     }
 }
 
-/// A convolution between HALF² pixels of several channels and an image's; stride 2, and a border of 0. The weight
-/// is [channels, 1, k, k].
+/// A convolution between HALF² pixels of several channels and an image's; stride 2, and a border of
+/// 0. The weight is [channels, 1, k, k].
 #[derive(Debug)]
 pub struct Outer<const K: usize> {
     weight: Range<usize>,
@@ -223,6 +227,7 @@ pub struct Outer<const K: usize> {
 }
 
 impl<const K: usize> Outer<K> {
+    /// With its weight there among all parameters.
     pub fn new(weight: Range<usize>, channels: usize) -> Self {
         assert_eq!(weight.len(), channels * K * K);
         let corner = |number: usize| {
@@ -245,6 +250,7 @@ impl<const K: usize> Outer<K> {
         }
     }
 
+    /// Gets ready for a step with such parameters.
     pub fn prepare(&mut self, parameters: &[f32]) {
         let (weight, channels) = (&parameters[self.weight.clone()], self.channels);
         let [halving, doubling] = &mut self.packed;
@@ -280,6 +286,7 @@ impl<const K: usize> Outer<K> {
         kernels::correlate::<K>(width, lines, BORDERED, map, self.channels, &mut self.gathered);
     }
 
+    /// Writes what was gathered.
     pub fn file(&self, gradient: &mut [f32]) {
         for (number, place) in gradient[self.weight.clone()].iter_mut().enumerate() {
             let (channel, tap) = (number / (K * K), number % (K * K));
@@ -297,6 +304,7 @@ pub struct Dense {
 }
 
 impl Dense {
+    /// With its weight, and its bias after that, there among all parameters.
     pub fn new(weight: Range<usize>, inputs: usize, outputs: usize) -> Self {
         assert_eq!(weight.len(), (inputs + 1) * outputs);
         Self { weight, inputs, outputs }
@@ -350,8 +358,8 @@ impl Dense {
         }
     }
 
-    /// Writes the gradient from all blocks' inputs, [inputs + 1] each, and that of the outputs in panels,
-    /// [panel][image]; `columns` outputs at a time.
+    /// Writes the gradient from all blocks' inputs, [inputs + 1] each, and that of the outputs in
+    /// panels, [panel][image]; `columns` outputs at a time.
     pub fn gather(
         &self,
         width: Width,
@@ -408,6 +416,7 @@ pub fn total(lanes: &[f32]) -> f64 {
 }
 
 impl Norm {
+    /// With its weight, bias, running mean and running variance there among all parameters.
     pub fn new(places: [Range<usize>; 4]) -> Self {
         let channels = places[0].len();
         Self {
@@ -422,12 +431,14 @@ impl Norm {
         }
     }
 
+    /// Forgets what was added up.
     pub fn clear(&mut self) {
         self.sums.iter_mut().for_each(|sums| sums.fill([0.0; IMAGES]));
         self.centred = false;
     }
 
-    /// Adds some pixels of the values to be normalised; the first ones' means are what gaps are taken to.
+    /// Adds some pixels of the values to be normalised; the first ones' means are what gaps are
+    /// taken to.
     pub fn take(&mut self, width: Width, pixels: &[Lanes], mask: &Mask) {
         let [sums, squares] = &mut self.sums;
         if !self.centred {
@@ -446,7 +457,8 @@ impl Norm {
         kernels::add_moments(width, pixels, &self.centres, mask, sums, squares);
     }
 
-    /// After all blocks of a batch with so many values a channel: its statistics, and the running ones moved.
+    /// After all blocks of a batch with so many values a channel: its statistics, and the running
+    /// ones moved.
     pub fn settle(&mut self, count: usize, parameters: &mut [f32]) {
         self.count = count as f64;
         for channel in 0..self.centres.len() {
@@ -468,6 +480,7 @@ impl Norm {
         self.clear();
     }
 
+    /// Normalises some pixels, then ReLU.
     pub fn normalise(&self, width: Width, block: &[Lanes], mask: &Mask, into: &mut [Lanes]) {
         kernels::normalise(width, block, &self.affine, mask, into);
     }
@@ -478,7 +491,8 @@ impl Norm {
         kernels::through_relu(width, gradient, block, &self.affine, sums, products);
     }
 
-    /// After all blocks' `through_relu`: the gradient by weight and bias, and what `backward` needs.
+    /// After all blocks' `through_relu`: the gradient by weight and bias, and what `backward`
+    /// needs.
     pub fn file(&mut self, gradient: &mut [f32]) {
         for channel in 0..self.centres.len() {
             let [sum, product] = [0, 1].map(|moment| total(&self.sums[moment][channel]));
@@ -512,7 +526,8 @@ impl Norm {
     }
 }
 
-/// The transposes of squares of lanes, [column][image] → [panel][image][column], a panel every so many numbers.
+/// The transposes of squares of lanes, [column][image] → [panel][image][column], a panel every so
+/// many numbers.
 pub fn turn(columns: &[Lanes], into: &mut [f32], panel: usize) {
     let size = [PANEL, IMAGES];
     for (square, into) in columns.chunks_exact(PANEL).zip(into.chunks_mut(panel)) {

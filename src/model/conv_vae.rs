@@ -1,8 +1,8 @@
 //! A convolutional variational autoencoder of 28×28 images: the architecture of a public notebook
 //! (MNIST, one digit the anomaly), every width its own. Two convolutions, two heads, and back by a
-//! linear layer and two transposed convolutions; batch normalisation and ReLU between them, a linear
-//! output. The network alone: its layers are in `convolution`, likelihoods, objective and scores in
-//! `variational`. Shapes: S seeds, B rows, F = 28² pixels, L latent variables.
+//! linear layer and two transposed convolutions; batch normalisation and ReLU between them, a
+//! linear output. The network alone: its layers are in `convolution`, likelihoods, objective and
+//! scores in `variational`. Shapes: S seeds, B rows, F = 28² pixels, L latent variables.
 
 use std::sync::{Mutex, PoisonError};
 
