@@ -8,9 +8,10 @@ use golden::{assert_close, distance, fixture, flat, split, tensor};
 use seedbed::model::conv_vae::ConvVae;
 use seedbed::model::convolution::{BatchNorm, Convolution, Statistics, TransposedConvolution};
 use seedbed::model::layers::{Adam, ParameterSpec, Parameters};
-use seedbed::model::{Batch, Loss};
+use seedbed::model::{Batch, ConvVaeSpec, Loss};
+use seedbed::random::{Numbers, Stream};
 use serde_json::{Value, json};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 fn network(fixture: &Value, choice: &Value) -> (ConvVae, Vec<ParameterSpec>) {
     let mut table = fixture["shape"].as_object().unwrap().clone();
@@ -229,4 +230,167 @@ fn a_seed_beside_another_one_has_the_loss_gradient_and_statistics_it_has_alone()
 #[test]
 fn padding_has_no_part_in_a_seeds_statistics() {
     check_company(&[3, 2, 0]);
+}
+
+/// A network with parameters that training could have reached, f32, for so many seeds; images in
+/// [0, 1], most of their pixels 0, and noise.
+fn made_up(
+    choice: &Value,
+    seeds: &[u64],
+    rows: i64,
+) -> (ConvVae, Vec<ParameterSpec>, Parameters, [Tensor; 2]) {
+    let spec: ConvVaeSpec = serde_json::from_value(choice.clone()).unwrap();
+    let latent = spec.latent as i64;
+    let (network, specs) = ConvVae::new(&spec);
+    let parameters = Parameters::initialise(specs.clone(), seeds, Device::Cpu);
+    let mut numbers = Numbers::new(seeds[0], Stream::Data, 0);
+    let mut draw = |shape: [i64; 3]| {
+        let count = shape.iter().product::<i64>() as usize;
+        Tensor::from_slice(&numbers.normals(count)).view(shape)
+    };
+    let seeds = seeds.len() as i64;
+    // a normalisation's weights and biases are all alike at first
+    let nudge = draw([1, seeds, parameters.flat().size()[1]]).squeeze_dim(0);
+    let _ = parameters.flat().shallow_clone().g_add_(&(nudge * 0.03));
+    let x = (draw([seeds, rows, 784]) * 0.5).clamp(0.0, 1.0);
+    (network, specs, parameters, [x, draw([seeds, rows, latent])])
+}
+
+/// A parameter of the fixture's network in one with [8, 32] channels, of which only the first ones
+/// do anything.
+fn widened(spec: &ParameterSpec, of_fixture: &Tensor) -> Tensor {
+    let wide = Tensor::zeros(spec.shape.as_slice(), (Kind::Float, Device::Cpu));
+    // a pixel's channels lie side by side in the linear layers' rows and columns
+    let by_pixel = |size: &[i64]| -> Vec<i64> {
+        size.iter().flat_map(|&n| if n % 49 == 0 { vec![49, n / 49] } else { vec![n] }).collect()
+    };
+    let (size, wide_size) = (by_pixel(&of_fixture.size()), by_pixel(&spec.shape));
+    let mut place = wide.view(wide_size.as_slice());
+    for (axis, &count) in size.iter().enumerate() {
+        place = place.narrow(axis as i64, 0, count);
+    }
+    place.copy_(&of_fixture.view(size.as_slice()));
+    wide
+}
+
+#[test]
+fn the_fixtures_network_among_idle_channels_agrees_with_pytorch_in_f32() {
+    let fixture = fixture("conv_vae");
+    let step = &fixture["step"];
+    let (x, noise) = inputs(&fixture);
+    let (x, noise) = (x.to_kind(Kind::Float), noise.to_kind(Kind::Float));
+    for case in ["notebook", "gaussian", "bernoulli"] {
+        let mut choice = step[case]["choice"].clone();
+        choice["channels"] = json!([8, 32]);
+        let (network, specs) = network(&fixture, &choice);
+        let parts = |values: &Value| -> Vec<Tensor> {
+            specs
+                .iter()
+                .map(|spec| widened(spec, &tensor(&values[&spec.name])).view([1, -1]))
+                .collect()
+        };
+        let parameters =
+            Parameters::from_flat(specs.clone(), Tensor::cat(&parts(&fixture["parameters"]), 1));
+        let loss = network.loss(&parameters, &Batch::whole(x.copy()), &noise);
+        let expected = &step[case]["terms"];
+        assert_close("loss", &loss.total, &expected["loss"], 1e-5);
+        assert_close("reconstruction", &loss.terms[0], &expected["reconstruction"], 1e-5);
+        assert_close("divergence", &loss.terms[1], &expected["divergence"], 1e-5);
+        let gradients =
+            split(&specs, &loss.gradient).into_iter().zip(parts(&step[case]["gradients"]));
+        for (spec, (gradient, expected)) in specs.iter().zip(gradients) {
+            // an idle channel's own weights do have a gradient
+            let gap = (gradient - &expected) * expected.not_equal(0.0).to_kind(Kind::Float);
+            let distance =
+                gap.abs().max().double_value(&[]) / expected.abs().max().double_value(&[]).max(1.0);
+            assert!(distance <= 3e-5, "{case}: gradient of {}: {distance:e}", spec.name);
+        }
+        for (spec, value) in specs.iter().zip(split(&specs, parameters.flat())) {
+            let moved = &step["running"][&spec.name];
+            if !moved.is_null() {
+                let moved = tensor(moved);
+                let own = value.view([-1]).narrow(0, 0, moved.size()[0]);
+                assert!(distance(&own, &moved) <= 1e-5, "{case}: {}", spec.name);
+            }
+        }
+    }
+}
+
+/// One step in f32 beside the same one in f64, which libtorch takes.
+fn check_against_f64(choice: &Value, rows: i64) {
+    let (network, specs, parameters, [x, noise]) = made_up(choice, &[1], rows);
+    let precise = Parameters::from_flat(specs.clone(), parameters.flat().to_kind(Kind::Double));
+    let [loss, expected] =
+        [(&parameters, Kind::Float), (&precise, Kind::Double)].map(|(parameters, kind)| {
+            network.loss(parameters, &Batch::whole(x.to_kind(kind)), &noise.to_kind(kind))
+        });
+    let close = |what: &str, got: &Tensor, expected: &Tensor| {
+        let gap = (got.to_kind(Kind::Double) - expected).abs().max().double_value(&[]);
+        let distance = gap / expected.abs().max().double_value(&[]).max(1e-30);
+        assert!(distance <= 2e-5, "{choice}, {rows} rows, {what}: {distance:e}");
+    };
+    close("loss", &loss.total, &expected.total);
+    for (got, expected) in loss.terms.iter().zip(&expected.terms) {
+        close("term", got, expected);
+    }
+    let pairs = |got, expected| split(&specs, got).into_iter().zip(split(&specs, expected));
+    for (spec, (got, expected)) in specs.iter().zip(pairs(&loss.gradient, &expected.gradient)) {
+        close(&format!("gradient of {}", spec.name), &got, &expected);
+    }
+    for (spec, (got, expected)) in specs.iter().zip(pairs(parameters.flat(), precise.flat())) {
+        close(&spec.name, &got, &expected);
+    }
+}
+
+#[test]
+fn a_step_in_f32_agrees_with_libtorchs_in_f64_whatever_the_size_and_the_loss() {
+    let losses = [
+        json!({"loss": "notebook", "beta": 0.5}),
+        json!({"loss": "elbo", "decoder": "gaussian", "sigma": 0.3}),
+        json!({"loss": "elbo", "decoder": "bernoulli", "beta": 2.0}),
+    ];
+    let sizes = [([16, 32], 100, 67), ([8, 64], 3, 32), ([24, 32], 5, 1), ([3, 5], 2, 40)];
+    for loss in losses {
+        for (channels, latent, rows) in sizes {
+            let mut choice = loss.clone();
+            choice["channels"] = json!(channels);
+            choice["latent"] = json!(latent);
+            check_against_f64(&choice, rows);
+        }
+    }
+}
+
+#[test]
+fn a_seeds_step_in_f32_has_the_same_bits_in_any_company() {
+    let choice = json!({"loss": "elbo", "decoder": "bernoulli", "latent": 7});
+    for taken in [[40, 40], [40, 33], [0, 40]] {
+        let (network, _, together, [x, noise]) = made_up(&choice, &[1, 2], 40);
+        let before = together.copy();
+        let weight: Vec<f32> = taken
+            .iter()
+            .flat_map(|&count| (0..40).map(move |row| if row < count { 1.0 } else { 0.0 }))
+            .collect();
+        let weight = (taken != [40, 40]).then(|| Tensor::from_slice(&weight).view([2, 40]));
+        let loss = network.loss(&together, &Batch { x: x.copy(), weight }, &noise);
+        for (seed, rows) in taken.into_iter().enumerate().filter(|(_, rows)| *rows > 0) {
+            let alone = before.of_seed(seed).copy();
+            let own = |t: &Tensor| t.narrow(0, seed as i64, 1).narrow(1, 0, rows).copy();
+            let expected = network.loss(&alone, &Batch::whole(own(&x)), &own(&noise));
+            assert!(loss.gradient.narrow(0, seed as i64, 1).equal(&expected.gradient));
+            assert!(loss.total.narrow(0, seed as i64, 1).equal(&expected.total));
+            assert!(together.of_seed(seed).flat().equal(alone.flat()));
+        }
+    }
+}
+
+#[test]
+fn a_weight_that_is_no_number_makes_the_loss_none() {
+    let choice = json!({"latent": 4});
+    for name in ["encoder.0.weight", "encoder.norm.1.bias", "heads.bias", "decoder.2.weight"] {
+        let (network, specs, parameters, [x, noise]) = made_up(&choice, &[1], 33);
+        let number = specs.iter().position(|spec| spec.name == name).unwrap();
+        let _ = parameters.get(number).shallow_clone().fill_(f64::NAN);
+        let loss = network.loss(&parameters, &Batch::whole(x), &noise);
+        assert!(loss.total.double_value(&[0]).is_nan(), "{name}");
+    }
 }

@@ -1,15 +1,18 @@
 //! A convolutional variational autoencoder of 28×28 images: the architecture of a public notebook
 //! (MNIST, one digit the anomaly), every width its own. Two convolutions, two heads, and back by a
-//! linear layer and two transposed convolutions; batch normalisation and ReLU between them, a linear
-//! output. The network alone: its layers are in `convolution`, likelihoods, objective and scores in
-//! `variational`. Shapes: S seeds, B rows, F = 28² pixels, L latent variables.
+//! linear layer and two transposed convolutions; batch normalisation and ReLU between them, a
+//! linear output. The network alone: its layers are in `convolution`, likelihoods, objective and
+//! scores in `variational`. Shapes: S seeds, B rows, F = 28² pixels, L latent variables.
+
+use std::sync::{Mutex, PoisonError};
 
 use tch::{Kind, Tensor, no_grad};
 
+use super::conv_core::Core;
 use super::convolution::{
     BatchNorm, Convolution, Halved, Normalised, Statistics, TransposedConvolution,
 };
-use super::layers::{Gradient, Linear, ParameterSpec, Parameters};
+use super::layers::{self, Gradient, Linear, ParameterSpec, Parameters};
 use super::variational::{Evaluated, Latent, Likelihood, Network, Objective};
 use super::{
     Batch, ConvDecoder, ConvLoss, ConvVaeSpec, Loss, Noise, Reduction, Scores, Scoring, ToScore,
@@ -35,6 +38,8 @@ pub struct ConvVae {
     transposed_norm: BatchNorm,
     likelihood: Likelihood,
     objective: Objective,
+    /// The step of one seed in f32 on a core, where there is one for such a network.
+    core: Option<Mutex<Box<Core>>>,
 }
 
 /// A pass through the encoder.
@@ -112,8 +117,10 @@ impl ConvVae {
             transposed_norm: BatchNorm::new("decoder.norm.1", first, &mut specs),
             likelihood,
             objective,
+            core: None,
         };
-        (network, specs)
+        let core = Core::new(spec, &specs).map(Box::new).map(Mutex::new);
+        (Self { core, ..network }, specs)
     }
 
     /// What p(x|z) is.
@@ -191,9 +198,59 @@ impl ConvVae {
     /// running statistics of the seeds that have rows in it.
     pub fn loss(&self, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Loss {
         no_grad(|| match &batch.weight {
-            None => self.whole_loss(parameters, batch, noise),
-            Some(weight) => self.ragged_loss(parameters, batch, weight, noise),
+            None => match self.core_for(parameters, batch, noise) {
+                Some(core) if batch.x.size()[0] == 1 => {
+                    self.loss_on_core(core, parameters, batch, noise)
+                }
+                Some(_) => self.loss_by_seed(parameters, batch, noise),
+                None => self.whole_loss(parameters, batch, noise),
+            },
+            Some(_) => self.loss_by_seed(parameters, batch, noise),
         })
+    }
+
+    /// What can do the step of these seeds, one after another, without libtorch.
+    fn core_for(
+        &self,
+        parameters: &Parameters,
+        batch: &Batch,
+        noise: &Tensor,
+    ) -> Option<&Mutex<Box<Core>>> {
+        let tensors = [parameters.flat(), &batch.x, noise];
+        self.core.as_ref().filter(|_| tensors.into_iter().all(layers::in_memory))
+    }
+
+    /// Of one seed.
+    fn loss_on_core(
+        &self,
+        core: &Mutex<Box<Core>>,
+        parameters: &Parameters,
+        batch: &Batch,
+        noise: &Tensor,
+    ) -> Loss {
+        let (rows, pixels) = (batch.x.size()[1] as f64, batch.x.size()[2] as f64);
+        let (share, divergence_share, beta) = match self.objective {
+            Objective::Elbo { beta, reduction: Reduction::Mean, .. } => {
+                (1.0 / rows, 1.0 / rows, beta)
+            }
+            Objective::Elbo { beta, reduction: Reduction::Sum, .. } => (1.0, 1.0, beta),
+            Objective::Notebook { beta } => (1.0 / (rows * pixels), 1.0, beta),
+        };
+        let mut gradient = parameters.flat().empty_like();
+        let [error, divergence] = core.lock().unwrap_or_else(PoisonError::into_inner).step(
+            layers::values_mut(&mut parameters.flat().shallow_clone()),
+            [layers::values(&batch.x), layers::values(noise)],
+            [share, beta * divergence_share],
+            layers::values_mut(&mut gradient),
+        );
+        let terms = [error * share, divergence * divergence_share];
+        let number = |value: f64| Tensor::from_slice(&[value]);
+        Loss {
+            total: number(terms[0] + beta * terms[1]),
+            terms: terms.map(number).into(),
+            failed: number(0.0),
+            gradient,
+        }
     }
 
     fn whole_loss(&self, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Loss {
@@ -211,15 +268,10 @@ impl ConvVae {
         Loss { total, terms, failed, gradient: gradient.flat() }
     }
 
-    /// Padding would count in a batch's statistics: each seed's rows alone, which come first.
-    fn ragged_loss(
-        &self,
-        parameters: &Parameters,
-        batch: &Batch,
-        weight: &Tensor,
-        noise: &Tensor,
-    ) -> Loss {
-        let counts = weight.sum_dim_intlist(1, false, None);
+    /// Each seed's rows alone, which come first: padding would count in a batch's statistics.
+    fn loss_by_seed(&self, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Loss {
+        let counts = batch.ones().expand([batch.x.size()[0], batch.x.size()[1]], true);
+        let counts = counts.sum_dim_intlist(1, false, None);
         let losses: Vec<Loss> = (0..counts.size()[0])
             .map(|seed| {
                 let alone = parameters.of_seed(seed as usize);
@@ -228,7 +280,7 @@ impl ConvVae {
                     return nothing(&alone);
                 }
                 let of_seed = |t: &Tensor| t.narrow(0, seed, 1).narrow(1, 0, rows);
-                self.whole_loss(&alone, &Batch::whole(of_seed(&batch.x)), &of_seed(noise))
+                self.loss(&alone, &Batch::whole(of_seed(&batch.x)), &of_seed(noise))
             })
             .collect();
         let join = |part: &dyn Fn(&Loss) -> &Tensor| {

@@ -2,6 +2,12 @@
 //! (`detector`). Models know tensors but no files. One file a model.
 
 #[cfg(feature = "training")]
+mod conv_core;
+#[cfg(feature = "training")]
+mod conv_kernels;
+#[cfg(feature = "training")]
+mod conv_layers;
+#[cfg(feature = "training")]
 pub mod conv_vae;
 #[cfg(feature = "training")]
 pub mod convolution;

@@ -39,8 +39,8 @@ impl ModelSpec {
     /// Raised whenever a change of the code changes the bits of a run of this model; part of every key.
     pub fn protocol_version(&self) -> u32 {
         match self {
-            Self::Dagmm(_) => 2,
-            Self::Vae(_) | Self::ConvVae(_) => 1,
+            Self::Dagmm(_) | Self::ConvVae(_) => 2,
+            Self::Vae(_) => 1,
         }
     }
 
