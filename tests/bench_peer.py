@@ -41,7 +41,7 @@ MODELS = {
     ),
     "conv-vae": (
         "convolutional VAE, MNIST, batch 256", "conv-vae-mnist", "anomaly-digit=0,score=reconstruction-probability",
-        40, [1], 50, 212, (1, 2),
+        40, [1, 4], 50, 212, (1, 2),
     ),
 }
 RUNS = 20

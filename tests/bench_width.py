@@ -19,7 +19,7 @@ WIDTHS = [1, 2, 4, 8, 20]
 MODELS = {
     "DAGMM": ("dagmm-kddcup", "reconstruction=sum", 40, WIDTHS),
     "VAE": ("vae-kddcup", "decoder=gaussian,score=reconstruction-error", 100, WIDTHS),
-    "conv-VAE": ("conv-vae-mnist", "anomaly-digit=0,score=reconstruction-error", 3, WIDTHS[:4]),
+    "conv-VAE": ("conv-vae-mnist", "anomaly-digit=0,score=reconstruction-error", 10, WIDTHS),
 }
 ROUNDS = 3
 

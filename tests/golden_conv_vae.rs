@@ -361,6 +361,62 @@ fn a_step_in_f32_agrees_with_libtorchs_in_f64_whatever_the_size_and_the_loss() {
 }
 
 #[test]
+fn steps_of_batches_of_many_sizes_hide_nothing_from_each_other() {
+    for choice in [
+        json!({"latent": 4, "decoder": "bernoulli"}),
+        json!({"latent": 16, "loss": "notebook", "channels": [8, 32]}),
+        json!({"latent": 1, "sigma": 0.2, "channels": [40, 96]}),
+    ] {
+        let (network, specs, mut parameters, _) = made_up(&choice, &[3], 1);
+        let mut adam = Adam::new(&parameters, 1e-3);
+        for (step, rows) in [70, 33, 70, 1, 31, 65, 2, 32, 64, 5].into_iter().enumerate() {
+            let (unused, .., [x, noise]) = made_up(&choice, &[step as u64], rows);
+            let before = parameters.copy();
+            let got = network.loss(&parameters, &Batch::whole(x.copy()), &noise);
+            let of_first_step = unused.loss(&before, &Batch::whole(x.copy()), &noise);
+            assert!(got.gradient.equal(&of_first_step.gradient), "{choice}, step {step}");
+            assert!(parameters.flat().equal(before.flat()), "{choice}, step {step}");
+            // f64's, where a ReLU near 0 may decide otherwise
+            let wide = |t: &Tensor| t.to_kind(Kind::Double);
+            let double = Parameters::from_flat(specs.clone(), wide(parameters.flat()));
+            let expected = network.loss(&double, &Batch::whole(wide(&x)), &wide(&noise));
+            let gap = |a: &Tensor, b: &Tensor| {
+                (wide(a) - b).norm().double_value(&[]) / b.norm().double_value(&[])
+            };
+            let gaps = [(&got.total, &expected.total), (&got.gradient, &expected.gradient)]
+                .map(|(got, expected)| gap(got, expected));
+            assert!(gaps[0] <= 1e-6 && gaps[1] <= 1e-3, "{choice}, step {step}: {gaps:?}");
+            adam.step(&mut parameters, &got.gradient, &[true]);
+        }
+    }
+}
+
+#[test]
+fn a_seed_that_diverged_leaves_one_with_fewer_rows_beside_it_alone() {
+    let choice = json!({"latent": 3});
+    let (network, specs, parameters, [x, noise]) = made_up(&choice, &[1, 2], 70);
+    let mut weight = vec![1.0f32; 140];
+    weight[70 + 41..].fill(0.0);
+    let weight = Tensor::from_slice(&weight).view([2, 70]);
+    let own = |t: &Tensor| t.narrow(0, 1, 1).narrow(1, 0, 41).contiguous();
+    let fresh = parameters.of_seed(1).copy();
+    let (unused, _) = ConvVae::new(&serde_json::from_value(choice.clone()).unwrap());
+    let expected = unused.loss(&fresh, &Batch::whole(own(&x)), &own(&noise));
+    for (index, spec) in specs.iter().enumerate() {
+        let parameters = parameters.copy();
+        let _ = parameters.of_seed(0).get(index).shallow_clone().fill_(f64::NAN);
+        let batch = Batch { x: x.copy(), weight: Some(weight.copy()) };
+        let got = network.loss(&parameters, &batch, &noise);
+        // a step does not read the running statistics
+        let read = !spec.name.contains("running");
+        assert_eq!(got.total.double_value(&[0]).is_nan(), read, "{}", spec.name);
+        assert!(got.gradient.narrow(0, 1, 1).equal(&expected.gradient), "{}", spec.name);
+        assert!(got.total.narrow(0, 1, 1).equal(&expected.total), "{}", spec.name);
+        assert!(parameters.of_seed(1).flat().equal(fresh.flat()), "{}", spec.name);
+    }
+}
+
+#[test]
 fn a_seeds_step_in_f32_has_the_same_bits_in_any_company() {
     let choice = json!({"loss": "elbo", "decoder": "bernoulli", "latent": 7});
     for taken in [[40, 40], [40, 33], [0, 40]] {

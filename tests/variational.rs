@@ -166,10 +166,16 @@ fn a_convolutional_vae_finds_the_odd_images_by_every_score_and_draws_reconstruct
     let dataset = squares(&sandbox);
     let text = tiny("gaussian").replace("name = \"synthetic\"\nrows = 600\n", &dataset);
     let model = text.find("[model]").unwrap()..text.find("[training]").unwrap();
-    for (decoder, loss) in [("bernoulli", "elbo"), ("gaussian", "elbo"), ("gaussian", "notebook")] {
+    // by libtorch, and by the steps on a core
+    let choices = [
+        ("bernoulli", "elbo", [4, 4]),
+        ("gaussian", "elbo", [8, 32]),
+        ("gaussian", "notebook", [8, 32]),
+    ];
+    for (decoder, loss, channels) in choices {
         let mut text = text.clone();
         let spec = format!(
-            "[model]\nname = \"conv-vae\"\nlatent = 4\nchannels = [4, 4]\ndecoder = \
+            "[model]\nname = \"conv-vae\"\nlatent = 4\nchannels = {channels:?}\ndecoder = \
              \"{decoder}\"\nloss = \"{loss}\"\n\n"
         );
         text.replace_range(model.clone(), &spec);

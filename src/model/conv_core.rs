@@ -14,16 +14,16 @@ use super::conv_layers::{
 use super::layers::ParameterSpec;
 use super::{ConvDecoder, ConvLoss, ConvVaeSpec};
 
-/// What a row's gap between output and pixels is measured by.
+/// What the gap between a row's outputs and its pixels is measured by.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Error {
+enum Gap {
     /// The sum of squares times a factor, plus a constant.
     Squared { factor: f64, constant: f64 },
     /// −log p of values in [0, 1] given logits.
     CrossEntropy,
 }
 
-impl Error {
+impl Gap {
     fn of(spec: &ConvVaeSpec) -> Self {
         match (spec.loss, spec.decoder) {
             (ConvLoss::Notebook, _) => Self::Squared { factor: 1.0, constant: 0.0 },
@@ -59,13 +59,13 @@ impl Error {
 }
 
 /// The network's layers with what one step keeps between its passes; built once, used for every
-/// step.
+/// step. Room for a batch is made by the first step.
 #[derive(Debug)]
 pub struct Core {
     width: Width,
     latent: usize,
     channels: [usize; 2],
-    error: Error,
+    gap: Gap,
     first: Outer<3>,
     second: Inner,
     heads: Dense,
@@ -111,7 +111,7 @@ struct Together {
 }
 
 /// What is needed of one block at a time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Scratch {
     half: Vec<Lanes>,
     quarter: Vec<Lanes>,
@@ -137,7 +137,7 @@ impl Core {
         let width = Width::available()?;
         let ConvVaeSpec { latent, channels, .. } = *spec;
         let [few, many] = channels;
-        if !few.is_multiple_of(ROWS) || !many.is_multiple_of(IMAGES) {
+        if !few.is_multiple_of(ROWS) || !many.is_multiple_of(PANEL) {
             return None;
         }
         let mut start = 0;
@@ -161,7 +161,7 @@ impl Core {
             width,
             latent,
             channels,
-            error: Error::of(spec),
+            gap: Gap::of(spec),
             first: Outer::new(place("encoder.0.weight")?, few),
             second: Inner::new(3, place("encoder.1.weight")?, channels),
             heads: Dense::new(dense("heads")?, flat, 2 * latent),
@@ -171,16 +171,7 @@ impl Core {
             norms: [norm("encoder.norm.0")?, norm("encoder.norm.1")?, norm("decoder.norm.1")?],
             blocks: Vec::new(),
             together: Together::default(),
-            scratch: Scratch {
-                half: lanes(HALF * HALF * few),
-                quarter: lanes(flat),
-                turned: vec![0.0; flat * IMAGES],
-                rows: vec![0.0; IMAGES * SIDE * SIDE],
-                noise: lanes(latent),
-                by_z: lanes(latent),
-                corners: lanes(4 * CORNERS),
-                by_image: lanes(BORDERED * BORDERED),
-            },
+            scratch: Scratch::default(),
         })
     }
 
@@ -223,6 +214,9 @@ impl Core {
         self.norms.iter_mut().for_each(Norm::clear);
         let count = rows.div_ceil(IMAGES);
         let (latent, channels) = (self.latent, self.channels);
+        if self.scratch.half.is_empty() {
+            self.scratch = Scratch::new(latent, channels);
+        }
         self.blocks.truncate(count);
         self.blocks.resize_with(count, || Block::new(latent, channels));
         for (number, block) in self.blocks.iter_mut().enumerate() {
@@ -253,7 +247,8 @@ impl Core {
             };
             for (y, line) in block.image.chunks_exact_mut(BORDERED).skip(1).take(SIDE).enumerate() {
                 let into = line[1..].as_flattened_mut();
-                kernels::transpose(&rows[y * SIDE..], SIDE * SIDE, [IMAGES, SIDE], into, IMAGES);
+                let from = &rows[y * SIDE..];
+                kernels::transpose(*width, from, SIDE * SIDE, [IMAGES, SIDE], into, IMAGES);
             }
             let Block { mask, image, sums: [sums, ..], .. } = block;
             for (y, line) in sums.chunks_exact_mut(HALF * first.channels).enumerate() {
@@ -304,7 +299,7 @@ impl Core {
                 total(&kernels::draw(*width, heads, &scratch.noise, &block.mask, z_alone, spread));
             z[latent] = ones;
             widening.forward(*width, parameters, z, &mut scratch.quarter);
-            turn(&scratch.quarter, &mut block.widened, PANEL * IMAGES);
+            turn(*width, &scratch.quarter, &mut block.widened, PANEL * IMAGES);
             let Block { mask, sums: [.., sums], .. } = block;
             for (y, line) in sums.chunks_exact_mut(HALF * third.few).enumerate() {
                 third.double(*width, &scratch.quarter, y, line);
@@ -316,7 +311,7 @@ impl Core {
 
     /// The error of all images, and back to the third normalisation.
     fn judge(&mut self, weight: f64) -> f64 {
-        let Self { width, error, last, norms, blocks, scratch, .. } = self;
+        let Self { width, gap, last, norms, blocks, scratch, .. } = self;
         let size = HALF * last.channels;
         let mut sum = 0.0;
         for block in blocks.iter_mut() {
@@ -331,7 +326,7 @@ impl Core {
                     let output = &scratch.corners[row % 2 * 2..][..4 * CORNERS - 2];
                     let pixels = row * BORDERED + 1..(row + 1) * BORDERED - 1;
                     let (x, by_output) = (&image[pixels.clone()], &mut scratch.by_image[pixels]);
-                    sum += error.judge(*width, output, x, weight, mask, by_output);
+                    sum += gap.judge(*width, output, x, weight, mask, by_output);
                 }
                 let Some(y) = y.checked_sub(1) else { continue };
                 let (place, line) = (y * size..(y + 1) * size, &mut by_half[y * size..][..size]);
@@ -340,12 +335,12 @@ impl Core {
                 norms[2].through_relu(*width, line, &sums[place]);
             }
         }
-        match *error {
-            Error::Squared { factor, constant } => {
+        match *gap {
+            Gap::Squared { factor, constant } => {
                 let rows: usize = blocks.iter().map(Block::images).sum();
                 sum * factor + rows as f64 * constant
             }
-            Error::CrossEntropy => sum,
+            Gap::CrossEntropy => sum,
         }
     }
 
@@ -363,7 +358,7 @@ impl Core {
                 third.halve(*width, &scratch.half, y, line);
             }
             let first = number * IMAGES * PANEL;
-            turn(&scratch.quarter, &mut together.by_widened[first..], panel);
+            turn(*width, &scratch.quarter, &mut together.by_widened[first..], panel);
             widening.by_input(*width, parameters, &scratch.quarter, &mut scratch.by_z);
             let by_heads = &mut block.heads[..2 * latent];
             kernels::through_draw(
@@ -374,7 +369,7 @@ impl Core {
                 &block.mask,
                 by_heads,
             );
-            turn(&block.heads, &mut together.by_heads[first..], panel);
+            turn(*width, &block.heads, &mut together.by_heads[first..], panel);
             heads.by_input(*width, parameters, &block.heads[..2 * latent], &mut block.by_quarter);
             norms[1].through_relu(*width, &mut block.by_quarter, &block.sums[1]);
         }
@@ -387,7 +382,7 @@ impl Core {
         for block in blocks {
             let Block { mask, sums, by_quarter, by_half, .. } = block;
             norms[1].backward(*width, by_quarter, &sums[1], mask, &mut scratch.quarter);
-            turn(&scratch.quarter, &mut scratch.turned, PANEL * IMAGES);
+            turn(*width, &scratch.quarter, &mut scratch.turned, PANEL * IMAGES);
             let lines = by_half.chunks_exact_mut(size).zip(sums[0].chunks_exact(size));
             let lines = lines.zip(scratch.half.chunks_exact_mut(size));
             for (y, ((line, given), normal)) in lines.enumerate() {
@@ -424,6 +419,22 @@ impl Core {
         let all = self.heads.outputs;
         self.heads.gather(*width, &together.flat, &together.by_heads, all, gradient);
         self.widening.gather(*width, &together.z, &together.by_widened, PANEL, gradient);
+    }
+}
+
+impl Scratch {
+    fn new(latent: usize, [few, many]: [usize; 2]) -> Self {
+        let flat = QUARTER * QUARTER * many;
+        Self {
+            half: lanes(HALF * HALF * few),
+            quarter: lanes(flat),
+            turned: vec![0.0; flat * IMAGES],
+            rows: vec![0.0; IMAGES * SIDE * SIDE],
+            noise: lanes(latent),
+            by_z: lanes(latent),
+            corners: lanes(4 * CORNERS),
+            by_image: lanes(BORDERED * BORDERED),
+        }
     }
 }
 

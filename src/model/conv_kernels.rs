@@ -1,15 +1,16 @@
 //! The arithmetic of `conv_core` on one x86-64 core: products, sums and elementwise passes over
 //! blocks of 32 images. A block's images lie side by side, in the lanes of vectors
 //! ([pixel][channel][image]), so that a convolution needs no patches: each tap multiplies what lies
-//! at its pixel. Every function has a version for AVX2 and one for AVX-512, which give the same
+//! at its pixel. What computes has a version for AVX2 and one for AVX-512, which give the same
 //! bits: a product's entry is one chain of fused multiply-adds, and what is added across lanes is
 //! added in an order of its own.
 
 use std::arch::x86_64::{
-    __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_permute2f128_ps,
-    _mm256_set1_ps, _mm256_shuffle_ps, _mm256_storeu_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
-    _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
+    __m256, __m512, _mm256_loadu_ps, _mm256_permute2f128_ps, _mm256_shuffle_ps, _mm256_storeu_ps,
+    _mm256_unpackhi_ps, _mm256_unpacklo_ps,
 };
+
+use super::lanes::Register;
 
 /// Images of a block.
 pub const IMAGES: usize = 32;
@@ -24,7 +25,8 @@ pub const PARTS: usize = 16;
 /// A sum over images until then.
 pub type Parts = [f32; PARTS];
 
-/// Of the vectors that everything is computed with.
+/// Of the vectors that everything is computed with; who has one from `available` may call what is
+/// here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Width {
     /// AVX2 and FMA, eight numbers.
@@ -43,65 +45,6 @@ impl Width {
             (true, false) => Some(Self::Eight),
             (false, _) => None,
         }
-    }
-}
-
-/// A vector register.
-trait Vector: Copy {
-    const COUNT: usize;
-    unsafe fn load(from: *const f32) -> Self;
-    unsafe fn store(self, into: *mut f32);
-    unsafe fn splat(value: f32) -> Self;
-    unsafe fn add(self, other: Self) -> Self;
-    /// self + a · b
-    unsafe fn plus(self, a: Self, b: Self) -> Self;
-}
-
-impl Vector for __m256 {
-    const COUNT: usize = 8;
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        unsafe { _mm256_loadu_ps(from) }
-    }
-    #[inline(always)]
-    unsafe fn store(self, into: *mut f32) {
-        unsafe { _mm256_storeu_ps(into, self) }
-    }
-    #[inline(always)]
-    unsafe fn splat(value: f32) -> Self {
-        unsafe { _mm256_set1_ps(value) }
-    }
-    #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
-        unsafe { _mm256_add_ps(self, other) }
-    }
-    #[inline(always)]
-    unsafe fn plus(self, a: Self, b: Self) -> Self {
-        unsafe { _mm256_fmadd_ps(a, b, self) }
-    }
-}
-
-impl Vector for __m512 {
-    const COUNT: usize = 16;
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        unsafe { _mm512_loadu_ps(from) }
-    }
-    #[inline(always)]
-    unsafe fn store(self, into: *mut f32) {
-        unsafe { _mm512_storeu_ps(into, self) }
-    }
-    #[inline(always)]
-    unsafe fn splat(value: f32) -> Self {
-        unsafe { _mm512_set1_ps(value) }
-    }
-    #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
-        unsafe { _mm512_add_ps(self, other) }
-    }
-    #[inline(always)]
-    unsafe fn plus(self, a: Self, b: Self) -> Self {
-        unsafe { _mm512_fmadd_ps(a, b, self) }
     }
 }
 
@@ -156,7 +99,11 @@ impl Product<'_> {
 
     /// In tiles of TALL rows and two vectors, or fewer at the edges. Needs the instructions of V.
     #[inline(always)]
-    unsafe fn tiles<V: Vector, const TALL: usize>(&self, lists: &[Vec<Segment>], into: &mut [f32]) {
+    unsafe fn tiles<V: Register, const TALL: usize>(
+        &self,
+        lists: &[Vec<Segment>],
+        into: &mut [f32],
+    ) {
         for (number, segments) in lists.iter().enumerate() {
             let mut row = 0;
             while row < self.rows {
@@ -187,7 +134,7 @@ impl Product<'_> {
     }
 
     #[inline(always)]
-    unsafe fn tile<V: Vector, const TALL: usize, const WIDE: usize>(
+    unsafe fn tile<V: Register, const TALL: usize, const WIDE: usize>(
         &self,
         [left, column]: [usize; 2],
         segments: &[Segment],
@@ -212,7 +159,7 @@ impl Product<'_> {
                 // SAFETY: the instructions are the caller's; there is room for all vectors of a row
                 unsafe {
                     let place = start.add(number * V::COUNT);
-                    if whole && self.add { V::load(place).add(sum) } else { sum }.store(place);
+                    if whole && self.add { V::read(place).add(sum) } else { sum }.write(place);
                 }
             }
             if whole {
@@ -225,7 +172,7 @@ impl Product<'_> {
     }
 
     #[inline(always)]
-    unsafe fn chains<V: Vector, const TALL: usize, const WIDE: usize>(
+    unsafe fn chains<V: Register, const TALL: usize, const WIDE: usize>(
         &self,
         [left_start, right_start]: [usize; 2],
         [row_stride, term_stride]: [usize; 2],
@@ -244,12 +191,12 @@ impl Product<'_> {
                 for _ in 0..segment.length {
                     let mut term = [V::splat(0.0); WIDE];
                     for (number, term) in term.iter_mut().enumerate() {
-                        *term = V::load(right.add(number * V::COUNT));
+                        *term = V::read(right.add(number * V::COUNT));
                     }
                     for (row, sums) in sums.iter_mut().enumerate() {
                         let value = V::splat(*left.add(row * row_stride));
                         for (sum, term) in sums.iter_mut().zip(term) {
-                            *sum = sum.plus(value, term);
+                            *sum = value.times_plus(term, *sum);
                         }
                     }
                     left = left.wrapping_add(term_stride);
@@ -308,7 +255,7 @@ fn correlate_sixteen<const K: usize>(
 
 /// One row of the map, with one of the kernel.
 #[inline(always)]
-unsafe fn correlate_row<V: Vector, const K: usize, const GROUP: usize>(
+unsafe fn correlate_row<V: Register, const K: usize, const GROUP: usize>(
     image: &[Lanes],
     map: &[Lanes],
     channels: usize,
@@ -323,7 +270,7 @@ unsafe fn correlate_row<V: Vector, const K: usize, const GROUP: usize>(
                 let mut sums = [[V::splat(0.0); GROUP]; K];
                 for pixel in 0..pixels {
                     for half in (part..IMAGES).step_by(PARTS) {
-                        let of = |lanes: &Lanes| V::load(lanes.as_ptr().add(half));
+                        let of = |lanes: &Lanes| V::read(lanes.as_ptr().add(half));
                         let mut values = [V::splat(0.0); GROUP];
                         for (number, value) in values.iter_mut().enumerate() {
                             *value = of(map.get_unchecked(pixel * channels + first + number));
@@ -331,7 +278,7 @@ unsafe fn correlate_row<V: Vector, const K: usize, const GROUP: usize>(
                         for (tap, sums) in sums.iter_mut().enumerate() {
                             let image = of(image.get_unchecked(2 * pixel + tap));
                             for (sum, value) in sums.iter_mut().zip(values) {
-                                *sum = sum.plus(image, value);
+                                *sum = image.times_plus(value, *sum);
                             }
                         }
                     }
@@ -339,7 +286,7 @@ unsafe fn correlate_row<V: Vector, const K: usize, const GROUP: usize>(
                 for (tap, sums) in sums.into_iter().enumerate() {
                     for (number, sum) in sums.into_iter().enumerate() {
                         let place = into[tap * channels + first + number].as_mut_ptr().add(part);
-                        V::load(place).add(sum).store(place);
+                        V::read(place).add(sum).write(place);
                     }
                 }
             }
@@ -348,8 +295,9 @@ unsafe fn correlate_row<V: Vector, const K: usize, const GROUP: usize>(
 }
 
 /// Writes the transpose of a matrix of `rows`, a multiple of eight, and `columns`, no fewer than
-/// that; strides are from one row to the next.
+/// that; strides are from one row to the next. AVX2 does it on either width.
 pub fn transpose(
+    _: Width,
     matrix: &[f32],
     stride: usize,
     [rows, columns]: [usize; 2],

@@ -9,6 +9,7 @@ use super::conv_kernels::{
     self as kernels, Affine, Backward, IMAGES, Lanes, Mask, PANEL, PARTS, Parts, Product, ROWS,
     Segment, Width,
 };
+use super::convolution::{EPSILON, MOMENTUM};
 
 /// Pixels along an edge: of an image, of one with its border, after one convolution and after two.
 pub const SIDE: usize = 28;
@@ -17,10 +18,6 @@ pub const HALF: usize = SIDE / 2;
 pub const QUARTER: usize = SIDE / 4;
 /// Groups of 2 × 2 pixels, of an image with its border, along an edge.
 pub const CORNERS: usize = BORDERED / 2;
-
-// PyTorch's defaults
-const EPSILON: f64 = 1e-5;
-const MOMENTUM: f64 = 0.1;
 
 /// A convolution between QUARTER² pixels of many channels and HALF² of few: inwards with stride 2
 /// and padding 1, outwards its transpose. The weight is [many, few, k, k].
@@ -220,7 +217,7 @@ pub struct Outer<const K: usize> {
     weight: Range<usize>,
     pub channels: usize,
     inwards: Vec<Vec<Segment>>,
-    /// Of a group of 2 × 2 pixels that the same 2 × 2 reach.
+    /// Of a group of 2 × 2 pixels that the same 2 × 2 reach; of a kernel of four rows alone.
     outwards: Vec<Vec<Segment>>,
     packed: [Vec<f32>; 2],
     gathered: Vec<Parts>,
@@ -244,7 +241,11 @@ impl<const K: usize> Outer<K> {
             weight,
             channels,
             inwards: inwards(BORDERED, 0, K, 1),
-            outwards: (0..CORNERS * CORNERS).map(corner).collect(),
+            outwards: if K == 4 {
+                (0..CORNERS * CORNERS).map(corner).collect()
+            } else {
+                Vec::new()
+            },
             packed: Default::default(),
             gathered: Vec::new(),
         }
@@ -274,12 +275,6 @@ impl<const K: usize> Outer<K> {
         convolve(width, &self.packed[0], self.channels, image, lists, into);
     }
 
-    /// [HALF²][channels] → row y of [CORNERS²][2][2]; a kernel of four rows.
-    pub fn double(&self, width: Width, map: &[Lanes], y: usize, into: &mut [Lanes]) {
-        let lists = &self.outwards[y * CORNERS..][..CORNERS];
-        convolve(width, &self.packed[1], 4, map, lists, into);
-    }
-
     /// Gathers the gradient by the weight of Σ halve(image) · map over row y.
     pub fn gather(&mut self, width: Width, image: &[Lanes], y: usize, map: &[Lanes]) {
         let lines = &image[2 * y * BORDERED..][..K * BORDERED];
@@ -292,6 +287,14 @@ impl<const K: usize> Outer<K> {
             let (channel, tap) = (number / (K * K), number % (K * K));
             *place = self.gathered[tap * self.channels + channel].iter().sum();
         }
+    }
+}
+
+impl Outer<4> {
+    /// [HALF²][channels] → row y of [CORNERS²][2][2].
+    pub fn double(&self, width: Width, map: &[Lanes], y: usize, into: &mut [Lanes]) {
+        let lists = &self.outwards[y * CORNERS..][..CORNERS];
+        convolve(width, &self.packed[1], 4, map, lists, into);
     }
 }
 
@@ -528,9 +531,10 @@ impl Norm {
 
 /// The transposes of squares of lanes, [column][image] → [panel][image][column], a panel every so
 /// many numbers.
-pub fn turn(columns: &[Lanes], into: &mut [f32], panel: usize) {
+pub fn turn(width: Width, columns: &[Lanes], into: &mut [f32], panel: usize) {
+    assert!(columns.len().is_multiple_of(PANEL));
     let size = [PANEL, IMAGES];
     for (square, into) in columns.chunks_exact(PANEL).zip(into.chunks_mut(panel)) {
-        kernels::transpose(square.as_flattened(), IMAGES, size, into, PANEL);
+        kernels::transpose(width, square.as_flattened(), IMAGES, size, into, PANEL);
     }
 }

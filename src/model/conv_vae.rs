@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use tch::{Kind, Tensor, no_grad};
 
 use super::conv_core::Core;
+use super::conv_layers;
 use super::convolution::{
     BatchNorm, Convolution, Halved, Normalised, Statistics, TransposedConvolution,
 };
@@ -19,10 +20,10 @@ use super::{
 };
 
 /// Height and width of the images.
-pub const IMAGE: (usize, usize) = (28, 28);
-const SIDE: i64 = 28;
+pub const IMAGE: (usize, usize) = (conv_layers::SIDE, conv_layers::SIDE);
+const SIDE: i64 = conv_layers::SIDE as i64;
 /// Pixels along an edge after the second convolution.
-const INNER: i64 = SIDE / 4;
+const INNER: i64 = conv_layers::QUARTER as i64;
 
 /// The network; its parameters are kept apart, in `Parameters`.
 #[derive(Debug)]
@@ -237,6 +238,7 @@ impl ConvVae {
             Objective::Notebook { beta } => (1.0 / (rows * pixels), 1.0, beta),
         };
         let mut gradient = parameters.flat().empty_like();
+        // the running statistics move; nobody else reads this seed's parameters during its step
         let [error, divergence] = core.lock().unwrap_or_else(PoisonError::into_inner).step(
             layers::values_mut(&mut parameters.flat().shallow_clone()),
             [layers::values(&batch.x), layers::values(noise)],
@@ -270,16 +272,14 @@ impl ConvVae {
 
     /// Each seed's rows alone, which come first: padding would count in a batch's statistics.
     fn loss_by_seed(&self, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Loss {
-        let counts = batch.ones().expand([batch.x.size()[0], batch.x.size()[1]], true);
-        let counts = counts.sum_dim_intlist(1, false, None);
-        let losses: Vec<Loss> = (0..counts.size()[0])
-            .map(|seed| {
-                let alone = parameters.of_seed(seed as usize);
-                let rows = counts.double_value(&[seed]) as i64;
+        let counts = batch.counts().into_iter().enumerate();
+        let losses: Vec<Loss> = counts
+            .map(|(seed, rows)| {
+                let alone = parameters.of_seed(seed);
                 if rows == 0 {
                     return nothing(&alone);
                 }
-                let of_seed = |t: &Tensor| t.narrow(0, seed, 1).narrow(1, 0, rows);
+                let of_seed = |t: &Tensor| t.narrow(0, seed as i64, 1).narrow(1, 0, rows as i64);
                 self.loss(&alone, &Batch::whole(of_seed(&batch.x)), &of_seed(noise))
             })
             .collect();

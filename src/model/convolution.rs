@@ -186,8 +186,8 @@ pub struct Normalised {
 }
 
 /// PyTorch's defaults.
-const EPSILON: f64 = 1e-5;
-const MOMENTUM: f64 = 0.1;
+pub(super) const EPSILON: f64 = 1e-5;
+pub(super) const MOMENTUM: f64 = 0.1;
 /// All but the channels.
 const PIXELS: [i64; 3] = [0, 1, 2];
 

@@ -1,7 +1,8 @@
 //! The products, activations and sums of a training step on one x86-64 core, for f32 matrices that lie
 //! row by row in memory. Every sum is taken in the order in which libtorch 2.11 (with MKL on an AMD
-//! processor) takes it, so results keep their bits: a product's terms are added with fused
-//! multiply-adds in blocks (`block`), a sum's in four interleaved parts. A matrix of mostly zeros is
+//! processor) takes it (but `row_sums`, whose results no libtorch has to match), so results keep their
+//! bits: a product's terms are added with fused multiply-adds in blocks (`block`), a sum's in four
+//! interleaved parts. A matrix of mostly zeros is
 //! multiplied by what is not zero: adding 0 · finite changes no sum. It knows nothing of layers or
 //! seeds; `layers` decides what comes here.
 
@@ -15,7 +16,7 @@ use std::arch::x86_64::{
     _mm256_sub_ps,
 };
 
-use super::lanes::Lanes;
+use super::lanes::Register;
 
 /// Numbers in a vector register.
 const LANES: usize = 8;
@@ -208,7 +209,7 @@ fn multiply_by_16(left: &[f32], right: &Panels, bias: &[f32], finish: Finish, in
 
 /// TILE rows at a time, then what is left in tiles of four and of one.
 #[inline(always)]
-unsafe fn multiply_rows<V: Lanes, const TILE: usize>(
+unsafe fn multiply_rows<V: Register, const TILE: usize>(
     left: &[f32],
     right: &Panels,
     bias: &[f32],
@@ -243,7 +244,7 @@ unsafe fn multiply_rows<V: Lanes, const TILE: usize>(
 /// ROWS × one panel of a product of a size [inner, columns, columns of the panel], each block of terms
 /// added to the bias in turn.
 #[inline(always)]
-unsafe fn tile_of<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+unsafe fn tile_of<V: Register, const ROWS: usize, const VECTORS: usize>(
     left: &[f32],
     panel: &[f32],
     bias: &[f32],
@@ -273,7 +274,7 @@ unsafe fn tile_of<V: Lanes, const ROWS: usize, const VECTORS: usize>(
 
 /// Registers side by side.
 #[inline(always)]
-unsafe fn put<V: Lanes, const VECTORS: usize>(sum: [V; VECTORS], into: &mut [f32]) {
+unsafe fn put<V: Register, const VECTORS: usize>(sum: [V; VECTORS], into: &mut [f32]) {
     for (sum, into) in sum.into_iter().zip(into.chunks_mut(V::COUNT)) {
         unsafe { sum.store(into) };
     }
@@ -283,7 +284,7 @@ unsafe fn put<V: Lanes, const VECTORS: usize>(sum: [V; VECTORS], into: &mut [f32
 /// multiply-add after another. Element (row, k) of the left matrix lies at row · strides[0] +
 /// k · strides[1], row k of the right one at k · stride.
 #[inline(always)]
-unsafe fn chain<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+unsafe fn chain<V: Register, const ROWS: usize, const VECTORS: usize>(
     (left, strides): (&[f32], [usize; 2]),
     (right, stride): (&[f32], usize),
     width: usize,
@@ -308,7 +309,7 @@ unsafe fn chain<V: Lanes, const ROWS: usize, const VECTORS: usize>(
 
 /// `chain`, with a way to vector v of row k of the right matrix.
 #[inline(always)]
-unsafe fn terms<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+unsafe fn terms<V: Register, const ROWS: usize, const VECTORS: usize>(
     left: *const f32,
     strides: [usize; 2],
     length: usize,
@@ -393,7 +394,7 @@ pub fn multiply_transposed(left: &[f32], right: &[f32], rows: usize, into: &mut 
     add_transposed(left, right, rows, into);
 }
 
-/// Adds what `multiply_transposed` gives.
+/// Adds leftᵀ · right, a block of terms after the other.
 pub fn add_transposed(left: &[f32], right: &[f32], rows: usize, into: &mut [f32]) {
     let (m, n) = (left.len() / rows, right.len() / rows);
     assert!(left.len() == rows * m && right.len() == rows * n && into.len() == m * n);
@@ -421,7 +422,7 @@ fn add_block_by_16(left: &[f32], right: &[f32], size: [usize; 2], into: &mut [f3
 
 /// Adds leftᵀ · right: left [rows, m], right [rows, n], into [m, n].
 #[inline(always)]
-unsafe fn add_block<V: Lanes, const TILE: usize>(
+unsafe fn add_block<V: Register, const TILE: usize>(
     left: &[f32],
     right: &[f32],
     [m, n]: [usize; 2],
@@ -450,7 +451,7 @@ unsafe fn add_block<V: Lanes, const TILE: usize>(
 }
 
 #[inline(always)]
-unsafe fn add_tile<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+unsafe fn add_tile<V: Register, const ROWS: usize, const VECTORS: usize>(
     left: &[f32],
     right: &[f32],
     into: &mut [f32],

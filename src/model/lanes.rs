@@ -1,5 +1,5 @@
-//! Vector registers of f32 on x86-64, of 8 and of 16 lanes, so that a product is written once. What is
-//! computed with them lane by lane has the same bits in either.
+//! Vector registers of f32 on x86-64, of 8 and of 16 lanes, so that `kernels` and `conv_kernels` are
+//! written once for both. What is computed with them lane by lane has the same bits in either.
 
 use std::arch::x86_64::{
     __m256, __m256i, __m512, __mmask16, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
@@ -13,7 +13,7 @@ use std::arch::x86_64::{
 /// # Safety
 /// Every function needs a processor with the register's instructions (AVX2 and FMA, or AVX-512F), and
 /// is fast only inlined into a function that has them enabled.
-pub trait Lanes: Copy {
+pub trait Register: Copy {
     /// f32 numbers in a register.
     const COUNT: usize;
 
@@ -41,6 +41,9 @@ pub trait Lanes: Copy {
         }
     }
 
+    /// All lanes, from `place` on.
+    unsafe fn write(self, place: *mut f32);
+
     /// As many lanes as there are places, at most `COUNT`.
     unsafe fn store(self, into: &mut [f32]);
 
@@ -50,7 +53,7 @@ pub trait Lanes: Copy {
     unsafe fn times_plus(self, factor: Self, sum: Self) -> Self;
 }
 
-impl Lanes for __m256 {
+impl Register for __m256 {
     const COUNT: usize = 8;
 
     #[inline(always)]
@@ -66,6 +69,11 @@ impl Lanes for __m256 {
     #[inline(always)]
     unsafe fn read(place: *const f32) -> Self {
         unsafe { _mm256_loadu_ps(place) }
+    }
+
+    #[inline(always)]
+    unsafe fn write(self, place: *mut f32) {
+        unsafe { _mm256_storeu_ps(place, self) }
     }
 
     #[inline(always)]
@@ -103,7 +111,7 @@ unsafe fn mask(length: usize) -> __m256i {
     unsafe { _mm256_loadu_si256(ONES[8 - length.min(8)..].as_ptr().cast()) }
 }
 
-impl Lanes for __m512 {
+impl Register for __m512 {
     const COUNT: usize = 16;
 
     #[inline(always)]
@@ -119,6 +127,11 @@ impl Lanes for __m512 {
     #[inline(always)]
     unsafe fn read(place: *const f32) -> Self {
         unsafe { _mm512_loadu_ps(place) }
+    }
+
+    #[inline(always)]
+    unsafe fn write(self, place: *mut f32) {
+        unsafe { _mm512_storeu_ps(place, self) }
     }
 
     #[inline(always)]

@@ -121,7 +121,7 @@ pub(super) fn in_memory(tensor: &Tensor) -> bool {
 
 /// The values of a tensor that is `in_memory`.
 pub(super) fn values(tensor: &Tensor) -> &[f32] {
-    debug_assert!(in_memory(tensor));
+    assert!(in_memory(tensor), "a tensor that is not f32 in memory");
     // SAFETY: contiguous f32 values, which live as long as the tensor
     unsafe { std::slice::from_raw_parts(tensor.data_ptr() as *const f32, tensor.numel()) }
 }
@@ -129,7 +129,7 @@ pub(super) fn values(tensor: &Tensor) -> &[f32] {
 /// The values of a tensor that is `in_memory` and shares its storage with no tensor that is read
 /// meanwhile.
 pub(super) fn values_mut(tensor: &mut Tensor) -> &mut [f32] {
-    debug_assert!(in_memory(tensor));
+    assert!(in_memory(tensor), "a tensor that is not f32 in memory");
     // SAFETY: contiguous f32 values, which live as long as the tensor
     unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr() as *mut f32, tensor.numel()) }
 }

@@ -7,8 +7,8 @@
 
 use std::f64::consts::{LN_2, LOG2_E, TAU};
 
-use super::EnergyGuard;
 use super::mixture::{CLAMP, EMPTY, LARGEST_EXPONENT, Rules, Weights};
+use super::{EnergyGuard, kernels};
 
 /// Parts of a sum over rows.
 const LANES: usize = 32;
@@ -90,7 +90,8 @@ impl Rows {
 
     /// The terms of the loss, and the gradient of λ₁ · energy + λ₂ · penalty where it belongs.
     pub fn loss(&mut self, rules: &Rules, weights: Weights) -> Terms {
-        // SAFETY: callers see to `kernels::available`, the rest was just asked
+        assert!(kernels::available());
+        // SAFETY: what is needed was just asked for
         unsafe {
             if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
                 self.loss_by_8(rules, weights)
