@@ -78,6 +78,8 @@ struct Room {
     logits: Vec<f32>,
     /// Gradient by the first layer's outputs before tanh, [B, width].
     by_first: Vec<f32>,
+    /// Gradients by the outputs of a layer and by its inputs, of one block.
+    by: [Vec<f32>; 2],
     mixture: Rows,
     /// What is not zero in x, and whether that is little.
     sparse: Sparse,
@@ -163,6 +165,8 @@ impl Core {
         room.dropped.resize(rows * first.outputs, 0.0);
         room.logits.resize(rows * second.outputs, 0.0);
         room.by_first.resize(rows * self.layers[0].outputs, 0.0);
+        let widest = self.layers.iter().map(|layer| layer.outputs).max().unwrap_or(0);
+        room.by.iter_mut().for_each(|by| by.resize(BLOCK * widest, 0.0));
         room.mixture.resize(rows, first.inputs, second.outputs);
         let sums = &mut room.sums;
         let lines = sums.sums.iter_mut().chain([&mut sums.along_x, &mut sums.along_reconstruction]);
@@ -268,10 +272,8 @@ impl Core {
                 Panels::of_transposed(layer.weight(parameters), layer.outputs, layer.inputs)
             })
             .collect();
-        let widest = self.layers.iter().map(|layer| layer.outputs).max().unwrap_or(0);
-        let [mut by, mut next] = [(); 2].map(|()| vec![0.0; BLOCK * widest]);
         for block in blocks(rows) {
-            let Room { outputs, sums, by_z, by_first, .. } = &mut self.room;
+            let Room { outputs, sums, by_z, by_first, by: [by, next], .. } = &mut self.room;
             let last = self.layers.len() - 1;
             let (x, output) = (&x[span(&block, features)], &outputs[last][span(&block, features)]);
             let [along_x, along] =
@@ -294,7 +296,7 @@ impl Core {
                     let by_z = &by_z[span(&block, coordinates)];
                     add_codes(by_z, coordinates, layer.inputs, into);
                 }
-                std::mem::swap(&mut by, &mut next);
+                std::mem::swap(by, next);
             }
         }
         let layer = self.layers[0];

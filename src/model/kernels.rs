@@ -2,19 +2,17 @@
 //! row by row in memory. Every sum is taken in the order in which libtorch 2.11 (with MKL on an AMD
 //! processor) takes it (but `row_sums`, whose results no libtorch has to match), so results keep their
 //! bits: a product's terms are added with fused multiply-adds in blocks (`block`), a sum's in four
-//! interleaved parts. A matrix of mostly zeros is
-//! multiplied by what is not zero: adding 0 · finite changes no sum. It knows nothing of layers or
-//! seeds; `layers` decides what comes here.
+//! interleaved parts. A matrix of mostly zeros is multiplied by what is not zero: adding 0 · finite
+//! changes no sum. It knows nothing of layers or seeds; `layers` decides what comes here.
 
 use std::arch::x86_64::{
     __m256, __m256i, __m512, _CMP_NEQ_UQ, _MM_HINT_T0, _mm_add_ps, _mm_prefetch, _mm_storeu_ps,
-    _mm256_add_epi32, _mm256_add_ps, _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cmp_ps,
-    _mm256_cvtepi32_ps, _mm256_cvtps_epi32, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps,
-    _mm256_fnmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps,
-    _mm256_maskstore_ps, _mm256_max_ps, _mm256_min_ps, _mm256_movemask_ps, _mm256_mul_ps,
-    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi32, _mm256_storeu_ps,
-    _mm256_sub_ps,
+    _mm256_add_ps, _mm256_castps256_ps128, _mm256_cmp_ps, _mm256_div_ps, _mm256_extractf128_ps,
+    _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps,
+    _mm256_maskstore_ps, _mm256_movemask_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps,
+    _mm256_storeu_ps, _mm256_sub_ps,
 };
+use std::ops::Range;
 
 use super::lanes::Register;
 
@@ -22,6 +20,13 @@ use super::lanes::Register;
 const LANES: usize = 8;
 /// Columns of a sparse product computed at a time.
 const STRIP: usize = 8 * LANES;
+
+/// As many numbers, where no register's lie across two cache lines.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Strip([f32; STRIP]);
+
+const EMPTY: Strip = Strip([0.0; STRIP]);
 
 /// Whether this processor has the instructions that everything here needs.
 pub fn available() -> bool {
@@ -168,6 +173,54 @@ fn nonzero(row: &[f32], into: &mut [(u32, f32)]) -> usize {
     count
 }
 
+/// Compiles functions for both widths of registers, with so many of them; the panels' width, which comes
+/// first, says which to take.
+macro_rules! for_both_widths {
+    ($(
+        $(#[$meta:meta])*
+        fn $name:ident = $of:ident::<$few:literal, $many:literal>($($argument:ident: $type:ty),*);
+    )*) => {$(
+        $(#[$meta])*
+        fn $name(panel: usize, $($argument: $type),*) {
+            #[target_feature(enable = "avx2,fma")]
+            fn by_8($($argument: $type),*) {
+                unsafe { $of::<__m256, $few>($($argument),*) }
+            }
+            #[target_feature(enable = "avx2,fma,avx512f")]
+            fn by_16($($argument: $type),*) {
+                unsafe { $of::<__m512, $many>($($argument),*) }
+            }
+            // SAFETY: callers see to `available`, and to AVX-512 where panels are 32 wide
+            unsafe {
+                match panel {
+                    16 => by_8($($argument),*),
+                    _ => by_16($($argument),*),
+                }
+            }
+        }
+    )*};
+}
+
+for_both_widths! {
+    /// Adds leftᵀ · right: left [rows, m], right [rows, n], into [m, n].
+    fn add_block_of = add_block::<6, 12>(
+        left: &[f32], right: &[f32], size: [usize; 2], into: &mut [f32]
+    );
+    /// `sparse_rows`
+    fn multiply_sparse_rows = sparse_rows::<8, 4>(
+        left: &Sparse,
+        right: &[Strip],
+        bias: &[f32],
+        columns: usize,
+        finish: Finish,
+        into: &mut [f32]
+    );
+    /// `outer_of`
+    fn add_outer = outer_of::<8, 4>(
+        left: &Sparse, rows: Range<usize>, right: &[f32], size: [usize; 2], strips: &mut [Strip]
+    );
+}
+
 /// bias + left · right, finished: left [rows, inner], into [rows, columns]. Without a bias the product
 /// alone.
 pub fn multiply(
@@ -236,7 +289,7 @@ unsafe fn multiply_rows<V: Register, const TILE: usize>(
                 }
             }
         }
-        unsafe { finished(rows, finish, row * columns, count * columns) };
+        unsafe { finished::<V>(rows, finish, row * columns, count * columns) };
         row += tile;
     }
 }
@@ -348,43 +401,54 @@ pub fn multiply_sparse(
         return None;
     }
     let bias = padded(Some(bias), columns);
-    let stride = bias.len();
-    let mut wide = vec![0.0; left.columns * stride];
-    for (wide, row) in wide.chunks_exact_mut(stride).zip(right.chunks_exact(columns)) {
-        wide[..columns].copy_from_slice(row);
-    }
-    // SAFETY: callers see to `available`
-    unsafe { multiply_sparse_rows(left, &wide, &bias, columns, into) };
-    unsafe { finished(into, finish, 0, into.len()) };
+    let right = strips_of(right, columns);
+    multiply_sparse_rows(panel_width(), left, &right, &bias, columns, finish, into);
     Some(())
 }
 
-#[target_feature(enable = "avx2,fma")]
-fn multiply_sparse_rows(
+/// The rows of a matrix, each filled up to whole strips.
+fn strips_of(matrix: &[f32], columns: usize) -> Vec<Strip> {
+    let strips = columns.div_ceil(STRIP);
+    let mut wide = vec![EMPTY; matrix.len() / columns * strips];
+    for (wide, row) in wide.chunks_exact_mut(strips).zip(matrix.chunks_exact(columns)) {
+        for (Strip(strip), values) in wide.iter_mut().zip(row.chunks(STRIP)) {
+            strip[..values.len()].copy_from_slice(values);
+        }
+    }
+    wide
+}
+
+/// `multiply_sparse` with a right matrix whose rows, like the bias, are filled up to whole strips.
+#[inline(always)]
+unsafe fn sparse_rows<V: Register, const VECTORS: usize>(
     left: &Sparse,
-    wide: &[f32],
+    right: &[Strip],
     bias: &[f32],
     columns: usize,
+    finish: Finish,
     into: &mut [f32],
 ) {
-    let stride = bias.len();
+    let (strips, length) = (bias.len() / STRIP, into.len());
     for (number, into) in into.chunks_exact_mut(columns).enumerate() {
         let entries = left.row(number);
-        for start in (0..columns).step_by(STRIP) {
-            let mut sum = [_mm256_setzero_ps(); STRIP / LANES];
-            for &(column, value) in entries {
-                let value = _mm256_set1_ps(value);
-                let row = &wide[column as usize * stride + start..][..STRIP];
-                for (sum, right) in sum.iter_mut().zip(row.chunks_exact(LANES)) {
-                    *sum = _mm256_fmadd_ps(value, load(right), *sum);
+        for (place, into) in into.chunks_mut(STRIP).enumerate() {
+            // SAFETY: a strip is whole registers
+            unsafe {
+                let mut sum = [V::zero(); VECTORS];
+                for &(column, value) in entries {
+                    let value = V::splat(value);
+                    let Strip(row) = &right[column as usize * strips + place];
+                    for (sum, right) in sum.iter_mut().zip(row.chunks_exact(V::COUNT)) {
+                        *sum = value.times_plus(V::read(right.as_ptr()), *sum);
+                    }
+                }
+                let bias = bias[place * STRIP..].chunks_exact(V::COUNT);
+                for ((into, sum), bias) in into.chunks_mut(V::COUNT).zip(sum).zip(bias) {
+                    V::read(bias.as_ptr()).add(sum).store(into);
                 }
             }
-            let end = columns.min(start + STRIP);
-            let bias = bias[start..].chunks_exact(LANES);
-            for ((into, sum), bias) in into[start..end].chunks_mut(LANES).zip(sum).zip(bias) {
-                store(_mm256_add_ps(load(bias), sum), into);
-            }
         }
+        unsafe { finished::<V>(into, finish, number * columns, length) };
     }
 }
 
@@ -400,24 +464,8 @@ pub fn add_transposed(left: &[f32], right: &[f32], rows: usize, into: &mut [f32]
     assert!(left.len() == rows * m && right.len() == rows * n && into.len() == m * n);
     let block = block(rows);
     for (left, right) in left.chunks(block * m).zip(right.chunks(block * n)) {
-        // SAFETY: callers see to `available`, the rest was just asked
-        unsafe {
-            match panel_width() {
-                16 => add_block_by_8(left, right, [m, n], into),
-                _ => add_block_by_16(left, right, [m, n], into),
-            }
-        }
+        add_block_of(panel_width(), left, right, [m, n], into);
     }
-}
-
-#[target_feature(enable = "avx2,fma")]
-fn add_block_by_8(left: &[f32], right: &[f32], size: [usize; 2], into: &mut [f32]) {
-    unsafe { add_block::<__m256, 6>(left, right, size, into) }
-}
-
-#[target_feature(enable = "avx2,fma,avx512f")]
-fn add_block_by_16(left: &[f32], right: &[f32], size: [usize; 2], into: &mut [f32]) {
-    unsafe { add_block::<__m512, 12>(left, right, size, into) }
 }
 
 /// Adds leftᵀ · right: left [rows, m], right [rows, n], into [m, n].
@@ -475,18 +523,14 @@ pub fn multiply_transposed_sparse(left: &Sparse, right: &[f32], into: &mut [f32]
     let (m, n) = (left.columns, right.len() / rows);
     assert!(right.len() == rows * n && into.len() == m * n);
     into.fill(0.0);
-    let mut strip = vec![0.0; m * STRIP];
+    let mut strips = vec![EMPTY; m];
     for start in (0..n).step_by(STRIP) {
         let width = STRIP.min(n - start);
         for first in (0..rows).step_by(block(rows)) {
             let last = rows.min(first + block(rows));
-            strip.fill(0.0);
-            for row in first..last {
-                let right = &right[row * n + start..][..width];
-                // SAFETY: callers see to `available`
-                unsafe { add_outer(left.row(row), right, &mut strip) };
-            }
-            for (into, strip) in into.chunks_exact_mut(n).zip(strip.chunks_exact(STRIP)) {
+            strips.fill(EMPTY);
+            add_outer(panel_width(), left, first..last, &right[start..], [n, width], &mut strips);
+            for (into, Strip(strip)) in into.chunks_exact_mut(n).zip(&strips) {
                 into[start..start + width]
                     .iter_mut()
                     .zip(strip)
@@ -496,18 +540,29 @@ pub fn multiply_transposed_sparse(left: &Sparse, right: &[f32], into: &mut [f32]
     }
 }
 
-/// strip[column] += value · right of a row's entries.
-#[target_feature(enable = "avx2,fma")]
-fn add_outer(entries: &[(u32, f32)], right: &[f32], strip: &mut [f32]) {
-    let mut loaded = [_mm256_setzero_ps(); STRIP / LANES];
-    for (loaded, right) in loaded.iter_mut().zip(right.chunks(LANES)) {
-        *loaded = load(right);
-    }
-    for &(column, value) in entries {
-        let value = _mm256_set1_ps(value);
-        let strip = &mut strip[column as usize * STRIP..][..STRIP];
-        for (sum, right) in strip.chunks_exact_mut(LANES).zip(loaded) {
-            store(_mm256_fmadd_ps(value, right, load(sum)), sum);
+/// strips[column] += value · right, over the entries of some rows; `right` has rows of so many values, of
+/// which the first few count.
+#[inline(always)]
+unsafe fn outer_of<V: Register, const VECTORS: usize>(
+    left: &Sparse,
+    rows: Range<usize>,
+    right: &[f32],
+    [stride, width]: [usize; 2],
+    strips: &mut [Strip],
+) {
+    for row in rows {
+        // SAFETY: a strip is whole registers
+        unsafe {
+            let mut loaded = [V::zero(); VECTORS];
+            let right = right[row * stride..][..width].chunks(V::COUNT);
+            loaded.iter_mut().zip(right).for_each(|(loaded, right)| *loaded = V::load(right));
+            for &(column, value) in left.row(row) {
+                let value = V::splat(value);
+                let Strip(strip) = &mut strips[column as usize];
+                for (sum, right) in strip.chunks_exact_mut(V::COUNT).zip(loaded) {
+                    value.times_plus(right, V::read(sum.as_ptr())).write(sum.as_mut_ptr());
+                }
+            }
         }
     }
 }
@@ -716,50 +771,53 @@ fn move_values_of(values: &mut [f32], first: &[f32], root: &[f32], rate: f32, ep
 }
 
 /// Finishes the part from `start` on of a product of `length` entries.
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-fn finished(values: &mut [f32], finish: Finish, start: usize, length: usize) {
-    match finish {
-        Finish::Nothing => {}
-        Finish::Tanh => {
-            // libtorch takes what fills no two of its widest vectors one by one
-            let whole = (length / 32 * 32).saturating_sub(start).min(values.len());
-            let (vectors, rest) = values.split_at_mut(whole);
-            for values in vectors.chunks_mut(LANES) {
-                store(tanh_of(load(values)), values);
+#[inline(always)]
+unsafe fn finished<V: Register>(values: &mut [f32], finish: Finish, start: usize, length: usize) {
+    unsafe {
+        match finish {
+            Finish::Nothing => {}
+            Finish::Tanh => {
+                // libtorch takes what fills no two of its widest vectors one by one
+                let whole = (length / 32 * 32).saturating_sub(start).min(values.len());
+                let (vectors, rest) = values.split_at_mut(whole);
+                let mut vectors = vectors.chunks_exact_mut(V::COUNT);
+                for values in &mut vectors {
+                    tanh(V::read(values.as_ptr())).write(values.as_mut_ptr());
+                }
+                let values = vectors.into_remainder();
+                tanh(V::load(values)).store(values);
+                for value in rest {
+                    *value = 2.0 / (1.0 + (-2.0 * *value).exp()) - 1.0;
+                }
             }
-            for value in rest {
-                *value = 2.0 / (1.0 + (-2.0 * *value).exp()) - 1.0;
-            }
-        }
-        Finish::TanhBackward(outputs) => {
-            let one = _mm256_set1_ps(1.0);
-            let outputs = &outputs[start..start + values.len()];
-            for (values, outputs) in values.chunks_mut(LANES).zip(outputs.chunks(LANES)) {
-                let output = load(outputs);
-                let slope = _mm256_fnmadd_ps(output, output, one);
-                store(_mm256_mul_ps(load(values), slope), values);
+            Finish::TanhBackward(outputs) => {
+                let one = V::splat(1.0);
+                let outputs = &outputs[start..start + values.len()];
+                for (values, outputs) in values.chunks_mut(V::COUNT).zip(outputs.chunks(V::COUNT)) {
+                    let output = V::load(outputs);
+                    let slope = V::zero().minus(output).times_plus(output, one);
+                    V::load(values).times(slope).store(values);
+                }
             }
         }
     }
 }
 
 /// 2 / (1 + e^(−2x)) − 1.
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-fn tanh_of(x: __m256) -> __m256 {
-    let (one, two) = (_mm256_set1_ps(1.0), _mm256_set1_ps(2.0));
-    let power = exp(_mm256_sub_ps(_mm256_setzero_ps(), _mm256_mul_ps(x, two)));
-    let sigmoid = _mm256_div_ps(one, _mm256_add_ps(one, power));
-    _mm256_sub_ps(_mm256_mul_ps(sigmoid, two), one)
+#[inline(always)]
+unsafe fn tanh<V: Register>(x: V) -> V {
+    unsafe {
+        let (one, two) = (V::splat(1.0), V::splat(2.0));
+        let power = exp(V::zero().minus(x.times(two)));
+        one.over(one.add(power)).times(two).minus(one)
+    }
 }
 
 /// e^x within an ulp for |x| ≤ 87, and beyond that e^±87, with Sleef's coefficients (N. Shibata, "SLEEF
 /// vectorized math library", expf_u10), as libtorch's sigmoid has it: 1 / (1 + e^±87) has its bits.
-#[target_feature(enable = "avx2,fma")]
-#[inline]
+#[inline(always)]
 #[allow(clippy::excessive_precision, reason = "the source's digits")]
-fn exp(x: __m256) -> __m256 {
+unsafe fn exp<V: Register>(x: V) -> V {
     const COEFFICIENTS: [f32; 5] = [
         0.00139304355252534151,
         0.00833336077630519867,
@@ -767,26 +825,19 @@ fn exp(x: __m256) -> __m256 {
         0.166666671633720398,
         0.5,
     ];
-    // what is not a number is the second operand, and stays
-    let x = _mm256_max_ps(_mm256_set1_ps(-87.0), _mm256_min_ps(_mm256_set1_ps(87.0), x));
-    let whole = _mm256_cvtps_epi32(_mm256_mul_ps(x, _mm256_set1_ps(std::f32::consts::LOG2_E)));
-    let count = _mm256_cvtepi32_ps(whole);
-    // x − count · log 2, log 2 in two parts
-    let rest = _mm256_fmadd_ps(count, _mm256_set1_ps(-0.693145751953125), x);
-    let rest = _mm256_fmadd_ps(count, _mm256_set1_ps(-1.428606765330187045e-06), rest);
-    let mut sum = _mm256_set1_ps(0.000198527617612853646);
-    for coefficient in COEFFICIENTS {
-        sum = _mm256_fmadd_ps(sum, rest, _mm256_set1_ps(coefficient));
+    unsafe {
+        let x = x.within(87.0);
+        let [count, power] = x.times(V::splat(std::f32::consts::LOG2_E)).whole();
+        // x − count · log 2, log 2 in two parts
+        let rest = count.times_plus(V::splat(-0.693145751953125), x);
+        let rest = count.times_plus(V::splat(-1.428606765330187045e-06), rest);
+        let mut sum = V::splat(0.000198527617612853646);
+        for coefficient in COEFFICIENTS {
+            sum = sum.times_plus(rest, V::splat(coefficient));
+        }
+        let sum = rest.times(rest).times_plus(sum, rest);
+        V::splat(1.0).add(sum).times(power)
     }
-    let one = _mm256_set1_ps(1.0);
-    let sum = _mm256_fmadd_ps(_mm256_mul_ps(rest, rest), sum, rest);
-    _mm256_mul_ps(_mm256_add_ps(one, sum), power_of_two(whole))
-}
-
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-fn power_of_two(exponent: __m256i) -> __m256 {
-    _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(exponent, _mm256_set1_epi32(127))))
 }
 
 /// The first `length` lanes.
@@ -892,8 +943,7 @@ mod tests {
             assert!(gap <= 1e-4, "added to what was there: {gap}");
             if inner <= 192 {
                 let mut narrow = vec![0.0; rows * columns];
-                // SAFETY: what AVX-512 there may be is left alone
-                unsafe { add_block_by_8(&turned, &right, [rows, columns], &mut narrow) };
+                add_block_of(16, &turned, &right, [rows, columns], &mut narrow);
                 assert_eq!(narrow, rows_before, "registers of 8 lanes");
             }
         }
@@ -911,12 +961,22 @@ mod tests {
         let panels = Panels::of(&right, inner, columns);
         multiply(&left, &panels, Some(&bias), Finish::Tanh, &mut expected);
         assert_eq!(got, expected);
+        got.fill(0.0);
+        let (strips, filled) = (strips_of(&right, columns), padded(Some(&bias), columns));
+        multiply_sparse_rows(16, &sparse, &strips, &filled, columns, Finish::Tanh, &mut got);
+        assert_eq!(got, expected, "registers of 8 lanes");
 
         let by_output = matrix(rows * columns, 7, false);
         let (mut got, mut expected) = (vec![0.0; inner * columns], vec![0.0; inner * columns]);
         multiply_transposed_sparse(&sparse, &by_output, &mut got);
         multiply_transposed(&left, &by_output, rows, &mut expected);
         assert_eq!(got, expected);
+        let outer = |panel: usize| {
+            let mut strips = vec![EMPTY; inner];
+            add_outer(panel, &sparse, 0..rows, &by_output, [columns, STRIP], &mut strips);
+            strips.iter().map(|strip| strip.0).collect::<Vec<_>>()
+        };
+        assert_eq!(outer(16), outer(panel_width()), "registers of 8 lanes");
     }
 
     #[test]
@@ -969,6 +1029,13 @@ mod tests {
         multiply(&inputs, &unit, None, Finish::Tanh, &mut outputs);
         for (x, y) in inputs.iter().zip(&outputs) {
             assert!((y - x.tanh()).abs() <= 2e-7, "tanh({x}) = {y}");
+        }
+        let narrow = Panels::with_width(16, &[1.0], 1, 1);
+        for length in [inputs.len(), 31, 33, 45] {
+            let mut by_8 = vec![0.0; length];
+            multiply(&inputs[..length], &narrow, None, Finish::Tanh, &mut by_8);
+            let whole = length / 32 * 32;
+            assert_eq!(by_8[..whole], outputs[..whole], "registers of 8 lanes");
         }
         let mut slopes = vec![0.0; inputs.len()];
         multiply(

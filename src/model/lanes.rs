@@ -2,10 +2,15 @@
 //! written once for both. What is computed with them lane by lane has the same bits in either.
 
 use std::arch::x86_64::{
-    __m256, __m256i, __m512, __mmask16, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
-    _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_set1_ps, _mm256_setzero_ps,
-    _mm256_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps,
-    _mm512_maskz_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+    __m256, __m256i, __m512, __mmask16, _mm256_add_epi32, _mm256_add_ps, _mm256_castsi256_ps,
+    _mm256_cvtepi32_ps, _mm256_cvtps_epi32, _mm256_div_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
+    _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_max_ps, _mm256_min_ps,
+    _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi32,
+    _mm256_storeu_ps, _mm256_sub_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_castsi512_ps,
+    _mm512_cvtepi32_ps, _mm512_cvtps_epi32, _mm512_div_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi32, _mm512_storeu_ps,
+    _mm512_sub_ps,
 };
 
 /// A register.
@@ -48,6 +53,18 @@ pub trait Register: Copy {
     unsafe fn store(self, into: &mut [f32]);
 
     unsafe fn add(self, other: Self) -> Self;
+
+    unsafe fn minus(self, other: Self) -> Self;
+
+    unsafe fn times(self, other: Self) -> Self;
+
+    unsafe fn over(self, other: Self) -> Self;
+
+    /// Not below −bound and not above it; what is not a number stays.
+    unsafe fn within(self, bound: f32) -> Self;
+
+    /// The nearest whole numbers n, and 2ⁿ; within ±126.
+    unsafe fn whole(self) -> [Self; 2];
 
     /// self · factor + sum, rounded once.
     unsafe fn times_plus(self, factor: Self, sum: Self) -> Self;
@@ -95,6 +112,40 @@ impl Register for __m256 {
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         unsafe { _mm256_add_ps(self, other) }
+    }
+
+    #[inline(always)]
+    unsafe fn minus(self, other: Self) -> Self {
+        unsafe { _mm256_sub_ps(self, other) }
+    }
+
+    #[inline(always)]
+    unsafe fn times(self, other: Self) -> Self {
+        unsafe { _mm256_mul_ps(self, other) }
+    }
+
+    #[inline(always)]
+    unsafe fn over(self, other: Self) -> Self {
+        unsafe { _mm256_div_ps(self, other) }
+    }
+
+    #[inline(always)]
+    unsafe fn within(self, bound: f32) -> Self {
+        // where one operand is not a number, the second is what comes out
+        unsafe {
+            let below = _mm256_min_ps(_mm256_set1_ps(bound), self);
+            _mm256_max_ps(_mm256_set1_ps(-bound), below)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn whole(self) -> [Self; 2] {
+        unsafe {
+            let whole = _mm256_cvtps_epi32(self);
+            let exponent = _mm256_add_epi32(whole, _mm256_set1_epi32(127));
+            let power = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent));
+            [_mm256_cvtepi32_ps(whole), power]
+        }
     }
 
     #[inline(always)]
@@ -153,6 +204,40 @@ impl Register for __m512 {
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         unsafe { _mm512_add_ps(self, other) }
+    }
+
+    #[inline(always)]
+    unsafe fn minus(self, other: Self) -> Self {
+        unsafe { _mm512_sub_ps(self, other) }
+    }
+
+    #[inline(always)]
+    unsafe fn times(self, other: Self) -> Self {
+        unsafe { _mm512_mul_ps(self, other) }
+    }
+
+    #[inline(always)]
+    unsafe fn over(self, other: Self) -> Self {
+        unsafe { _mm512_div_ps(self, other) }
+    }
+
+    #[inline(always)]
+    unsafe fn within(self, bound: f32) -> Self {
+        // where one operand is not a number, the second is what comes out
+        unsafe {
+            let below = _mm512_min_ps(_mm512_set1_ps(bound), self);
+            _mm512_max_ps(_mm512_set1_ps(-bound), below)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn whole(self) -> [Self; 2] {
+        unsafe {
+            let whole = _mm512_cvtps_epi32(self);
+            let exponent = _mm512_add_epi32(whole, _mm512_set1_epi32(127));
+            let power = _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent));
+            [_mm512_cvtepi32_ps(whole), power]
+        }
     }
 
     #[inline(always)]
