@@ -19,9 +19,10 @@ use seedbed::schedule::{Death, Outcome};
 
 /// One thread a worker: the slots are what runs side by side. NVIDIA's libraries are kept from rounding
 /// f32 factors to 10 bits (TF32) and from adding in another order each time, as `determinism` keeps
-/// libtorch. glibc would hand the half-megabyte
-/// temporaries of a training step back to the kernel at each step, and fault them in again.
-const ENVIRONMENT: [(&str, &str); 7] = [
+/// libtorch. glibc would hand the half-megabyte temporaries of a training step back to the kernel at
+/// each step, and fault them in again; it asks for huge pages, which makes the convolutional VAE's
+/// step a little faster.
+const ENVIRONMENT: [(&str, &str); 8] = [
     ("OMP_NUM_THREADS", "1"),
     ("MKL_NUM_THREADS", "1"),
     ("NVIDIA_TF32_OVERRIDE", "0"),
@@ -29,7 +30,10 @@ const ENVIRONMENT: [(&str, &str); 7] = [
     ("MALLOC_MMAP_THRESHOLD_", "1073741824"),
     ("MALLOC_TRIM_THRESHOLD_", "1073741824"),
     ("MALLOC_TOP_PAD_", "67108864"),
+    (TUNABLES, "glibc.malloc.hugetlb=1"),
 ];
+/// Of glibc; the user's own, where there are some.
+const TUNABLES: &str = "GLIBC_TUNABLES";
 
 /// Lines of a log that people are shown.
 const TAIL_LINES: usize = 10;
@@ -220,6 +224,9 @@ fn start(arguments: &[&str], log: File, job: &Job) -> Result<(Child, ChildStdin)
         .stdout(Stdio::piped())
         .stderr(log)
         .process_group(0);
+    if let Some(own) = std::env::var_os(TUNABLES) {
+        command.env(TUNABLES, own);
+    }
     // SAFETY: `signal` may be called between fork and exec; what is ignored stays so over exec
     unsafe {
         command.pre_exec(|| {

@@ -30,6 +30,11 @@ SEEDBED = ROOT / "target/release/seedbed"
 STEPS = ROOT / "tests/peer_steps.py"
 VERSION = "2.11.0"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# As seedbed's workers run (`src/worker.rs`): glibc gives freed tensors back to the kernel unless told otherwise.
+WORKER = ONE_THREAD | {
+    "MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824", "MALLOC_TOP_PAD_": "67108864",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
 STYLES = [("PyTorch eager", "eager"), ("torch.compile", "compile"), ("PyTorch, ports' style", "port")]
 
 # Title; experiment and cell of seedbed's side; timed steps; widths; PyTorch's epochs and steps in one; seedbed's two.
@@ -84,10 +89,8 @@ def contenders(model, steps, python):
     _, experiment, cell, own_steps, widths, *_ = MODELS[model]
     steps = str(steps or own_steps)
     peer = lambda style: [python, STEPS, model, style, "--steps", steps]
-    # as its workers run: glibc gives freed tensors back to the kernel unless told otherwise
-    keep = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824", "MALLOC_TOP_PAD_": "67108864"}
     bench = [SEEDBED, "bench-step", experiment, "--cell", cell, "--steps", steps, "--width"]
-    table = [(model, f"seedbed, {width} seed{'s, each' if width > 1 else ''}", [*bench, str(width)], keep, width) for width in widths]
+    table = [(model, f"seedbed, {width} seed{'s, each' if width > 1 else ''}", [*bench, str(width)], WORKER, width) for width in widths]
     return table + [(model, name, peer(style), {}, 1) for name, style in STYLES]
 
 

@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 
+from bench_peer import WORKER
+
 WIDTHS = [1, 2, 4, 8, 20]
 MODELS = {
     "DAGMM": ("dagmm-kddcup", "reconstruction=sum", 40, WIDTHS),
@@ -28,7 +30,7 @@ def run(command):
     """Standard output, seconds, and MiB of the largest process below a command."""
     started = time.perf_counter()
     with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, env=os.environ | WORKER, stdout=out, stderr=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         if os.waitstatus_to_exitcode(status) != 0:
@@ -69,12 +71,21 @@ def workers(seedbed):
 
 
 def picture(rows):
-    """Cost a seed and memory by width, each against its own at one seed."""
-    width, height, left, top = 640, 300, 50, 30
+    """Cost a seed and memory by width, each against its own at one seed; wall time by workers."""
+    height, left, top, panel_width, bars_width = 300, 50, 30, 245, 110
+    width = 2 * (left + panel_width) + left + bars_width + 20
+    floor = height - 40
     panels = [("time of a step, a seed, of that at one seed", 4), ("memory of a worker, of that at one seed", 5)]
     colours = {"DAGMM": "#0b62a4", "VAE": "#b5540c", "conv-VAE": "#2f7d32"}
-    panel_width = (width - 3 * left) / 2
     shapes = []
+    text = lambda x, y, words, more="": shapes.append(f'<text x="{x:.1f}" y="{y:.1f}"{more}>{words}</text>')
+    middle = ' text-anchor="middle"'
+
+    def grid(x0, across, most, y):
+        for tick in range(0, int(most) + 1, max(1, int(most) // 4)):
+            shapes.append(f'<line x1="{x0}" x2="{x0 + across}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="#ccc"/>')
+            text(x0 - 6, y(tick) + 4, tick, ' text-anchor="end"')
+
     for number, (title, column) in enumerate(panels):
         x0 = left + number * (panel_width + left)
         series = {}
@@ -84,25 +95,36 @@ def picture(rows):
         shares = {m: [(w, v / points[0][1]) for w, v in points] for m, points in series.items()}
         most = max(max(v for _, v in points) for points in shares.values()) * 1.1
         x = lambda w: x0 + WIDTHS.index(w) * panel_width / (len(WIDTHS) - 1)
-        y = lambda v: height - 40 - (height - 40 - top) * v / most
-        shapes.append(f'<text x="{x0}" y="{top - 12}">{title}</text>')
-        for tick in range(0, int(most) + 1, max(1, int(most) // 4)):
-            shapes.append(f'<line x1="{x0}" x2="{x0 + panel_width}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="#ccc"/>')
-            shapes.append(f'<text x="{x0 - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick}</text>')
+        y = lambda v: floor - (floor - top) * v / most
+        text(x0, top - 12, title)
+        grid(x0, panel_width, most, y)
         for w in WIDTHS:
-            shapes.append(f'<text x="{x(w):.1f}" y="{height - 22}" text-anchor="middle">{w}</text>')
-        for place, (model, points) in enumerate(shares.items()):
+            text(x(w), height - 22, w, middle)
+        text(x0 + panel_width / 2, height - 6, "seeds a job", middle)
+        for model, points in shares.items():
             path = " ".join(f"{x(w):.1f},{y(v):.1f}" for w, v in points)
             shapes.append(f'<polyline points="{path}" fill="none" stroke="{colours[model]}" stroke-width="2"/>')
             shapes += [f'<circle cx="{x(w):.1f}" cy="{y(v):.1f}" r="3" fill="{colours[model]}"/>' for w, v in points]
-            if number == 0:
-                shapes.append(f'<text x="{left + 90 * place}" y="{height - 4}" fill="{colours[model]}">{model}</text>')
-    shapes.append(f'<text x="{width - left}" y="{height - 4}" text-anchor="end">seeds a job</text>')
+        if number == 1:
+            for place, model in enumerate(shares):
+                text(x0 + 10, top + 16 + 15 * place, model, f' fill="{colours[model]}"')
+
+    x0 = left + 2 * (panel_width + left)
+    walls = [(row[3], float(row[4]) / 1e3) for row in rows if row[0] == "six runs"]
+    most = max(seconds for _, seconds in walls) * 1.1
+    y = lambda v: floor - (floor - top) * v / most
+    text(x0, top - 12, "six DAGMM runs, s")
+    grid(x0, bars_width, most, y)
+    for place, (workers, seconds) in enumerate(walls):
+        bar = x0 + 12 + place * bars_width / 2
+        shapes.append(f'<rect x="{bar:.1f}" y="{y(seconds):.1f}" width="32" height="{floor - y(seconds):.1f}" fill="{colours["DAGMM"]}"/>')
+        text(bar + 16, height - 22, workers, middle)
+    text(x0 + bars_width / 2, height - 6, "workers", middle)
     body = "\n".join(shapes)
+    name = "Time of a step and memory of a worker by seeds a job, and wall time by workers"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
-        f'font-size="11"><title>Time of a step and memory of a worker by seeds a job</title>'
-        f'<rect width="{width}" height="{height}" fill="#fff"/>\n{body}\n</svg>\n'
+        f'font-size="11"><title>{name}</title><rect width="{width}" height="{height}" fill="#fff"/>\n{body}\n</svg>\n'
     )
 
 
