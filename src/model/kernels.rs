@@ -173,8 +173,8 @@ fn nonzero(row: &[f32], into: &mut [(u32, f32)]) -> usize {
     count
 }
 
-/// Compiles functions for both widths of registers, with so many of them; the panels' width, which comes
-/// first, says which to take.
+/// Compiles functions for both widths of registers, each with a number of its own (rows of a tile, registers
+/// of a strip); the panels' width, which comes first, says which to take.
 macro_rules! for_both_widths {
     ($(
         $(#[$meta:meta])*
@@ -190,7 +190,7 @@ macro_rules! for_both_widths {
             fn by_16($($argument: $type),*) {
                 unsafe { $of::<__m512, $many>($($argument),*) }
             }
-            // SAFETY: callers see to `available`, and to AVX-512 where panels are 32 wide
+            // SAFETY: callers see to `available`; panels are 32 wide where there is AVX-512
             unsafe {
                 match panel {
                     16 => by_8($($argument),*),
@@ -202,6 +202,10 @@ macro_rules! for_both_widths {
 }
 
 for_both_widths! {
+    /// `multiply_rows`
+    fn multiply_panels = multiply_rows::<6, 12>(
+        left: &[f32], right: &Panels, bias: &[f32], finish: Finish, into: &mut [f32]
+    );
     /// Adds leftᵀ · right: left [rows, m], right [rows, n], into [m, n].
     fn add_block_of = add_block::<6, 12>(
         left: &[f32], right: &[f32], size: [usize; 2], into: &mut [f32]
@@ -234,13 +238,7 @@ pub fn multiply(
     assert_eq!(left.len(), rows * right.inner);
     assert_eq!(into.len(), rows * right.columns);
     let bias = padded(bias, right.columns);
-    // SAFETY: callers see to `available`, and panels of 32 are made where there is AVX-512
-    unsafe {
-        match right.width {
-            16 => multiply_by_8(left, right, &bias, finish, into),
-            _ => multiply_by_16(left, right, &bias, finish, into),
-        }
-    }
+    multiply_panels(right.width, left, right, &bias, finish, into);
 }
 
 fn padded(bias: Option<&[f32]>, columns: usize) -> Vec<f32> {
@@ -248,16 +246,6 @@ fn padded(bias: Option<&[f32]>, columns: usize) -> Vec<f32> {
     assert_eq!(padded.len(), columns);
     padded.resize(columns.next_multiple_of(STRIP), 0.0);
     padded
-}
-
-#[target_feature(enable = "avx2,fma")]
-fn multiply_by_8(left: &[f32], right: &Panels, bias: &[f32], finish: Finish, into: &mut [f32]) {
-    unsafe { multiply_rows::<__m256, 6>(left, right, bias, finish, into) }
-}
-
-#[target_feature(enable = "avx2,fma,avx512f")]
-fn multiply_by_16(left: &[f32], right: &Panels, bias: &[f32], finish: Finish, into: &mut [f32]) {
-    unsafe { multiply_rows::<__m512, 12>(left, right, bias, finish, into) }
 }
 
 /// TILE rows at a time, then what is left in tiles of four and of one.
