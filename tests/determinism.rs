@@ -31,6 +31,7 @@ fn a_worker_has_the_environment_that_nvidias_libraries_need() {
         .command("run tiny --device cpu --slots 1 --runs 1 --set training.epochs=100000")
         .env("CUBLAS_WORKSPACE_CONFIG", ":16:8")
         .env("NVIDIA_TF32_OVERRIDE", "1")
+        .env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0")
         .spawn()
         .expect("seedbed starts");
     let environment = wait_for("worker", || {
@@ -43,9 +44,13 @@ fn a_worker_has_the_environment_that_nvidias_libraries_need() {
     drop(seedbed.kill());
     drop(seedbed.wait());
     let variables: Vec<&str> = environment.split('\0').collect();
-    for wanted in
-        ["CUBLAS_WORKSPACE_CONFIG=:4096:8", "NVIDIA_TF32_OVERRIDE=0", "CUDA_VISIBLE_DEVICES="]
-    {
+    for wanted in [
+        "CUBLAS_WORKSPACE_CONFIG=:4096:8",
+        "NVIDIA_TF32_OVERRIDE=0",
+        "CUDA_VISIBLE_DEVICES=",
+        // what bits do not depend on is the user's
+        "GLIBC_TUNABLES=glibc.malloc.hugetlb=0",
+    ] {
         assert!(variables.contains(&wanted), "no {wanted} in {variables:?}");
     }
 }
