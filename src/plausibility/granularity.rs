@@ -396,3 +396,141 @@ fn lattice(window: Window, multiple: f64) -> (Option<Found>, Option<Whole>) {
 fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn figure(metric: Metric, value: f64, decimals: u32, runs: Option<u64>) -> Figure {
+        Figure {
+            table: "Table 1".into(),
+            dataset: "made-up".into(),
+            setting: "made-up".into(),
+            method: "made-up".into(),
+            metric,
+            value,
+            decimals,
+            std: None,
+            runs,
+            status: Status::Verified,
+            source: None,
+            experiment: None,
+            cell: None,
+        }
+    }
+
+    fn verdict(rows: Rows, metric: Metric, digits: u64, decimals: u32, runs: u64) -> Fitting {
+        let value = digits as f64 / 10f64.powi(decimals as i32);
+        rows.fitting(&figure(metric, value, decimals, Some(runs)), "made-up")
+    }
+
+    /// How numerator/denominator prints; a half is rounded either way.
+    fn printed(numerator: u64, denominator: u64, decimals: u32) -> Vec<u64> {
+        let numerator = numerator * 10u64.pow(decimals);
+        let (whole, rest) = (numerator / denominator, numerator % denominator);
+        match (2 * rest).cmp(&denominator) {
+            std::cmp::Ordering::Less => vec![whole],
+            std::cmp::Ordering::Equal => vec![whole, whole + 1],
+            std::cmp::Ordering::Greater => vec![whole + 1],
+        }
+    }
+
+    /// Everything that one run on these rows can print.
+    fn possible(rows: Rows, metric: Metric, decimals: u32) -> BTreeSet<u64> {
+        let Rows { positives, negatives } = rows;
+        let pairs = positives * negatives;
+        let mut all = BTreeSet::new();
+        let mut print =
+            |numerator, denominator| all.extend(printed(numerator, denominator, decimals));
+        for hits in 0..=positives {
+            for false_flags in 0..=negatives {
+                let right = negatives - false_flags;
+                match metric {
+                    Metric::Recall => print(hits, positives),
+                    Metric::Precision if hits + false_flags > 0 => print(hits, hits + false_flags),
+                    Metric::F1 => print(2 * hits, hits + false_flags + positives),
+                    Metric::AurocOfFlags => print(hits * negatives + right * positives, 2 * pairs),
+                    Metric::Precision | Metric::Auroc | Metric::Auprc => {}
+                }
+            }
+        }
+        if metric == Metric::Auroc {
+            (0..=2 * pairs).for_each(|half_pairs| print(half_pairs, 2 * pairs));
+        }
+        all
+    }
+
+    const METRICS: [Metric; 5] =
+        [Metric::Precision, Metric::Recall, Metric::F1, Metric::Auroc, Metric::AurocOfFlags];
+
+    #[test]
+    fn one_run_is_excluded_exactly_if_no_whole_numbers_print_it() {
+        let mut seen = [0; 3];
+        for (positives, negatives) in [(1, 1), (3, 7), (5, 5), (6, 9), (12, 8), (2, 31)] {
+            let rows = Rows { positives, negatives };
+            for metric in METRICS {
+                for decimals in [2, 4] {
+                    let possible = possible(rows, metric, decimals);
+                    for digits in 0..=10u64.pow(decimals) {
+                        let found = verdict(rows, metric, digits, decimals, 1);
+                        let excluded = found.verdict == Fit::Excluded;
+                        assert_eq!(
+                            excluded,
+                            !possible.contains(&digits),
+                            "{metric:?} {digits} {found:?}"
+                        );
+                        seen[found.verdict as usize] += 1;
+                    }
+                }
+            }
+        }
+        assert!(seen.iter().all(|&count| count > 50), "{seen:?}");
+    }
+
+    #[test]
+    fn what_is_expected_by_chance_is_how_many_figures_fit() {
+        for (positives, negatives, metric, low, high) in [
+            (4_000, 9_000, Metric::Recall, 0, 99_999),
+            (48, 125, Metric::AurocOfFlags, 40_000, 60_000),
+            (60, 80, Metric::AurocOfFlags, 40_000, 60_000),
+            (30, 40, Metric::Auroc, 0, 99_999),
+        ] {
+            let rows = Rows { positives, negatives };
+            let found: Vec<Fitting> =
+                (low..=high).map(|digits| verdict(rows, metric, digits, 5, 1)).collect();
+            let fit = found.iter().filter(|one| one.verdict != Fit::Excluded).count();
+            let share = fit as f64 / found.len() as f64;
+            let expected = found[0].expected.unwrap();
+            assert!((share / expected - 1.0).abs() < 0.05, "{metric:?}: {share}, {expected}");
+        }
+    }
+
+    #[test]
+    fn a_mean_over_runs_is_a_whole_number_over_all_their_rows() {
+        let rows = Rows { positives: 7, negatives: 9 };
+        // (2/7 + 3/7)/2 = 5/14
+        assert_eq!(verdict(rows, Metric::Recall, 357_143, 6, 1).verdict, Fit::Excluded);
+        let two = verdict(rows, Metric::Recall, 357_143, 6, 2);
+        assert_eq!((two.verdict, two.whole.unwrap().multiple), (Fit::Fits, 14.0));
+        assert_eq!(verdict(rows, Metric::Recall, 357_143, 6, 3).verdict, Fit::Excluded);
+        for metric in [Metric::Precision, Metric::F1] {
+            let mean = verdict(rows, metric, 357_143, 6, 2);
+            assert_eq!((mean.verdict, mean.expected), (Fit::CannotTell, None));
+        }
+        let unknown = rows.fitting(&figure(Metric::Recall, 0.123_456, 6, None), "made-up");
+        assert_eq!((unknown.verdict, unknown.expected), (Fit::CannotTell, None));
+    }
+
+    #[test]
+    fn ratios_that_most_test_sets_have_and_few_digits_tell_nothing() {
+        let rows = Rows { positives: 12, negatives: 36 };
+        for digits in [0, 250_000, 333_333, 500_000, 750_000, 1_000_000] {
+            let found = verdict(rows, Metric::Recall, digits, 6, 1);
+            assert_eq!(found.verdict, Fit::CannotTell, "{digits}");
+        }
+        assert_eq!(verdict(rows, Metric::Recall, 416_667, 6, 1).verdict, Fit::Fits);
+        assert_eq!(verdict(rows, Metric::Recall, 42, 2, 1).verdict, Fit::CannotTell);
+    }
+}
