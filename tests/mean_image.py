@@ -5,9 +5,12 @@ squared error and flags above 0.3, as experiment conv-vae-notebook-mnist does wi
 evaluated twice: on all test images, and as the notebook evaluates, which loads normal and anomalous test images
 apart, in file order, in batches of 512, and drops incomplete batches.
 
-    pip install numpy scikit-learn && python tests/mean_image.py DIRECTORY_OF_THE_FOUR_GZ_FILES
+    pip install numpy scikit-learn && python tests/mean_image.py DIRECTORY_OF_THE_FOUR_GZ_FILES [FILE.csv]
+
+prints the figures, and writes them to the file (`make mean-image`: results/mean-image.csv).
 """
 
+import csv
 import gzip
 import pathlib
 import sys
@@ -32,7 +35,8 @@ def whole_batches(anomaly):
     return numpy.concatenate([kind[: len(kind) // BATCH * BATCH] for kind in kinds])
 
 
-def main():
+def rows():
+    """One row of figures for each digit and test set."""
     train, test = images("train"), images("t10k")
     train_digit, test_digit = read("train-labels-idx1-ubyte.gz", 8), read("t10k-labels-idx1-ubyte.gz", 8)
     for digit in (0, 1):
@@ -40,13 +44,28 @@ def main():
         mean = normal.mean(0)
         error = ((test - mean) ** 2).mean(1)
         anomaly = test_digit == digit
-        print(f"anomaly digit {digit}: training error {((normal - mean) ** 2).mean():.4f}")
-        for name, rows in ((f"whole batches of {BATCH}", whole_batches(anomaly)), ("all test images", slice(None))):
-            label, score = anomaly[rows], error[rows]
-            print(
-                f"  {name}, {label.sum()} anomalies + {(~label).sum()} normal: auroc {roc_auc_score(label, score):.4f}, "
-                f"auroc of flags {roc_auc_score(label, score > 0.3):.4f}"
-            )
+        for name, kept in ((f"whole batches of {BATCH}", whole_batches(anomaly)), ("all test images", slice(None))):
+            label, score = anomaly[kept], error[kept]
+            yield {
+                "digit": digit,
+                "test": name,
+                "anomalies": label.sum(),
+                "normal": (~label).sum(),
+                "training_error": f"{((normal - mean) ** 2).mean():.6f}",
+                "auroc": f"{roc_auc_score(label, score):.6f}",
+                "auroc_of_flags": f"{roc_auc_score(label, score > 0.3):.6f}",
+            }
+
+
+def main():
+    found = list(rows())
+    for row in found:
+        print(", ".join(f"{name} {value}" for name, value in row.items()))
+    if len(sys.argv) > 2:
+        with open(sys.argv[2], "w", newline="") as file:
+            writer = csv.DictWriter(file, found[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(found)
 
 
 if __name__ == "__main__":
