@@ -65,6 +65,13 @@ pub struct Digits {
     pub searches: Vec<Search>,
 }
 
+impl Digits {
+    fn same_line(&self, other: &Self) -> bool {
+        (&self.table, &self.dataset, &self.setting, &self.method)
+            == (&other.table, &other.dataset, &other.setting, &other.method)
+    }
+}
+
 /// One figure beside one test set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Fitting {
@@ -121,7 +128,8 @@ pub struct Joint {
     /// How many figures were held against it.
     pub figures: u64,
     pub verdict: Fit,
-    /// The product over the figures of what each expects by chance, 1 where it cannot tell.
+    /// The product of what each figure expects by chance, 1 where it cannot tell. Figures of one line
+    /// depend on each other: of them the smallest counts.
     pub expected: f64,
     /// Settings of the figures that exclude it.
     pub excluded_by: Vec<String>,
@@ -203,33 +211,33 @@ fn search(figure: &Figure, set: &TestSet, up_to: u64) -> Search {
 fn joint(name: &str, figures: &[Digits]) -> Option<Joint> {
     let named = figures.iter().flat_map(|figure| {
         let of_name = figure.test_sets.iter().filter(|one| one.test_set == name);
-        of_name.map(|one| (figure.setting.as_str(), Some(one)))
+        of_name.map(move |one| (figure, Some(one)))
     });
-    joined(name, None, named.collect())
+    joined(name, None, &named.collect::<Vec<_>>())
 }
 
 /// The batch sizes that no figure with such a search excludes.
 fn joint_sizes(name: &str, figures: &[Digits]) -> Vec<Joint> {
-    let searches: Vec<(&str, &Search)> = figures
+    let searches: Vec<(&Digits, &Search)> = figures
         .iter()
-        .flat_map(|figure| figure.searches.iter().map(|search| (figure.setting.as_str(), search)))
+        .flat_map(|figure| figure.searches.iter().map(move |search| (figure, search)))
         .filter(|(_, search)| search.test_set == name)
         .collect();
     let Some((_, first)) = searches.first() else { return Vec::new() };
     let of_size = |size: u64| {
         let searched = searches.iter().filter(|(_, search)| size <= search.up_to);
-        let found = searched.map(|(setting, search)| {
+        let found = searched.map(|(figure, search)| {
             let batches = search.left.iter().find(|batches| batches.size == size);
-            (*setting, batches.map(|batches| &batches.fitting))
+            (*figure, batches.map(|batches| &batches.fitting))
         });
-        joined(name, Some(size), found.collect())
+        joined(name, Some(size), &found.collect::<Vec<_>>())
     };
     let sizes = first.left.iter().filter_map(|batches| of_size(batches.size));
     sizes.filter(|joint| joint.verdict != Fit::Excluded).collect()
 }
 
 /// Without a fitting a figure excludes the test set.
-fn joined(name: &str, batches: Option<u64>, all: Vec<(&str, Option<&Fitting>)>) -> Option<Joint> {
+fn joined(name: &str, batches: Option<u64>, all: &[(&Digits, Option<&Fitting>)]) -> Option<Joint> {
     if all.is_empty() {
         return None;
     }
@@ -238,11 +246,20 @@ fn joined(name: &str, batches: Option<u64>, all: Vec<(&str, Option<&Fitting>)>) 
     let excluded_by: Vec<String> = all
         .iter()
         .filter(|(_, fitting)| excludes(fitting))
-        .map(|(setting, _)| (*setting).to_owned())
+        .map(|(figure, _)| figure.setting.clone())
         .collect();
-    let telling = all.iter().filter_map(|(_, fitting)| *fitting);
-    let telling = telling.filter(|fitting| fitting.verdict == Fit::Fits);
-    let expected: f64 = telling.filter_map(|fitting| fitting.expected).product();
+    let mut lines: Vec<(&Digits, f64)> = Vec::new();
+    for (figure, fitting) in all {
+        let Some(fitting) = fitting.filter(|fitting| fitting.verdict == Fit::Fits) else {
+            continue;
+        };
+        let expected = fitting.expected.unwrap_or(1.0);
+        match lines.iter_mut().find(|(known, _)| figure.same_line(known)) {
+            Some((_, known)) => *known = known.min(expected),
+            None => lines.push((figure, expected)),
+        }
+    }
+    let expected: f64 = lines.iter().map(|(_, expected)| expected).product();
     let verdict = match (excluded_by.is_empty(), expected <= CHANCE) {
         (false, _) => Fit::Excluded,
         (true, true) => Fit::Fits,

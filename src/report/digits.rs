@@ -75,6 +75,10 @@ fn painted(fit: Fit, colour: bool) -> String {
 
 fn reason(digits: &Digits, fitting: &Fitting) -> String {
     let chance = match fitting.expected {
+        // of precision and F1 they are not counted further
+        Some(expected) if fitting.whole.is_none() && expected > 1.0 => {
+            "more than 1 by chance".to_owned()
+        }
         Some(expected) => format!("{} by chance", amount(expected)),
         None if digits.runs.is_none() => return "the number of runs is not stated".to_owned(),
         None => return "a mean of fractions with other denominators".to_owned(),
