@@ -206,7 +206,8 @@ fn digits_too_few_to_tell_a_test_set_are_said_to_be() {
             assert_eq!(verdict, "cannot tell", "{figure}");
         }
     }
-    let recall = &array(&document("danieltan07")["granularity"], "figures")[1];
+    let port = document("danieltan07");
+    let recall = &array(&port["granularity"], "figures")[1];
     assert_eq!(recall["metric"], "recall");
     // four decimals of 97,278ths
     assert!((recall["test_sets"][0]["expected"].as_f64().unwrap() - 9.7278).abs() < 1e-3);
