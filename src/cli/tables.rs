@@ -262,10 +262,17 @@ pub fn check_figures(names: &[String], folder: &Path, json: bool) -> Result<u8> 
     for name in &names {
         let paper = paper::load(folder, name)?;
         let checks = plausibility::check(&paper);
+        let granularity = plausibility::granularity::check(&paper);
         output.next();
         output.show(
-            || figures::check_text(&checks, &paper, colour()),
-            || [("paper", json!(paper.name)), ("checks", json!(checks))],
+            || figures::check_text(&checks, &granularity, &paper, colour()),
+            || {
+                [
+                    ("paper", json!(paper.name)),
+                    ("checks", json!(checks)),
+                    ("granularity", json!(granularity)),
+                ]
+            },
         )?;
     }
     output.end()?;

@@ -3,6 +3,7 @@
 
 mod chart;
 pub mod csv;
+pub mod digits;
 pub mod document;
 pub mod figures;
 pub mod html;

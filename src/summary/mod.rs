@@ -311,6 +311,7 @@ pub(crate) mod tests {
             source: "https://example.org".into(),
             margins: BTreeMap::from([(Metric::F1, margin)]),
             counts: BTreeMap::new(),
+            test_sets: Vec::new(),
             figures,
         }
     }
