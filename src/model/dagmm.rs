@@ -42,6 +42,7 @@ impl Dagmm {
             Linear::new("estimation.0", coordinates, hidden, &mut parameters),
             Linear::new("estimation.1", hidden, spec.mixtures as i64, &mut parameters),
         ];
+        spec.init.initialise(&mut parameters, 1);
         let layers = [encoder.layers(), decoder.layers(), &estimation[..]];
         let core = Box::new(Mutex::new(Core::new(spec, rules(spec), layers, &parameters)));
         (Self { spec: spec.clone(), encoder, decoder, estimation, core }, parameters)
