@@ -8,7 +8,7 @@ use golden::{assert_close, distance, fixture, flat, split, tensor};
 use seedbed::model::dagmm::{Dagmm, RowSums, batch_mixtures};
 use seedbed::model::layers::{Adam, ParameterSpec, Parameters};
 use seedbed::model::mixture::{Mixture, Weights};
-use seedbed::model::{Batch, DagmmSpec, ToScore};
+use seedbed::model::{Batch, DagmmSpec, Precision, ToScore};
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
@@ -54,7 +54,7 @@ fn check_model(case: &str, kind: Kind, tolerance: f64) {
         Some(_) => tensor(&expected["gamma"]).to_kind(kind).unsqueeze(0),
     };
     assert_close("γ", &gamma, &expected["gamma"], tolerance);
-    let mixture = Mixture::of(&z, &gamma, &batch);
+    let mixture = Mixture::of(&z, &gamma, &batch, Precision::F64);
     assert_close("φ", &mixture.phi, &expected["phi"], tolerance);
     assert_close("μ", &mixture.mean, &expected["mu"], tolerance);
     assert_close("Σ", &mixture.covariance, &expected["covariance"], tolerance);
@@ -140,7 +140,7 @@ fn an_empty_component_and_a_singular_covariance_leave_the_energy_defined() {
     let shape = json!({"features": 4, "hidden": [2], "latent": 1, "mixtures": 3});
     let z = tensor(&case["z"]).unsqueeze(0);
     let gamma = tensor(&case["gamma"]).unsqueeze(0);
-    let mixture = Mixture::of_rows(&z, &gamma);
+    let mixture = Mixture::of_rows(&z, &gamma, Precision::F64);
     assert_close("φ", &mixture.phi, &expected["phi"], 1e-12);
     assert_close("μ", &mixture.mean, &expected["mu"], 1e-12);
     assert_close("Σ", &mixture.covariance, &expected["covariance"], 1e-12);
@@ -291,7 +291,7 @@ fn danieltan07s_batch_mixtures_are_averaged_by_membership_and_the_last_is_short(
         case["order"].as_array().unwrap().iter().map(|row| row.as_i64().unwrap()).collect();
     let batch_size = case["batch_size"].as_u64().unwrap() as usize;
     let (z, gamma) = (tensor(&case["z"]).unsqueeze(0), tensor(&case["gamma"]).unsqueeze(0));
-    let (aggregate, last) = batch_mixtures(&z, &gamma, &order, batch_size);
+    let (aggregate, last) = batch_mixtures([&z, &gamma], &order, batch_size, Precision::F64);
     for (name, mixture) in [("aggregate", aggregate), ("last", last)] {
         assert_close("φ", &mixture.phi, &case[name]["phi"], 1e-12);
         assert_close("μ", &mixture.mean, &case[name]["mu"], 1e-12);
@@ -304,7 +304,7 @@ fn a_mixture_without_a_cholesky_factor_is_not_definite() {
     let shape = json!({"features": 4, "hidden": [2], "latent": 1, "mixtures": 1});
     let z = Tensor::ones([1, 8, 3], (Kind::Double, tch::Device::Cpu));
     let gamma = Tensor::ones([1, 8, 1], (Kind::Double, tch::Device::Cpu));
-    let mixture = Mixture::of_rows(&z, &gamma);
+    let mixture = Mixture::of_rows(&z, &gamma, Precision::F64);
     let definite = |epsilon: f64| {
         let (dagmm, _) = network(&shape, &json!({"covariance-epsilon": epsilon}));
         dagmm.rules().is_definite(&mixture)

@@ -174,6 +174,20 @@ pub struct DagmmSpec {
     /// How the weights start.
     #[serde(default, skip_serializing_if = "is_default")]
     pub init: Start,
+    /// What φ, μ, Σ, its factor, the energies and their gradients are computed in.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub mixture_precision: Precision,
+}
+
+/// Of a mixture; the networks are in f32 in either case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    #[default]
+    F64,
+    /// As the public ports have it. A covariance of rows that lie close together can then fail to be
+    /// positive definite, which ends a run, and a `covariance-epsilon` below 1e-7 of a variance vanishes.
+    F32,
 }
 
 /// `sum`: ‖x−x'‖² as in the paper; `mean`: divided by the number of features, as in the ports.
@@ -411,6 +425,7 @@ mod tests {
         assert_eq!(written(vae.clone()), before_vae);
         for (model, before, key, default, other) in [
             (&dagmm, before, "init", "pytorch", "glorot"),
+            (&dagmm, before, "mixture-precision", "f64", "f32"),
             (&vae, before_vae, "init", "pytorch", "glorot"),
         ] {
             let with = |value: &str| {
