@@ -176,8 +176,16 @@ impl Rules {
     /// 1 for √|2πΣ|, ½ for its square root.
     pub fn power(&self) -> f64 {
         match self.determinant {
-            Determinant::Sqrt => 1.0,
+            Determinant::Sqrt | Determinant::SqrtDetached => 1.0,
             Determinant::FourthRoot => 0.5,
+        }
+    }
+
+    /// `power` as the gradient sees it: 0 where the determinant is taken for a constant.
+    pub fn power_in_gradient(&self) -> f64 {
+        match self.determinant {
+            Determinant::Sqrt | Determinant::FourthRoot => self.power(),
+            Determinant::SqrtDetached => 0.0,
         }
     }
 
@@ -228,9 +236,10 @@ impl Rules {
         let direction = transposed.matmul(&densities.whitened);
         let drawn = &direction * pull.unsqueeze(2);
         let by_mean = -drawn.sum_dim_intlist(-1, false, None);
-        // dE/dΣ = ½ r (p Σ⁻¹ − Σ⁻¹ (z−μ)(z−μ)ᵀ Σ⁻¹), with p = 1, or ½ for the fourth root
+        // dE/dΣ = ½ r (p Σ⁻¹ − Σ⁻¹ (z−μ)(z−μ)ᵀ Σ⁻¹), with p = 1, ½ for the fourth root, 0 if detached
         let pulls = pull.sum_dim_intlist(-1, false, None).unsqueeze(-1).unsqueeze(-1);
-        let by_determinant = transposed.matmul(&factorised.inverse) * pulls * self.power();
+        let by_determinant =
+            transposed.matmul(&factorised.inverse) * pulls * self.power_in_gradient();
         let by_energy = (by_determinant - drawn.matmul(&direction.transpose(2, 3))) * 0.5;
         let by_penalty = &precision_bound * &precision_bound * weights.penalty;
         let by_covariance = by_energy - by_penalty.diag_embed(0, 2, 3);

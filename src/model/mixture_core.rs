@@ -231,7 +231,7 @@ impl<F: Real> Rows<F> {
         let (mut by_covariance, penalty) =
             self::penalty(component, d, F::of(rules.epsilon), lambda);
         let pulls = -by_phi * component.phi;
-        // dE/dΣ = ½ r (p Σ⁻¹ − Σ⁻¹ (z−μ)(z−μ)ᵀ Σ⁻¹), with p = 1, or ½ for the fourth root
+        // dE/dΣ = ½ r (p Σ⁻¹ − Σ⁻¹ (z−μ)(z−μ)ᵀ Σ⁻¹), with p = 1, ½ for the fourth root, 0 if detached
         for i in 0..d {
             let pulled = &mut self.spare[0];
             let of_i = drawn[i * line..(i + 1) * line].iter().zip(ratio);
@@ -242,7 +242,8 @@ impl<F: Real> Rows<F> {
                     .map(|l| component.inverse[l * d + i] * component.inverse[l * d + j])
                     .sum();
                 let spread = dot(pulled, &drawn[j * line..(j + 1) * line]);
-                let by = F::of(0.5) * (precision * pulls * F::of(rules.power()) - spread);
+                let power = F::of(rules.power_in_gradient());
+                let by = F::of(0.5) * (precision * pulls * power - spread);
                 by_covariance[i * d + j] += by;
                 by_covariance[j * d + i] = by_covariance[i * d + j];
             }
@@ -467,7 +468,7 @@ mod tests {
     }
 
     fn rules(precision: Precision) -> impl Iterator<Item = Rules> {
-        let determinants = [Determinant::Sqrt, Determinant::FourthRoot];
+        let determinants = [Determinant::Sqrt, Determinant::SqrtDetached, Determinant::FourthRoot];
         let guards = [EnergyGuard::LogSumExp, EnergyGuard::Clamped];
         determinants.into_iter().flat_map(move |determinant| {
             guards.map(|guard| Rules { epsilon: 1e-6, determinant, guard, precision })

@@ -208,12 +208,14 @@ pub enum Mixture {
     LastBatch,
 }
 
-/// `sqrt`: √|2πΣ|, the Gaussian density; `fourth-root`: |2πΣ|^¼, danieltan07's.
+/// `sqrt`: √|2πΣ|, the Gaussian density; `sqrt-detached`: the same, with no gradient through it, as
+/// danieltan07's first version has it (commit f192c7e); `fourth-root`: |2πΣ|^¼, its second (f6f4647).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Determinant {
     #[default]
     Sqrt,
+    SqrtDetached,
     FourthRoot,
 }
 

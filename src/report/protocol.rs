@@ -4,8 +4,8 @@
 use indexmap::IndexMap;
 
 use crate::dataset::{
-    Anomaly, DatasetSpec, Encoding, Family, Fit, IdxSpec, KddcupSpec, MnistSpec, ScalingKind,
-    ScalingSpec, SplitSpec, SyntheticSpec,
+    Anomaly, DatasetSpec, Encoding, Family, Fit, IdxSpec, KddcupSpec, MnistSpec, ScaledColumns,
+    ScalingKind, ScalingSpec, SplitSpec, SyntheticSpec,
 };
 use crate::experiment::{Cell, Control, ProtocolSpec, TrainingSpec};
 use crate::metrics::{Population, ThresholdRule};
@@ -126,12 +126,20 @@ fn kddcup(spec: &KddcupSpec) -> [String; 3] {
     };
     [
         "KDD Cup 99, the 10 % file.".into(),
-        format!("{encoding} {}", scaling(&spec.scaling)),
+        format!("{encoding} {}", scaling(&spec.scaling, NUMERIC_OF_KDDCUP)),
         anomalies.into(),
     ]
 }
 
-fn scaling(spec: &ScalingSpec) -> String {
+const NUMERIC_OF_KDDCUP: &str = "Each of the 31 columns that hold counts and shares (one-hot columns \
+                                 and the file's switches stay as they are)";
+
+/// `numeric` names the columns that are scaled unless all are.
+fn scaling(spec: &ScalingSpec, numeric: &str) -> String {
+    let columns = match spec.columns {
+        ScaledColumns::Numeric => numeric,
+        ScaledColumns::All => "Every column, one-hot columns and switches included,",
+    };
     let rows = match spec.fit {
         Fit::Train => "the training rows",
         Fit::Attack => "the attack rows, wherever the split puts them",
@@ -141,12 +149,12 @@ fn scaling(spec: &ScalingSpec) -> String {
         (ScalingKind::MinMax, clip) => {
             let outside = if clip { "are clipped" } else { "are kept" };
             format!(
-                "Each column is scaled to [0, 1] by the lowest and highest value of {rows}; values \
+                "{columns} is scaled to [0, 1] by the lowest and highest value of {rows}; values \
                  outside {outside}."
             )
         }
         (ScalingKind::Standard, _) => format!(
-            "Each column is scaled to mean 0 and standard deviation 1 by the statistics of {rows}."
+            "{columns} is scaled to mean 0 and standard deviation 1 by the statistics of {rows}."
         ),
         (ScalingKind::None, _) => "Columns are not scaled.".into(),
     }
@@ -190,7 +198,7 @@ fn synthetic(spec: &SyntheticSpec) -> [String; 3] {
             plain(spec.noise),
             spec.seed
         ),
-        scaling(&spec.scaling),
+        scaling(&spec.scaling, "Each column"),
         format!(
             "{} of the rows are anomalies: their standard deviation off the subspace is {} times \
              that of normal rows.",
@@ -210,9 +218,29 @@ fn split(protocol: &ProtocolSpec) -> String {
         SplitSpec::HalfOfNormals => "A random half of the normal rows trains; the other half and \
                                      all anomalies are tested."
             .into(),
-        SplitSpec::Official => "The normal rows of the data set's own training files train; all \
-                                rows of its test files are tested."
-            .into(),
+        SplitSpec::IndependentHalves => {
+            "A random half of the normal rows trains; all anomalies and another random half of the \
+             normal rows are tested, about half of which was trained on."
+                .into()
+        }
+        SplitSpec::HalfOfSample { one_in } => format!(
+            "Of the normal rows and of the anomalies one in {one_in} is drawn at random. Half as many \
+             normal rows as were drawn in all train; the other drawn rows are tested, the normal ones \
+             first."
+        ),
+        SplitSpec::Official { whole_batches } => {
+            let left_out = match whole_batches {
+                1 => String::new(),
+                rows => format!(
+                    " that fill whole batches of {rows}, normal rows and anomalies apart, in the \
+                     files' order"
+                ),
+            };
+            format!(
+                "The normal rows of the data set's own training files train; all rows of its test \
+                 files{left_out} are tested."
+            )
+        }
         SplitSpec::AttackFamily { family } => {
             let family = match family {
                 Family::Dos => "denial-of-service",
@@ -402,6 +430,9 @@ fn energy(spec: &DagmmSpec) -> String {
     };
     let density = match spec.determinant {
         Determinant::Sqrt => "with the Gaussian normalisation",
+        Determinant::SqrtDetached => {
+            "with the Gaussian normalisation, through which no gradient passes"
+        }
         Determinant::FourthRoot => {
             "divided by the fourth root of |2πΣ| in place of its square root"
         }
