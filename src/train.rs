@@ -255,7 +255,7 @@ impl<'a> Stepper<'a> {
 
 /// Scales each seed's gradient, [seeds, count], to a norm of at most `bound`, as PyTorch's
 /// `clip_grad_norm_` does.
-fn clip_norm(gradient: &mut Tensor, bound: f64) {
+pub fn clip_norm(gradient: &mut Tensor, bound: f64) {
     let norm = gradient.norm_scalaropt_dim(2.0, [1i64].as_slice(), true);
     let scale = (bound / (norm + 1e-6)).clamp_max(1.0);
     let _ = gradient.g_mul_(&scale);

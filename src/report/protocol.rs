@@ -11,7 +11,7 @@ use crate::experiment::{Cell, Control, ProtocolSpec, TrainingSpec};
 use crate::metrics::{Population, ThresholdRule};
 use crate::model::{
     Activation, Average, ConvDecoder, ConvLoss, ConvVaeSpec, DagmmSpec, Decoder, Determinant,
-    EnergyGuard, LogVariance, Mixture, ModelSpec, Reconstruction, Reduction, Score, VaeSpec,
+    EnergyGuard, LogVariance, Mixture, ModelSpec, Reconstruction, Reduction, Score, Start, VaeSpec,
 };
 
 /// More cells than this are counted, not named.
@@ -284,12 +284,13 @@ fn dagmm(spec: &DagmmSpec) -> [String; 2] {
             "DAGMM: an autoencoder with {} (tanh), mirrored in the decoder, \
              and a code of width {}; a mixture of {} Gaussians over the code, the relative \
              distance and the cosine of row and reconstruction; an estimation network with a \
-             hidden layer of {} units and dropout {}.",
+             hidden layer of {} units and dropout {}.{}",
             hidden(&spec.hidden),
             spec.latent,
             spec.mixtures,
             spec.estimation_hidden,
-            plain(spec.dropout)
+            plain(spec.dropout),
+            start(spec.init)
         ),
         format!(
             "The squared reconstruction error, {error}, plus {} times the energy and {} times the \
@@ -310,6 +311,9 @@ fn vae(spec: &VaeSpec) -> [String; 2] {
             format!("a normal density with learnt mean and {} a feature", log_variance(spec))
         }
         (Decoder::Bernoulli, _) => "a Bernoulli probability a feature".into(),
+        (Decoder::BernoulliProbabilities, _) => {
+            "a Bernoulli probability a feature, whose logarithms are taken without a guard".into()
+        }
         (Decoder::Blog, _) => format!(
             "√(2πσ²)·(x−μ)²/(2σ²) a feature, which is no likelihood, with {}",
             log_variance(spec)
@@ -320,7 +324,7 @@ fn vae(spec: &VaeSpec) -> [String; 2] {
         None => name(spec.activation).to_owned(),
     };
     let objective = match spec.decoder {
-        Decoder::Gaussian | Decoder::Bernoulli => {
+        Decoder::Gaussian | Decoder::Bernoulli | Decoder::BernoulliProbabilities => {
             "The negative log-likelihood of the reconstruction"
         }
         Decoder::Blog => "The Euclidean norm, over the features, of the decoder's quantity",
@@ -332,12 +336,21 @@ fn vae(spec: &VaeSpec) -> [String; 2] {
     [
         format!(
             "A fully connected variational autoencoder with {} ({activation}), \
-             mirrored in the decoder, and {} latent variables. The decoder gives {decoder}.",
+             mirrored in the decoder, and {} latent variables. The decoder gives {decoder}.{}",
             hidden(&spec.hidden),
-            spec.latent
+            spec.latent,
+            start(spec.init)
         ),
         format!("{objective} plus {}, {reduction} over the rows of a batch.", kl(spec.beta)),
     ]
+}
+
+/// How the weights start, where it is not the usual way.
+fn start(start: Start) -> &'static str {
+    match start {
+        Start::Pytorch => "",
+        Start::Glorot => " Weights start uniform in ±√(6/(inputs + outputs)), biases at 0.",
+    }
 }
 
 fn log_variance(spec: &VaeSpec) -> String {
