@@ -167,7 +167,7 @@ fn the_notebooks_digits_fit_whole_batches_of_512_and_exclude_all_test_images() {
     assert!((batches["whole"]["value"].as_f64().unwrap() - 4183.0).abs() < 1e-6, "{batches}");
 
     // seven decimals: a whole number of 17,408ths, and of four in ten finer fractions
-    assert_eq!(fits(one), [("all test images", "cannot tell"), ("whole batches of 512", "fits")]);
+    assert_eq!(fits(one), [("all test images", "cannot-tell"), ("whole batches of 512", "fits")]);
     let [all, batches] = &array(one, "test_sets")[..] else { panic!("{one}") };
     assert!((all["expected"].as_f64().unwrap() - 0.4025).abs() < 1e-4, "{all}");
     assert_eq!((&batches["positives"], &batches["negatives"]), (&1024.into(), &8704.into()));
@@ -203,7 +203,7 @@ fn digits_too_few_to_tell_a_test_set_are_said_to_be() {
         assert!(!figures.is_empty());
         for figure in figures {
             let [(_, verdict)] = fits(figure)[..] else { panic!("{figure}") };
-            assert_eq!(verdict, "cannot tell", "{figure}");
+            assert_eq!(verdict, "cannot-tell", "{figure}");
         }
     }
     let port = document("danieltan07");
