@@ -78,6 +78,10 @@ pub struct TrainingSpec {
     /// Upper bound of the Euclidean norm of a run's whole gradient; none where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_clip: Option<f64>,
+    /// Times the parameters, added to the (clipped) gradient before Adam sees it, as PyTorch's Adam
+    /// does; 0 where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
 }
 
 /// `keep`: the last step of an epoch takes the rows that are left; `drop`: only whole batches train,
@@ -851,7 +855,7 @@ fn untrained(cell: &Cell) -> Cell {
 
 /// What the types allow and the protocol does not.
 fn check_values(source: &Source, cell: &Cell, changes: &[Override]) -> Result<()> {
-    let TrainingSpec { epochs: _, batch_size, last_batch: _, learning_rate, gradient_clip } =
+    let TrainingSpec { batch_size, learning_rate, gradient_clip, weight_decay, .. } =
         &cell.training;
     let positive = |value: f64| value.is_finite() && value > 0.0;
     let share = cell.protocol.contamination;
@@ -859,6 +863,7 @@ fn check_values(source: &Source, cell: &Cell, changes: &[Override]) -> Result<()
         ("training.batch-size", *batch_size >= 1, "must be at least 1"),
         ("training.learning-rate", positive(*learning_rate), "must be a number above 0"),
         ("training.gradient-clip", gradient_clip.is_none_or(positive), "must be a number above 0"),
+        ("training.weight-decay", weight_decay.is_none_or(positive), "must be a number above 0"),
         ("protocol.contamination", (0.0..1.0).contains(&share), "must lie in [0, 1)"),
         (
             "protocol.samples",

@@ -214,6 +214,7 @@ struct Stepper<'a> {
     weights: Vec<Option<Tensor>>,
     adam: Adam,
     clip: Option<f64>,
+    decay: Option<f64>,
 }
 
 impl<'a> Stepper<'a> {
@@ -226,7 +227,16 @@ impl<'a> Stepper<'a> {
     ) -> Self {
         let adam = Adam::new(parameters, spec.learning_rate);
         let weights = walk.weights(rows.values.device());
-        Self { detector, parameters, rows, walk, weights, adam, clip: spec.gradient_clip }
+        Self {
+            detector,
+            parameters,
+            rows,
+            walk,
+            weights,
+            adam,
+            clip: spec.gradient_clip,
+            decay: spec.weight_decay,
+        }
     }
 
     /// Moves the `active` seeds; returns the batch's `Loss::row`, [seeds, failed + total + terms].
@@ -247,6 +257,9 @@ impl<'a> Stepper<'a> {
         let mut gradient = loss.gradient;
         if let Some(bound) = self.clip {
             no_grad(|| clip_norm(&mut gradient, bound));
+        }
+        if let Some(decay) = self.decay {
+            let _ = no_grad(|| gradient.g_add_(&(self.parameters.flat() * decay)));
         }
         self.adam.step(self.parameters, &gradient, active);
         row

@@ -14,7 +14,10 @@ use super::layers::{
     Gradient, Linear, Mlp, ParameterSpec, Parameters, in_memory, tanh, values, values_mut,
 };
 use super::mixture::{EMPTY, Mixture, Rules, Weights};
-use super::{Batch, DagmmSpec, Loss, Mixture as WhichMixture, Noise, Precision, Scores, ToScore};
+use super::{
+    Batch, DagmmSpec, Loss, Mixture as WhichMixture, Noise, Precision, Reconstruction, Scores,
+    ToScore,
+};
 use crate::random::{Numbers, Stream};
 
 /// The network; its parameters are kept apart, in `Parameters`.
@@ -86,7 +89,8 @@ impl Dagmm {
     /// The objective (equation 7), its terms and its gradient for one batch; `dropout` is 0 or
     /// 1/(1−p) for each hidden unit of the estimation network, [S, B, hidden].
     pub fn loss(&self, parameters: &Parameters, batch: &Batch, dropout: Option<&Tensor>) -> Loss {
-        if parameters.on_core && in_memory(&batch.x) && dropout.is_none_or(in_memory) {
+        let in_memory = in_memory(&batch.x) && dropout.is_none_or(in_memory);
+        if parameters.on_core && in_memory && self.spec.reconstruction != Reconstruction::Norm {
             return self.loss_on_core(parameters, batch, dropout);
         }
         no_grad(|| {
@@ -104,7 +108,8 @@ impl Dagmm {
                 Weights { energy: self.spec.lambda_energy, penalty: self.spec.lambda_covariance };
             let mixed = self.rules().loss(&z, &gamma, batch, weights);
             let scale = self.spec.error_scale(batch.x.size()[2] as usize);
-            let error = batch.mean(&sums.squared_error.to_kind(Kind::Double)) * scale;
+            let (of_rows, by_squared_error) = sums.error(self.spec.reconstruction);
+            let error = batch.mean(&of_rows.to_kind(Kind::Double)) * scale;
             let total = &error + &mixed.energy * weights.energy + &mixed.penalty * weights.penalty;
 
             let mut gradient = Gradient::new(parameters);
@@ -117,7 +122,7 @@ impl Dagmm {
             self.estimation[0].gather(parameters, &z, &by_sum, &mut gradient);
             let by_z = self.estimation[0].by_input(parameters, &by_sum) + mixed.by_z.to_kind(kind);
 
-            let by_error = (batch.shares() * scale).to_kind(kind);
+            let by_error = (batch.shares() * scale).to_kind(kind) * by_squared_error;
             let by_output = sums.by_reconstruction(&batch.x, reconstruction, &by_z, &by_error);
             let by_first = self.decoder.backward(parameters, &decoded, by_output, &mut gradient);
             let by_code = self.decoder.by_input(parameters, &by_first)
@@ -185,6 +190,8 @@ fn softmax_backward(by_gamma: &Tensor, gamma: &Tensor) -> Tensor {
 /// Rows that scoring passes through the network at a time; bounds its memory.
 const CHUNK: i64 = 4096;
 
+const NO_FACTOR: &str = "a covariance has no Cholesky factor when the rows are scored";
+
 /// z, γ and ‖x−x'‖² of many rows of one seed: [1, N, D], [1, N, K], [N].
 struct Projection {
     z: Tensor,
@@ -199,8 +206,12 @@ impl Dagmm {
         no_grad(|| {
             let seen = self.project(parameters, train);
             let precision = self.spec.mixture_precision;
+            let unseen = self.project(parameters, test);
             let (for_train, for_test) = match self.spec.mixture {
                 WhichMixture::Train => (Mixture::of_rows(&seen.z, &seen.gamma, precision), None),
+                WhichMixture::TestBatches => {
+                    return self.scores_by_batch(&seen, unseen, batch_size);
+                }
                 WhichMixture::LastBatch => {
                     let rows = seen.z.size()[1] as usize;
                     let order = Numbers::new(seed, Stream::Scoring, 0).permutation(rows);
@@ -213,7 +224,6 @@ impl Dagmm {
             let for_test = for_test.as_ref().unwrap_or(&for_train);
             let rules = self.rules();
             let broken = !(rules.is_definite(&for_train) && rules.is_definite(for_test));
-            let unseen = self.project(parameters, test);
             let energy = |z: &Tensor, mixture: &Mixture| {
                 self.energy(z, mixture).squeeze_dim(0).to_kind(Kind::Double)
             };
@@ -221,10 +231,35 @@ impl Dagmm {
                 train: Some(energy(&seen.z, &for_train)),
                 test: energy(&unseen.z, for_test),
                 test_error: unseen.error,
-                broken: broken
-                    .then_some("a covariance has no Cholesky factor when the rows are scored"),
+                broken: broken.then_some(NO_FACTOR),
             }
         })
+    }
+
+    /// Energies of each batch of test rows, in their order, under the batch's own mixture; training rows
+    /// under that of all of them.
+    fn scores_by_batch(&self, seen: &Projection, unseen: Projection, batch_size: usize) -> Scores {
+        let (rules, precision) = (self.rules(), self.spec.mixture_precision);
+        let energy = |z: &Tensor, mixture: &Mixture| {
+            self.energy(z, mixture).squeeze_dim(0).to_kind(Kind::Double)
+        };
+        let for_train = Mixture::of_rows(&seen.z, &seen.gamma, precision);
+        let mut broken = !rules.is_definite(&for_train);
+        let size = batch_size as i64;
+        let batches = unseen.z.split(size, 1).into_iter().zip(unseen.gamma.split(size, 1));
+        let energies: Vec<Tensor> = batches
+            .map(|(z, gamma)| {
+                let mixture = Mixture::of_rows(&z, &gamma, precision);
+                broken |= !rules.is_definite(&mixture);
+                energy(&z, &mixture)
+            })
+            .collect();
+        Scores {
+            train: Some(energy(&seen.z, &for_train)),
+            test: Tensor::cat(&energies, 0),
+            test_error: unseen.error,
+            broken: broken.then_some(NO_FACTOR),
+        }
     }
 
     /// First coordinate of the code, relative distance and cosine of one seed's rows, [N, F]:
@@ -335,6 +370,20 @@ impl RowSums {
             reconstruction: Norm::of(&of_reconstruction),
             error: Norm::of(&squared_error),
             squared_error,
+        }
+    }
+
+    /// The error that a row has in the loss, before its scale, and its derivative with respect to
+    /// ‖x−x'‖², [S, B] each; that of the norm is 0 at 0.
+    fn error(&self, reconstruction: Reconstruction) -> (Tensor, Tensor) {
+        match reconstruction {
+            Reconstruction::Sum | Reconstruction::Mean => {
+                (self.squared_error.shallow_clone(), self.squared_error.ones_like())
+            }
+            Reconstruction::Norm => {
+                let Norm { safe, positive } = &self.error;
+                (safe * positive, positive / safe * 0.5)
+            }
         }
     }
 

@@ -35,21 +35,18 @@ impl Start {
     /// Gives the parameters of one network's linear layers, [inputs, outputs] and [outputs] in turn, their
     /// initial values. The last layer is `heads` layers side by side, each of which has its own outputs.
     pub(super) fn initialise(self, specs: &mut [ParameterSpec], heads: i64) {
-        match self {
-            // as `Linear::new` left them
-            Self::Pytorch => {}
-            Self::Glorot => {
-                let last = specs.len().saturating_sub(2);
-                for (number, spec) in specs.iter_mut().enumerate() {
-                    spec.initial = match spec.shape[..] {
-                        [inputs, outputs] => {
-                            let outputs = if number == last { outputs / heads } else { outputs };
-                            Initial::Uniform((6.0 / (inputs + outputs) as f64).sqrt())
-                        }
-                        _ => Initial::Constant(0.0),
-                    };
-                }
-            }
+        let last = specs.len().saturating_sub(2);
+        let uniform = |values: i64| Initial::Uniform((6.0 / values as f64).sqrt());
+        for (number, spec) in specs.iter_mut().enumerate() {
+            let own = |outputs: i64| if number >= last { outputs / heads } else { outputs };
+            spec.initial = match (self, &spec.shape[..]) {
+                // as `Linear::new` left them
+                (Self::Pytorch, _) => spec.initial,
+                (Self::Glorot, [inputs, outputs]) => uniform(inputs + own(*outputs)),
+                (Self::Glorot, _) => Initial::Constant(0.0),
+                (Self::He, [inputs, _]) => uniform(*inputs),
+                (Self::He, shape) => uniform(own(shape.iter().product())),
+            };
         }
     }
 }

@@ -26,10 +26,10 @@ pub enum ModelSpec {
 }
 
 impl DagmmSpec {
-    /// What a row's squared error, a sum over so many features, is multiplied by in the loss.
+    /// What a row's error, summed over so many features, is multiplied by in the loss.
     pub fn error_scale(&self, features: usize) -> f64 {
         match self.reconstruction {
-            Reconstruction::Sum => 1.0,
+            Reconstruction::Sum | Reconstruction::Norm => 1.0,
             Reconstruction::Mean => 1.0 / features as f64,
         }
     }
@@ -126,6 +126,8 @@ pub enum Start {
     Pytorch,
     /// TensorFlow's (Glorot and Bengio, 2010): weights uniform in ±√(6/(inputs + outputs)), biases 0.
     Glorot,
+    /// Needle's (He et al., 2015): weights uniform in ±√(6/inputs), biases in ±√(6/outputs).
+    He,
 }
 
 /// Whether a key has its default, with which it stays out of a cell's JSON: runs made before the key
@@ -190,22 +192,26 @@ pub enum Precision {
     F32,
 }
 
-/// `sum`: ‖x−x'‖² as in the paper; `mean`: divided by the number of features, as in the ports.
+/// `sum`: ‖x−x'‖² as in the paper; `mean`: divided by the number of features, as in the ports; `norm`:
+/// ‖x−x'‖, Needle's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reconstruction {
     #[default]
     Sum,
     Mean,
+    Norm,
 }
 
-/// `train`: φ, μ, Σ of the whole training set; `last-batch`: danieltan07's, see `docs/protocols.md`.
+/// `train`: φ, μ, Σ of the whole training set; `last-batch`: danieltan07's, see `docs/protocols.md`;
+/// `test-batches`: Needle's, which scores each batch of test rows, in their order, under its own mixture.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mixture {
     #[default]
     Train,
     LastBatch,
+    TestBatches,
 }
 
 /// `sqrt`: √|2πΣ|, the Gaussian density; `sqrt-detached`: the same, with no gradient through it, as

@@ -7,7 +7,7 @@ use crate::dataset::{
     Anomaly, DatasetSpec, Encoding, Family, Fit, IdxSpec, KddcupSpec, MnistSpec, ScaledColumns,
     ScalingKind, ScalingSpec, SplitSpec, SyntheticSpec,
 };
-use crate::experiment::{Cell, Control, ProtocolSpec, TrainingSpec};
+use crate::experiment::{Cell, Control, LastBatch, ProtocolSpec, TrainingSpec};
 use crate::metrics::{Population, ThresholdRule};
 use crate::model::{
     Activation, Average, ConvDecoder, ConvLoss, ConvVaeSpec, DagmmSpec, Decoder, Determinant,
@@ -278,6 +278,7 @@ fn dagmm(spec: &DagmmSpec) -> [String; 2] {
     let error = match spec.reconstruction {
         Reconstruction::Sum => "summed over the features",
         Reconstruction::Mean => "averaged over the features",
+        Reconstruction::Norm => "as the root of its sum over the features",
     };
     [
         format!(
@@ -350,6 +351,7 @@ fn start(start: Start) -> &'static str {
     match start {
         Start::Pytorch => "",
         Start::Glorot => " Weights start uniform in ±√(6/(inputs + outputs)), biases at 0.",
+        Start::He => " Weights start uniform in ±√(6/inputs), biases in ±√(6/outputs).",
     }
 }
 
@@ -405,9 +407,16 @@ fn training(spec: &TrainingSpec) -> String {
         Some(norm) => format!("The norm of the gradient is clipped at {}.", plain(norm)),
         None => "The gradient is not clipped.".into(),
     };
+    let decay = spec.weight_decay.map_or(String::new(), |decay| {
+        format!(" {} times the parameters are added to it.", plain(decay))
+    });
+    let left = match spec.last_batch {
+        LastBatch::Keep => "",
+        LastBatch::Drop => ", of which an incomplete last one is left out in each epoch",
+    };
     let epochs = if spec.epochs == 1 { "epoch" } else { "epochs" };
     format!(
-        "{} {epochs} of Adam with a step size of {} in batches of {} rows. {clip}",
+        "{} {epochs} of Adam with a step size of {} in batches of {} rows{left}. {clip}{decay}",
         spec.epochs,
         plain(spec.learning_rate),
         spec.batch_size
@@ -424,6 +433,7 @@ fn score(cell: &Cell) -> String {
 fn energy(spec: &DagmmSpec) -> String {
     let mixture = match spec.mixture {
         Mixture::Train => "the mixture of all training rows",
+        Mixture::TestBatches => "the mixture of its own batch of test rows, in their order",
         Mixture::LastBatch => {
             "the mixture of the last batch of one more shuffled pass over the training rows"
         }
