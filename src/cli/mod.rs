@@ -130,7 +130,7 @@ enum Command {
         #[arg(long, conflicts_with_all = ["sample", "against", "tolerance", "timeout"])]
         lock: bool,
     },
-    /// Hold published figures against each other, the data's counts and the flagging rule
+    /// Hold published figures against each other, the data's counts, the flagging rule and test sets
     CheckFigures {
         /// Names of papers' files; by default all
         #[arg(value_name = "PAPER")]
