@@ -76,6 +76,7 @@ pub enum Losing {
     /// Refuse: the experiment was asked for with other flags than the runs were trained with.
     Refused,
     /// Keep the file aside: what was asked for was trained.
+    #[cfg(feature = "training")]
     KeptAside,
 }
 
@@ -301,17 +302,14 @@ impl Derived {
                 printable(&published::reasons(records_here.into_iter())),
             )));
         }
-        let others: HashMap<(&str, u64), &str> = folder
-            .published
-            .others
-            .iter()
-            .map(|(row, why)| ((row.cell.as_str(), row.seed), why.as_str()))
-            .collect();
-        let why = |row: &&Row| {
-            let other = || others.get(&(row.cell.as_str(), row.seed)).copied();
-            here(row)
-                .or_else(other)
-                .unwrap_or("runs in whose place there is another file or column")
+        let others = folder.published.why_others();
+        let kept: HashSet<&str> = self.rows.iter().map(|row| row.key.as_str()).collect();
+        let why = |row: &&Row| match here(row)
+            .or_else(|| others.get(&(row.cell.as_str(), row.seed)).copied())
+        {
+            Some(why) => why,
+            None if kept.contains(row.key.as_str()) => "a column that the new one does not have",
+            None => "a place that has the record of another run, or one that cannot be read",
         };
         let why = published::reasons(lost.iter().map(why));
         let kept = published::set_aside(folder.store.dir())?;

@@ -126,8 +126,14 @@ impl Published {
     }
 
     /// Rows that are no run of the experiment, counted by why.
+    #[cfg(feature = "training")]
     pub fn reasons(&self) -> String {
         reasons(self.others.iter().map(|(_, why)| why.as_str()))
+    }
+
+    /// Why each of the others is none, by its label and seed.
+    pub fn why_others(&self) -> HashMap<(&str, u64), &str> {
+        self.others.iter().map(|(row, why)| ((row.cell.as_str(), row.seed), why.as_str())).collect()
     }
 
     /// How many of the others are finished runs of the full protocol.
