@@ -166,7 +166,7 @@ fn bernoulli(logits: &Tensor, x: &Tensor, weight: Option<&Tensor>) -> Terms {
 /// it breaks down where an automatic one does.
 fn bernoulli_of_probabilities(logits: &Tensor, x: &Tensor, weight: Option<&Tensor>) -> Terms {
     let p = logits.sigmoid();
-    let (rest_p, rest_x) = (1.0 - &p, 1.0 - x);
+    let (rest_p, rest_x): (Tensor, Tensor) = (1.0 - &p, 1.0 - x);
     let value = -(x * p.log() + &rest_x * rest_p.log()).sum_dim_intlist(-1, false, None);
     let by_output = weight.map(|weight| {
         let by_p = (&rest_x / &rest_p - x / &p) * weight;
