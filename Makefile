@@ -50,10 +50,11 @@ reproduce: build ## train every experiment in full; shows first how long that ta
 	$(seedbed) run $(experiments)
 
 .PHONY: report
-report: ## rebuild every table and report of results/ from its runs.csv; needs no libtorch and no data
+report: ## rebuild every table, report and number in README.md and docs/ from results/; needs no libtorch and no data
 	cargo build --release --locked --no-default-features --target-dir target/report
 	target/report/release/seedbed report --out results
 	target/report/release/seedbed report --quick --out results/reduced
+	target/report/release/seedbed fill
 
 .PHONY: check
 check: setup browser slurm ## formatting, clippy and tests

@@ -4,7 +4,9 @@
 mod chart;
 pub mod csv;
 pub mod document;
+pub mod facts;
 pub mod figures;
+pub mod fill;
 pub mod html;
 pub mod latex;
 pub mod markdown;
