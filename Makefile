@@ -64,7 +64,7 @@ check: setup browser slurm ## formatting, clippy and tests
 	cargo test --release --locked
 
 .PHONY: bench-peer
-bench-peer: build ## one training step beside the same step in PyTorch
+bench-peer: build ## one training step, and 20 runs, beside PyTorch
 	python3 tests/bench_peer.py
 
 .PHONY: bench-load
@@ -96,6 +96,10 @@ bench-growth: build ## how plan, resume and tables grow with a grid, from 100 to
 .PHONY: bench-schedule
 bench-schedule: ## what a decision of the scheduler costs, for grids of 100 to 100,000 runs
 	cargo bench --locked --no-default-features --target-dir target/report --bench schedule
+
+.PHONY: rounding
+rounding: ## how far runs of DAGMM moved when its sums changed their order, from this repository's history
+	python3 tests/rounding.py
 
 .PHONY: doctor
 doctor: build ## versions, devices, data, and the next step for what is missing

@@ -112,6 +112,25 @@ impl Facts {
         Ok(experiment.seeds.len())
     }
 
+    /// A file's text.
+    fn text(&self, file: &str) -> Found<String> {
+        std::fs::read_to_string(self.root.join(file))
+            .map_err(|error| wrong(format!("cannot read {file}: {error}")))
+    }
+
+    /// The experiments of `experiments/` without a `runs.csv` in `results/`, by name.
+    fn unrun_experiments(&self) -> Found<Vec<String>> {
+        let folder = self.root.join("experiments");
+        let entries = std::fs::read_dir(&folder)
+            .map_err(|error| wrong(format!("cannot look into {}: {error}", folder.display())))?;
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let names = names.filter_map(|name| name.strip_suffix(".toml").map(str::to_owned));
+        let run = |name: &String| self.root.join(format!("results/{name}/runs.csv")).exists();
+        let mut unrun: Vec<String> = names.filter(|name| !run(name)).collect();
+        unrun.sort();
+        Ok(unrun)
+    }
+
     /// The labels of the cells that have results, in the order of `summary.csv`, without controls.
     fn cells(&self, experiment: &str) -> Found<Vec<String>> {
         let table = self.table(&format!("results/{experiment}/summary.csv"))?;
@@ -283,6 +302,10 @@ pub fn add_to(environment: &mut Environment<'_>, facts: &Arc<Facts>) {
     });
     let own = Arc::clone(facts);
     environment.add_function("declared_runs", move |name: String| own.declared_runs(&name));
+    let own = Arc::clone(facts);
+    environment.add_function("text", move |file: String| own.text(&file));
+    let own = Arc::clone(facts);
+    environment.add_function("unrun_experiments", move || own.unrun_experiments());
     let own = Arc::clone(facts);
     environment.add_function("cells", move |experiment: String| own.cells(&experiment));
     add_estimates(environment, facts);
