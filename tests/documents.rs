@@ -20,9 +20,12 @@ fn documents(template: &str) -> Sandbox {
     sandbox.write("docs/templates/one.md", template);
     sandbox.write("docs/templates/two.md", "{{ 2 - 4.00001|float }}");
     let block = |name: &str| {
-        format!("<!-- begin docs/templates/{name}.md -->\nold\n<!-- end docs/templates/{name}.md -->\n")
+        format!(
+            "<!-- begin docs/templates/{name}.md -->\nold\n<!-- end docs/templates/{name}.md -->\n"
+        )
     };
-    let text = format!("Before.\n{}between\n{}after, `<!-- begin` too\n", block("one"), block("two"));
+    let text =
+        format!("Before.\n{}between\n{}after, `<!-- begin` too\n", block("one"), block("two"));
     sandbox.write("README.md", &text);
     sandbox
 }
@@ -47,7 +50,8 @@ fn refused(template: &str, complaint: &str) {
 #[test]
 fn the_documents_of_this_project_say_what_its_files_say() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
-    let done = command.args(["fill", "--check"]).current_dir(ROOT).output().expect("seedbed starts");
+    let done =
+        command.args(["fill", "--check"]).current_dir(ROOT).output().expect("seedbed starts");
     let said = [done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     assert!(done.status.success(), "{}", said.join("\n"));
 }
@@ -78,7 +82,9 @@ fn a_wrong_number_anywhere_in_a_generated_block_is_found() {
         // the last decimal of the line's last number: the one that is easiest to overlook
         let last = line.rfind(|letter: char| letter.is_ascii_digit());
         let decimal = last.filter(|&last| line[..last].ends_with(|c: char| c.is_ascii_digit()));
-        let Some(place) = decimal.filter(|_| inside && !marker && number % 7 == 0) else { continue };
+        let Some(place) = decimal.filter(|_| inside && !marker && number % 7 == 0) else {
+            continue;
+        };
         if line[..place].matches('`').count() % 2 == 1 {
             continue;
         }
@@ -125,6 +131,8 @@ fn numbers_are_written_as_people_write_them() {
         ("0.00123|digits(2)", "0.0012"),
         ("1619|digits(3)", "1619"),
         ("21.05|digits(3)", "21.1"),
+        ("100000|thousands", "100,000"),
+        ("100|thousands", "100"),
         ("[1, 2, 6]|mean", "3.0"),
         ("find('results/tiny/runs.csv', cell='b')|length", "0"),
         ("find('results/tiny/runs.csv', seed=1)|length", "2"),
@@ -153,7 +161,10 @@ fn what_a_template_cannot_have_is_named_with_its_line() {
             "README.md:2: docs/templates/one.md:2: results/tiny/runs.csv has no row with cell = b \
              (nearest cell: 'a')",
         ),
-        (format!("row({file}, cel='a').f1"), "one.md:2: results/tiny/runs.csv has no column 'cel', only"),
+        (
+            format!("row({file}, cel='a').f1"),
+            "one.md:2: results/tiny/runs.csv has no column 'cel', only",
+        ),
         (
             format!("row({file}, seed=1).f1"),
             "one.md:2: results/tiny/runs.csv has 2 rows with seed = 1; name another column too",
@@ -175,8 +186,14 @@ fn what_a_template_cannot_have_is_named_with_its_line() {
 fn a_block_that_does_not_end_or_names_no_template_is_refused_by_its_line() {
     let sandbox = documents("1");
     for (text, complaint) in [
-        ("<!-- begin docs/templates/one.md -->\n", "README.md:1: the block 'docs/templates/one.md' has no end"),
-        ("a\n<!-- end docs/templates/one.md -->\n", "README.md:2: 'docs/templates/one.md' ends here"),
+        (
+            "<!-- begin docs/templates/one.md -->\n",
+            "README.md:1: the block 'docs/templates/one.md' has no end",
+        ),
+        (
+            "a\n<!-- end docs/templates/one.md -->\n",
+            "README.md:2: 'docs/templates/one.md' ends here",
+        ),
         (
             "<!-- begin docs/templates/one.md -->\n<!-- end docs/templates/two.md -->\n",
             "README.md:2: 'docs/templates/two.md' stands within the block",

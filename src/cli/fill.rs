@@ -31,7 +31,9 @@ pub fn fill(documents: &[String], check: bool) -> Result<u8> {
         differ = true;
         if check {
             let line = 1 + before.lines().zip(after.lines()).take_while(|(a, b)| a == b).count();
-            print(&format!("{document}:{line} is not what its files say; 'make report' mends it\n"))?;
+            print(&format!(
+                "{document}:{line} is not what its files say; 'make report' mends it\n"
+            ))?;
         } else {
             let path = Path::new(document);
             whole::write(path, &after).map_err(|error| Error::of_file("write", path, &error))?;

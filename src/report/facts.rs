@@ -187,9 +187,8 @@ impl Table {
         let cannot = |error: &dyn std::fmt::Display| {
             wrong(format!("cannot read {file}: {error}; 'make report' and the benchmarks write it"))
         };
-        let mut reader = ReaderBuilder::new()
-            .from_path(root.join(file))
-            .map_err(|error| cannot(&error))?;
+        let mut reader =
+            ReaderBuilder::new().from_path(root.join(file)).map_err(|error| cannot(&error))?;
         let header = reader.headers().map_err(|error| cannot(&error))?;
         let columns: Vec<String> = header.iter().map(str::to_owned).collect();
         let mut texts: Vec<Vec<String>> = Vec::new();
@@ -289,9 +288,8 @@ fn wrong(message: String) -> Error {
 /// Gives an environment the functions that ask for facts and the filters that write them.
 pub fn add_to(environment: &mut Environment<'_>, facts: &Arc<Facts>) {
     let own = Arc::clone(facts);
-    environment.add_function("has", move |state: &mut State, file: String| {
-        own.has(state.name(), &file)
-    });
+    environment
+        .add_function("has", move |state: &mut State, file: String| own.has(state.name(), &file));
     let own = Arc::clone(facts);
     environment.add_function("rows", move |file: String, wanted: Kwargs| own.rows(&file, &wanted));
     let own = Arc::clone(facts);
@@ -350,6 +348,7 @@ fn add_filters(environment: &mut Environment<'_>) {
     });
     environment.add_filter("p", |value: Value| Ok::<_, Error>(p_value(number(&value)?)));
     environment.add_filter("digits", |value: Value, digits: usize| significant(&value, digits));
+    environment.add_filter("thousands", |value: i64| thousands(value));
     environment.add_filter("mean", |values: Vec<Value>| {
         let numbers = values.iter().map(number).collect::<Found<Vec<f64>>>()?;
         crate::stats::mean(&numbers).ok_or_else(|| wrong("no values have no mean".into()))
@@ -399,6 +398,19 @@ fn significant(value: &Value, digits: usize) -> Found<String> {
     let number = number(value)?;
     let before = if number == 0.0 { 1 } else { number.abs().log10().floor() as i64 + 1 };
     Ok(written(number, usize::try_from(digits as i64 - before).unwrap_or(0)))
+}
+
+/// With a comma between groups of three digits.
+fn thousands(value: i64) -> String {
+    let digits = value.unsigned_abs().to_string();
+    let mut text = if value < 0 { "−".to_owned() } else { String::new() };
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// Two digits that count, and no more precision than a p value has.

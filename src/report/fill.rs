@@ -70,9 +70,8 @@ impl Filler {
     /// A document that cannot be read, and those of [`Filler::fill`].
     pub fn fill_file(&self, document: &str) -> Result<(String, String)> {
         let path = self.root.join(document);
-        let before = std::fs::read_to_string(&path).map_err(|error| {
-            Error::Usage(format!("cannot read {}: {error}", path.display()))
-        })?;
+        let before = std::fs::read_to_string(&path)
+            .map_err(|error| Error::Usage(format!("cannot read {}: {error}", path.display())))?;
         let after = self.fill(document, &before)?;
         Ok((before, after))
     }
