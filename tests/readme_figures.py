@@ -161,7 +161,8 @@ def percent(share):
 
 def pm(numbers, decimals):
     numbers = list(numbers)
-    return f"{fixed(statistics.mean(numbers), decimals)} ± {fixed(statistics.stdev(numbers), decimals)}" if numbers else ""
+    spread = f" ± {fixed(statistics.stdev(numbers), decimals)}" if len(numbers) > 1 else ""
+    return fixed(statistics.mean(numbers), decimals) + spread if numbers else ""
 
 
 def runs_text(name, cell, metric):
@@ -178,7 +179,9 @@ def published(name, cell, metric, decimals=3):
 
 
 def verdicts(name, cell, metric):
-    return sorted(row["verdict"] for row in rows(f"results/{name}/comparison.csv", cell=cell, metric=metric) if row["margin"])
+    found = [row for row in rows(f"results/{name}/comparison.csv", cell=cell, metric=metric) if row["margin"]]
+    compatible = {"true": " (compatible: yes)", "false": " (compatible: no)"}
+    return sorted(row["verdict"] + compatible.get(row.get("compatible"), "") for row in found)
 
 
 # ---- comparing ------------------------------------------------------------------------------------
@@ -567,7 +570,7 @@ def speed_width(block, lines):
     numbers(block, " ".join(lines), expected + [fixed(walls["2"], 1), fixed(walls["1"], 1)])
 
 
-def speed_growth(block, lines):
+def speed_size(block, lines):
     expected = []
     for runs in sorted({int(row["runs"]) for row in rows("results/growth.csv")} - {100}, reverse=True):
         found = {row["step"]: row for row in rows("results/growth.csv", runs=str(runs))}
@@ -575,11 +578,7 @@ def speed_growth(block, lines):
         memory = max(int(row["mebibytes"]) for row in found.values())
         expected += [f"{runs:,}", f"{int(found['tables']['cells']):,}", second("plan, all stored"), second("run, none missing")]
         expected += [second("tables"), second("tables, 10,000 resamples"), fixed(memory / 1024, 1)]
-    numbers(block, " ".join(lines), expected)
-
-
-def speed_start(block, lines):
-    expected = [fixed(float(row["median"]), 2) for row in rows("results/start.csv")] + [rows("results/start.csv")[0]["rounds"]]
+    expected += [fixed(float(row["median"]), 2) for row in rows("results/start.csv")] + [rows("results/start.csv")[0]["rounds"]]
     text = " ".join(lines)
     if "Loading, scaling" in text:
         load = {row["contender"]: row for row in rows("results/load.csv")}
@@ -596,8 +595,7 @@ def speed_start(block, lines):
 
 BLOCKS = {
     "example": example, "provenance": provenance, "dagmm": dagmm, "vae-blog": vae_blog, "vae": vae, "vae-families": vae_families,
-    "notebook": notebook, "unrun": unrun, "speed-step": speed_step, "speed-width": speed_width, "speed-growth": speed_growth,
-    "speed-start": speed_start,
+    "notebook": notebook, "unrun": unrun, "speed-step": speed_step, "speed-width": speed_width, "speed-size": speed_size,
 }
 
 

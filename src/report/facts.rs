@@ -348,6 +348,7 @@ fn add_filters(environment: &mut Environment<'_>) {
     });
     environment.add_filter("p", |value: Value| Ok::<_, Error>(p_value(number(&value)?)));
     environment.add_filter("digits", |value: Value, digits: usize| significant(&value, digits));
+    environment.add_filter("wrap", |text: String| wrapped(&text));
     environment.add_filter("thousands", |value: i64| thousands(value));
     environment.add_filter("mean", |values: Vec<Value>| {
         let numbers = values.iter().map(number).collect::<Found<Vec<f64>>>()?;
@@ -355,7 +356,12 @@ fn add_filters(environment: &mut Environment<'_>) {
     });
     environment.add_filter("pm", |row: Value, decimals: usize| {
         let (mean, std) = (row.get_attr("mean")?, row.get_attr("std")?);
-        Ok::<_, Error>(format!("{} ± {}", fixed(&mean, decimals)?, fixed(&std, decimals)?))
+        let spread = match std.is_none() {
+            // one run has no spread
+            true => String::new(),
+            false => format!(" ± {}", fixed(&std, decimals)?),
+        };
+        Ok::<_, Error>(fixed(&mean, decimals)? + &spread)
     });
     environment.add_filter("interval", |row: Value, decimals: usize| {
         let (low, high) = (row.get_attr("ci95_low")?, row.get_attr("ci95_high")?);
@@ -398,6 +404,56 @@ fn significant(value: &Value, digits: usize) -> Found<String> {
     let number = number(value)?;
     let before = if number == 0.0 { 1 } else { number.abs().log10().floor() as i64 + 1 };
     Ok(written(number, usize::try_from(digits as i64 - before).unwrap_or(0)))
+}
+
+/// Columns at which `wrap` breaks lines.
+const WIDTH: usize = 130;
+
+/// Fills the lines of paragraphs and bullets, whose numbers make them longer or shorter. Code is not
+/// broken.
+fn wrapped(text: &str) -> String {
+    let mut filled = String::new();
+    let mut column = 0;
+    for line in text.lines() {
+        if line.trim().is_empty() || line.starts_with("- ") {
+            filled.push_str(if column > 0 { "\n" } else { "" });
+            column = 0;
+        }
+        if line.trim().is_empty() {
+            filled.push('\n');
+        }
+        for word in words(line) {
+            let length = word.chars().count();
+            let bullet = filled.lines().last().is_some_and(|last| last.starts_with(['-', ' ']));
+            if column == 0 {
+                column = length;
+            } else if column + 1 + length > WIDTH {
+                filled.push_str(if bullet { "\n  " } else { "\n" });
+                column = length + if bullet { 2 } else { 0 };
+            } else {
+                filled.push(' ');
+                column += 1 + length;
+            }
+            filled.push_str(&word);
+        }
+    }
+    filled.push_str(if column > 0 { "\n" } else { "" });
+    filled
+}
+
+/// Words between spaces; those of a code span stay together.
+fn words(line: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in line.split_whitespace() {
+        match words.last_mut() {
+            Some(last) if last.matches('`').count() % 2 == 1 => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            Some(_) | None => words.push(word.to_owned()),
+        }
+    }
+    words
 }
 
 /// With a comma between groups of three digits.
