@@ -502,6 +502,8 @@ def example_figure(block, name, cell, line):
     shares = [half_width(found, 0.95) * math.sqrt(1 + extra) for extra in (0, len(found) / figure["runs"])]
     intervals = [f"[{difference - half:+.4f}, {difference + half:+.4f}]" for half in shares]
     ours = [f"{figure['value']:.4f}", str(len(found)), f"{statistics.mean(found):.4f}", f"{statistics.stdev(found):.4f}", f"{difference:+.4f}", f"{figure['margin']:.4f}"]
+    failed = len(rows(f"results/{name}/runs.csv", cell=cell)) - len(found)
+    same(f"{block}: {cell}, source and runs", f" {figure['table']}, {figure['status']} {len(found)} {failed} " in " ".join(line.split()), True)
     for text in ours:
         same(f"{block}: {cell}, {text}", text in line.split(), True)
     same(f"{block}: {cell}, interval", any(text in line for text in intervals), True)
@@ -534,7 +536,8 @@ PEERS = {"PyTorch eager": "PyTorch eager", "`torch.compile`": "torch.compile", "
 def speed_step(block, lines):
     model = lambda text: next(model for start, model in STEPS.items() if text.startswith(start))
     heads = {"seedbed, 1 seed": "seedbed, 1 seed", "seedbed, 4 seeds, each": "seedbed, 4 seeds, each", **PEERS}
-    columns = {"step": lambda title: title}
+    batch = lambda model: experiment(f"{model}-{'mnist' if model == 'conv-vae' else 'kddcup'}")["training"]["batch-size"]
+    columns = {"step": lambda title: re.sub(r"\d+$", str(batch(model(title))), title)}
     for head, contender in heads.items():
         columns[head] = lambda title, contender=contender: digits(float(bench(measure="step", model=model(title), contender=contender)["median"]), 3) + " ms"
     for head, peer in PEERS.items():
