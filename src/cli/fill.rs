@@ -46,7 +46,7 @@ pub fn fill(documents: &[String], check: bool) -> Result<u8> {
     Ok(u8::from(check && differ))
 }
 
-/// README.md and the documents in docs/.
+/// Lists README.md and the documents in docs/.
 fn own_documents() -> Result<Vec<String>> {
     let entries = std::fs::read_dir("docs").map_err(|error| {
         Error::Usage(format!("cannot look for documents in docs: {error}; name them"))
@@ -59,7 +59,7 @@ fn own_documents() -> Result<Vec<String>> {
     Ok(documents)
 }
 
-/// What `seedbed compare` prints for the published results of an experiment.
+/// Makes what `seedbed compare` prints for the published results of an experiment.
 fn compare_text(name: &str) -> Result<String> {
     let experiment = Experiment::load(name, &Selection::default())?;
     let making = Making { resamples: 0, mixed_code: true };

@@ -10,6 +10,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior, context};
 
 use super::facts::{self, Facts};
+use super::wording;
 use crate::error::{Error, Result};
 
 /// Where templates are, below the root of a project.
@@ -43,6 +44,7 @@ impl Filler {
         });
         let facts = Facts::new(root);
         facts::add_to(&mut environment, &facts);
+        wording::add_to(&mut environment);
         Self { root: root.to_owned(), environment, facts }
     }
 
@@ -59,7 +61,7 @@ impl Filler {
         });
     }
 
-    /// What templates left out because its file is not there.
+    /// Returns what templates left out because its file is not there.
     pub fn left_out(&self) -> Vec<String> {
         self.facts.left_out()
     }
@@ -130,7 +132,7 @@ impl Filler {
     }
 }
 
-/// A template's error with its place, its line, and the errors below it.
+/// Tells a template's error with its place, its line, and the errors below it.
 fn explain(error: &minijinja::Error, template: &str) -> String {
     let mut message = String::new();
     let mut next: Option<&minijinja::Error> = Some(error);

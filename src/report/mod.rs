@@ -13,6 +13,7 @@ pub mod markdown;
 pub mod protocol;
 mod table;
 pub mod terminal;
+mod wording;
 
 use indexmap::IndexMap;
 
