@@ -4,7 +4,7 @@
 mod sandbox;
 
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use sandbox::Sandbox;
@@ -54,6 +54,24 @@ fn the_documents_of_this_project_say_what_its_files_say() {
         command.args(["fill", "--check"]).current_dir(ROOT).output().expect("seedbed starts");
     let said = [done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     assert!(done.status.success(), "{}", said.join("\n"));
+}
+
+#[test]
+fn every_template_of_this_project_has_its_place_in_a_document() {
+    let read = |path: &Path| std::fs::read_to_string(path).expect("a file");
+    let files = |folder: &str| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(Path::new(ROOT).join(folder)).expect("a folder");
+        entries.map(|entry| entry.expect("an entry").path()).collect()
+    };
+    let is_text = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "md");
+    let documents = files("docs").into_iter().filter(is_text);
+    let documents: String =
+        documents.chain([Path::new(ROOT).join("README.md")]).map(|path| read(&path)).collect();
+    for template in files("docs/templates").into_iter().filter(is_text) {
+        let name = template.file_name().expect("a name").to_string_lossy().into_owned();
+        let begin = format!("<!-- begin docs/templates/{name} ");
+        assert_eq!(documents.matches(&begin).count(), 1, "{name}");
+    }
 }
 
 fn recomputed(folder: &Path) -> Output {
@@ -197,6 +215,21 @@ fn what_a_template_cannot_have_is_named_with_its_line() {
         refused(&format!("text\n{{{{ {wanted} }}}}\n"), complaint);
     }
     refused("{% if %}", "README.md:2: docs/templates/one.md:1: ");
+    refused(
+        "{% from 'docs/templates/none.jinja' import runs %}",
+        "README.md:2: docs/templates/one.md:1: ",
+    );
+}
+
+#[test]
+fn an_error_in_a_macro_names_the_template_that_asked() {
+    let sandbox = documents("{% from 'docs/templates/two.md' import f1 %}\n{{ f1('b') }}");
+    let text =
+        "{% macro f1(cell) %}\n{{ row('results/tiny/runs.csv', cell=cell).f1 }}\n{% endmacro %}";
+    sandbox.write("docs/templates/two.md", text);
+    let complaint = "README.md:2: docs/templates/one.md: docs/templates/two.md:2: results/tiny/runs.csv has \
+                     no row with cell = b";
+    sandbox.seedbed("fill README.md").expect(2).says(complaint);
 }
 
 #[test]

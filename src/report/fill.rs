@@ -126,7 +126,11 @@ impl Filler {
         match rendered {
             Ok(text) => Ok(format!("{}\n", text.trim_matches('\n'))),
             Err(error) => {
-                Err(Error::Usage(format!("{document}:{line}: {}", explain(&error, template))))
+                let why = explain(&error, template);
+                // a macro's error says where in the macro, and not who asked
+                let own = why.starts_with(template);
+                let asked = if own { String::new() } else { format!("{template}: ") };
+                Err(Error::Usage(format!("{document}:{line}: {asked}{why}")))
             }
         }
     }
