@@ -466,9 +466,13 @@ def notebook(block, lines):
     def collapsed(text):
         expected = [fixed(max(max(measured(name, cell, "divergence_last_epoch").values()) for cell in cells), 2)]
         if "The mean training image" in text:
-            for row in rows("results/mean-image.csv"):
-                expected += [fixed(float(row["training_error"]), 4), fixed(float(row["auroc_of_flags"]), 4), row["digit"]]
-                expected += re.findall(r"\d[\d,]*", row["test"])
+            image = rows("results/mean-image.csv")
+            first = {row["digit"]: row for row in reversed(image)}
+            expected += [fixed(float(first[digit]["training_error"]), 4) for digit in "01"]
+            for test in dict.fromkeys(row["test"] for row in image):
+                expected += [fixed(float(row["auroc_of_flags"]), 4) for row in image if row["test"] == test]
+                expected += re.findall(r"\d[\d,]*", test)
+            expected += [0, 1]
         return expected
 
     def first_epoch(text):
@@ -531,7 +535,7 @@ def provenance(block, lines):
 
 
 def unrun(block, lines):
-    names = re.findall(r"`([a-z0-9-]+)`", lines[0]) if lines else []
+    names = re.findall(r"`([a-z0-9-]+)`", " ".join(lines).split("(")[0])
     missing = {path.stem for path in (ROOT / "experiments").glob("*.toml") if not (ROOT / f"results/{path.stem}/runs.csv").exists()}
     same(f"{block}: experiments", set(names), missing - {"synthetic"})
     numbers(block, " ".join(lines), [])

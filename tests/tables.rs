@@ -265,6 +265,7 @@ fn the_committed_results_follow_from_their_runs_byte_for_byte() {
         "runs.csv",
         "losses.csv",
         "diagnostics.csv",
+        "curves.csv",
         "svg",
         "png",
         "pictures.json",

@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::metrics::Metric;
-use crate::record::Record;
 use crate::report::document::Loss;
 use crate::summary::{Comparison, Pair, Row, Summary};
 use crate::whole;
@@ -22,9 +21,6 @@ use crate::whole;
 pub const RUNS: &str = "experiment,cell,seed,scale,state,tp,fp,fn,tn,precision,recall,f1,\
     auroc,auprc,auroc_of_flags,threshold,epochs,batch_width,device,wall_seconds,data_sha256,\
     split_sha256,init_sha256,scores_sha256,key,protocol_version,commit,libtorch";
-
-/// The columns of `diagnostics.csv`.
-pub const DIAGNOSTICS: &str = "experiment,cell,seed,scale,name,value";
 
 /// The columns of `summary.csv`.
 pub const SUMMARY: &str = "experiment,cell,metric,n,n_failed,mean,std,min,median,max,\
@@ -71,30 +67,6 @@ pub fn runs_text(rows: &[Row]) -> Result<String> {
     };
     let bytes = bytes(header, lines).map_err(|error| failed(&error))?;
     String::from_utf8(bytes).map_err(|error| failed(&error))
-}
-
-/// Writes `diagnostics.csv`: what the records measured beside the metrics, and every term of the loss
-/// in the first and in the last epoch, one line a value.
-///
-/// # Errors
-/// Whatever the file system refuses.
-pub fn write_diagnostics(path: &Path, records: &[Record]) -> Result<()> {
-    let mut lines = Vec::new();
-    for record in records {
-        let epoch = |place: &str, means: Option<&Vec<f64>>| {
-            let means = means.cloned().unwrap_or_default();
-            let named = record.loss_terms.iter().zip(means);
-            named.map(|(term, mean)| (format!("{term}_{place}_epoch"), mean)).collect()
-        };
-        let first: Vec<(String, f64)> = epoch("first", record.loss_curve.first());
-        let last = epoch("last", record.loss_curve.last());
-        let measured = record.diagnostics.iter().map(|(name, value)| (name.clone(), *value));
-        for (name, value) in measured.chain(first).chain(last) {
-            let place = (&record.experiment, &record.cell.label, record.seed, record.scale);
-            lines.push((place, name, value));
-        }
-    }
-    write(path, DIAGNOSTICS.split(','), lines.into_iter())
 }
 
 /// Writes `summary.csv`, in the order of the summaries.
@@ -171,7 +143,7 @@ pub fn read_losses(path: &Path) -> Result<Vec<Loss>> {
     reader.deserialize().collect::<std::result::Result<_, _>>().map_err(failed)
 }
 
-fn write<'a>(
+pub(super) fn write<'a>(
     path: &Path,
     header: impl Iterator<Item = &'a str>,
     lines: impl Iterator<Item: Serialize>,
