@@ -50,10 +50,11 @@ reproduce: build ## train every experiment in full; shows first how long that ta
 	$(seedbed) run $(experiments)
 
 .PHONY: report
-report: ## rebuild every table and report of results/ from its runs.csv; needs no libtorch and no data
+report: ## rebuild every table, report and number in README.md and docs/ from results/; needs no libtorch and no data
 	cargo build --release --locked --no-default-features --target-dir target/report
 	target/report/release/seedbed report --out results
 	target/report/release/seedbed report --quick --out results/reduced
+	target/report/release/seedbed fill
 
 .PHONY: check
 check: setup browser slurm ## formatting, clippy and tests
@@ -63,7 +64,7 @@ check: setup browser slurm ## formatting, clippy and tests
 	cargo test --release --locked
 
 .PHONY: bench-peer
-bench-peer: build ## one training step beside the same step in PyTorch
+bench-peer: build ## one training step, and 20 runs, beside PyTorch
 	python3 tests/bench_peer.py
 
 .PHONY: bench-load
@@ -95,6 +96,10 @@ bench-growth: build ## how plan, resume and tables grow with a grid, from 100 to
 .PHONY: bench-schedule
 bench-schedule: ## what a decision of the scheduler costs, for grids of 100 to 100,000 runs
 	cargo bench --locked --no-default-features --target-dir target/report --bench schedule
+
+.PHONY: rounding
+rounding: ## how far runs of DAGMM moved when its sums changed their order, from this repository's history
+	python3 tests/rounding.py
 
 .PHONY: mean-image
 mean-image: ## what the mean training image alone reaches on MNIST under the notebook's protocol

@@ -1,5 +1,6 @@
 //! What a decision of the scheduler costs: made-up grids on 64 devices, with several thousand
-//! different needs of memory, planned and dispatched to the end. `make bench-schedule` prints it.
+//! different needs of memory, planned and dispatched to the end. `make bench-schedule` prints it and
+//! writes `results/schedule.csv`.
 //! Takes no device, starts no process and checks nothing: the tests of the policy do.
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ const DEVICES: usize = 64;
 const SLOTS: usize = 2;
 
 fn main() {
+    let mut table = "runs,cells,rounds,seconds,microseconds\n".to_owned();
     println!("{:>8}  {:>8}  {:>12}  {:>16}", "runs", "cells", "total, s", "a run, µs");
     for runs in [100, 1_000, 10_000, 100_000] {
         let cells = (runs / 20).max(1);
@@ -23,7 +25,10 @@ fn main() {
         let seconds = seedbed::stats::median(&seconds).expect("five rounds");
         let each = seconds / runs as f64 * 1e6;
         println!("{runs:>8}  {cells:>8}  {seconds:>12.4}  {each:>16.2}");
+        table += &format!("{runs},{cells},5,{seconds:.6},{each:.3}\n");
     }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("results/schedule.csv");
+    std::fs::write(&path, table).expect("results/ can be written");
 }
 
 /// Seconds from the jobs, one a run, to the end of the last.

@@ -1,6 +1,6 @@
 """Loading and encoding KDD Cup 99: this project beside pandas, interleaved, one core, medians.
 
-    python3 tests/bench_load.py DATA_DIR [ROUNDS]        needs numpy, pandas and cargo
+    python3 tests/bench_load.py DATA_DIR [ROUNDS]        needs numpy, pandas and cargo; writes results/load.csv
     python3 tests/bench_load.py DATA_DIR --digests       the encodings' digests, made by pandas
 
 Both read the gzip file, encode protocol_type, service and flag one-hot (118 columns), scale by
@@ -8,6 +8,7 @@ min-max over the attack rows, and end with an f32 array in C order. Only this pr
 the sha256 of the file's bytes.
 """
 
+import csv
 import hashlib
 import json
 import os
@@ -68,6 +69,10 @@ def main():
         theirs.append(time.perf_counter() - start)
         assert values.shape == (494021, 118)
     medians = {"seedbed": statistics.median(ours), "pandas": statistics.median(theirs)}
+    with open(os.path.join(ROOT, "results", "load.csv"), "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["contender", "rounds", "seconds", "pandas"])
+        writer.writerows([name, rounds, f"{seconds:.3f}", pandas.__version__] for name, seconds in medians.items())
     print(json.dumps({"rounds": rounds, "pandas_version": pandas.__version__, "seconds": medians,
                       "ratio": medians["seedbed"] / medians["pandas"]}))
 

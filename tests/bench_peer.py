@@ -4,10 +4,10 @@ Steps: every round measures each contender once, on one thread, in a process of 
 contender's figure is the median of its rounds, a ratio the median of the rounds' ratios. The PyTorch side is
 `peer_steps.py`, which is first made to show that its losses are seedbed's.
 
-Protocols: the wall time of 20 runs with all cores. seedbed trains one run a core (or `--width` more) twice, for
-one epoch and for a few, through `seedbed run`, loading, scoring and records included; the difference gives the
-seconds of an epoch. PyTorch trains in one process a core, timed from its first step on, without loading and scoring.
-Both are extrapolated to all epochs and 20 runs.
+Protocols: 20 runs with all cores, one run a core. The steps are timed once more with every core busy, in as many
+processes as there are cores; 20 runs are then 20 over the cores, times epochs, times steps of an epoch, times that time
+of a step, and for seedbed loading and scoring, which its processes time too. No short run is extrapolated: the difference
+of two wall times, multiplied to 200 epochs, says more about the start of the two processes than about steps.
 
 Writes results/bench.csv (or --out). Needs target/release/seedbed and its data files, and PyTorch 2.11.0, which
 is installed under .libtorch/peer unless PEER_PYTHON names a Python that has it.
@@ -22,8 +22,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SEEDBED = ROOT / "target/release/seedbed"
@@ -37,16 +35,16 @@ WORKER = ONE_THREAD | {
 }
 STYLES = [("PyTorch eager", "eager"), ("torch.compile", "compile"), ("PyTorch, ports' style", "port")]
 
-# Title; experiment and cell of seedbed's side; timed steps; widths; PyTorch's epochs and steps in one; seedbed's two.
+# Title; experiment and cell of seedbed's side; timed steps; widths; epochs of the protocol.
 MODELS = {
-    "dagmm": ("DAGMM, KDD Cup 99, batch 1024", "dagmm-kddcup", "reconstruction=sum", 300, [1, 4], 200, 194, (1, 6)),
+    "dagmm": ("DAGMM, KDD Cup 99, batch 1024", "dagmm-kddcup", "reconstruction=sum", 300, [1, 4], 200),
     "vae": (
         "VAE, Gaussian decoder, KDD Cup 99, batch 128", "vae-kddcup", "decoder=gaussian,score=reconstruction-probability",
-        1000, [1, 4], 5, 1551, (1, 3),
+        1000, [1, 4], 5,
     ),
     "conv-vae": (
         "convolutional VAE, MNIST, batch 256", "conv-vae-mnist", "anomaly-digit=0,score=reconstruction-probability",
-        40, [1, 4], 50, 212, (1, 2),
+        40, [1, 4], 50,
     ),
 }
 RUNS = 20
@@ -86,7 +84,7 @@ def output_of(command, environment):
 
 def contenders(model, steps, python):
     """Model, name, command, environment, seeds trained by one step."""
-    _, experiment, cell, own_steps, widths, *_ = MODELS[model]
+    _, experiment, cell, own_steps, widths, _ = MODELS[model]
     steps = str(steps or own_steps)
     peer = lambda style: [python, STEPS, model, style, "--steps", steps]
     bench = [SEEDBED, "bench-step", experiment, "--cell", cell, "--steps", steps, "--width"]
@@ -113,48 +111,44 @@ def time_steps(chosen, rounds, steps, python):
 # ---- 20 runs --------------------------------------------------------------------------------------
 
 
-def seedbed_seconds(model, cores, width):
-    """20 runs, from runs of few epochs: whole waves of `cores` jobs."""
-    _, experiment, cell, _, _, epochs, _, few = MODELS[model]
-    label = ["--cell", cell, "--resamples", "0", "--width", str(width), "--slots", str(cores), "--device", "cpu"]
-    walls = []
-    for count in few:
-        with tempfile.TemporaryDirectory() as out:
-            # without its untrained control
-            text = (ROOT / f"experiments/{experiment}.toml").read_text().replace("untrained = true", "untrained = false")
-            lines = [line for line in text.splitlines() if not line.startswith("paper ")]
-            alone = pathlib.Path(out, f"{experiment}.toml")
-            alone.write_text("\n".join(lines))
-            seeds = ["--runs", str(cores * width), "--set", f"training.epochs={count}"]
-            start = time.perf_counter()
-            output_of([SEEDBED, "run", alone, *label, *seeds, "--out", out], {})
-            walls.append(time.perf_counter() - start)
-    per_epoch = (walls[1] - walls[0]) / (few[1] - few[0])
-    return RUNS / (cores * width) * (walls[0] + per_epoch * (epochs - few[0]))
+def answers_of(command, cores, environment):
+    """What as many processes as there are cores answer that run the same command side by side."""
+    environment = os.environ | ONE_THREAD | environment
+    start = lambda: subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    processes = [start() for _ in range(cores)]
+    outputs = [process.communicate()[0] for process in processes]
+    if any(process.returncode != 0 for process in processes):
+        sys.exit(f"bench_peer: '{' '.join(map(str, command))}' failed; run it alone to see why")
+    return [json.loads(output) for output in outputs]
 
 
-def peer_seconds(model, style, cores, python):
-    """20 runs, one process a core, from one epoch's steps in each (fewer where an epoch is long)."""
-    *_, epochs, in_epoch, _ = MODELS[model]
-    command = [python, STEPS, model, style, "--steps", str(min(in_epoch, 400)), "--mean"]
-    processes = [subprocess.Popen(command, env=os.environ | ONE_THREAD, stdout=subprocess.PIPE,
-                                  stderr=subprocess.DEVNULL, text=True) for _ in range(cores)]
-    seconds = [json.loads(process.communicate()[0])["seconds_per_step"] for process in processes]
-    return RUNS / cores * statistics.mean(seconds) * in_epoch * epochs
+def mean_of(answers, field):
+    return statistics.mean(answer[field] for answer in answers)
 
 
-def time_protocols(chosen, rounds, cores, python):
-    """Model → contender → seconds of 20 runs, one a round."""
-    times = {model: {} for model in chosen}
+def time_protocols(chosen, rounds, steps, cores, python):
+    """Model → contender → ms of a step with every core busy, and seconds of 20 runs, one a round."""
+    busy, protocols = ({model: {} for model in chosen} for _ in range(2))
     for round_number in range(rounds):
         for model in chosen:
-            entry = lambda name: times[model].setdefault(name, [])
-            entry("seedbed").append(seedbed_seconds(model, cores, 1))
-            for name, style in STYLES:
-                entry(name).append(peer_seconds(model, style, cores, python))
-            shown = ", ".join(f"{name} {values[-1]:.0f}" for name, values in times[model].items())
-            print(f"20 runs, round {round_number + 1}/{rounds}, s: {model}: {shown}", file=sys.stderr)
-    return times
+            *_, epochs = MODELS[model]
+            in_epoch = None
+            # seedbed's first contender comes first: its answer has the steps of an epoch
+            for _, name, command, environment, seeds in contenders(model, steps, python):
+                if seeds > 1:
+                    continue
+                answers = answers_of(command, cores, environment)
+                in_epoch = in_epoch or answers[0]["steps_per_epoch"]
+                a_step = mean_of(answers, "seconds_per_step")
+                around = 0
+                if environment is WORKER:
+                    around = mean_of(answers, "load_seconds") + mean_of(answers, "scoring_seconds")
+                name = "seedbed" if environment is WORKER else name
+                busy[model].setdefault(name, []).append(1e3 * a_step)
+                protocols[model].setdefault(name, []).append(RUNS / cores * (around + epochs * in_epoch * a_step))
+            shown = ", ".join(f"{name} {values[-1]:.0f}" for name, values in protocols[model].items())
+            print(f"{RUNS} runs, round {round_number + 1}/{rounds}, s: {model}: {shown}", file=sys.stderr)
+    return busy, protocols
 
 
 # ---- results --------------------------------------------------------------------------------------
@@ -219,10 +213,12 @@ def main():
         report(f"one step: {MODELS[model][0]}", steps[model], "ms")
     rows = list(rows_of("step", "ms", steps, machine))
     if arguments.protocol_rounds:
-        protocols = time_protocols(chosen, arguments.protocol_rounds, machine["cores"], python)
+        busy, protocols = time_protocols(chosen, arguments.protocol_rounds, arguments.steps, machine["cores"], python)
         for model in chosen:
-            report(f"{RUNS} runs, extrapolated: {MODELS[model][1]}", protocols[model], "s")
-        rows += rows_of(f"{RUNS} runs, extrapolated", "s", protocols, machine)
+            report(f"one step, every core busy: {MODELS[model][0]}", busy[model], "ms")
+            report(f"{RUNS} runs: {MODELS[model][1]}", protocols[model], "s")
+        rows += rows_of("step, every core busy", "ms", busy, machine)
+        rows += rows_of(f"{RUNS} runs", "s", protocols, machine)
     write(arguments.out, rows)
 
 

@@ -272,8 +272,8 @@ def batches_of(data, batch_size, style):
             yield data[order[start : start + batch_size]]
 
 
-def measure(model, style, steps, average):
-    """Seconds per step, batch and optimiser included, as seedbed's bench-step gives it."""
+def measure(model, style, steps):
+    """Median seconds per step, batch and optimiser included, as seedbed's bench-step gives it."""
     torch.set_num_threads(1)
     torch.manual_seed(1)
     build, make_rows, batch_size, rate = MODELS[model]
@@ -299,7 +299,7 @@ def measure(model, style, steps, average):
         start = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - start)
-    return average(seconds)
+    return statistics.median(seconds)
 
 
 def main():
@@ -307,7 +307,6 @@ def main():
     parser.add_argument("model", choices=MODELS, nargs="?")
     parser.add_argument("style", choices=STYLES, nargs="?")
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--mean", action="store_true", help="the mean over the steps, not the median")
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     if arguments.check:
@@ -315,8 +314,7 @@ def main():
     elif arguments.style is None:
         parser.error("name a model and a style, or --check")
     else:
-        average = statistics.mean if arguments.mean else statistics.median
-        seconds = measure(arguments.model, arguments.style, arguments.steps, average)
+        seconds = measure(arguments.model, arguments.style, arguments.steps)
         print(json.dumps({"seconds_per_step": seconds}))
 
 

@@ -3,6 +3,7 @@
 //! 2 usage or configuration, 3 data missing or wrong, 130 interrupted.
 
 mod data;
+mod fill;
 mod lock;
 #[cfg(feature = "training")]
 mod slurm;
@@ -110,6 +111,15 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },
+    /// Write the numbers of Markdown documents anew: the blocks that name a template of docs/templates
+    Fill {
+        /// Documents, as paths below the current folder; by default README.md and docs/*.md
+        #[arg(value_name = "DOCUMENT")]
+        documents: Vec<String>,
+        /// Change nothing; exit with 1 when a document is not what its files say
+        #[arg(long)]
+        check: bool,
+    },
     /// Write results.lock, one line a run with its digest, and a root digest over all, to be signed
     Lock {
         /// Folders of --out; by default all that hold runs
@@ -185,6 +195,7 @@ struct Common {
 }
 
 #[derive(Args)]
+#[group(skip)]
 struct Tables {
     /// Resamples of each bootstrap interval; 0 leaves them out
     #[arg(long, value_name = "N", default_value_t = 10_000,
@@ -413,6 +424,7 @@ fn dispatch(command: Command) -> Result<u8> {
         Command::CheckFigures { papers, folder, json } => {
             tables::check_figures(&papers, &folder, json)
         }
+        Command::Fill { documents, check } => fill::fill(&documents, check),
         Command::Data { command } => data::data(&command),
         Command::Lock { experiments, out } => lock::lock(&experiments, &out),
         Command::Verify { common, lock: true, .. } => {

@@ -5,7 +5,9 @@ mod chart;
 pub mod csv;
 pub mod digits;
 pub mod document;
+pub mod facts;
 pub mod figures;
+pub mod fill;
 pub mod html;
 pub mod latex;
 pub mod markdown;
@@ -13,6 +15,7 @@ pub mod protocol;
 pub mod series;
 mod table;
 pub mod terminal;
+mod wording;
 
 use indexmap::IndexMap;
 
