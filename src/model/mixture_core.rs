@@ -524,13 +524,12 @@ mod tests {
         check::<f32>(Precision::F32, 1e-4);
     }
 
-    #[test]
-    fn wide_registers_give_the_bits_of_narrow_ones() {
+    fn check_registers<F: Real + std::fmt::Debug>(precision: Precision) {
         if !(is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")) {
             return;
         }
-        for rules in rules(Precision::F64) {
-            let [mut narrow, mut wide] = [(); 2].map(|()| made::<f64>(300, 3, 4));
+        for rules in rules(precision) {
+            let [mut narrow, mut wide] = [(); 2].map(|()| made::<F>(300, 3, 4));
             // SAFETY: both were just asked for; whoever has AVX-512 has AVX2
             let terms =
                 unsafe { [narrow.loss_by_4(&rules, WEIGHTS), wide.loss_by_8(&rules, WEIGHTS)] };
@@ -539,7 +538,13 @@ mod tests {
         }
     }
 
-    /// Rows along a line, but for 1e-7 of their spread: f64 sees that the covariance is definite.
+    #[test]
+    fn wide_registers_give_the_bits_of_narrow_ones() {
+        check_registers::<f64>(Precision::F64);
+        check_registers::<f32>(Precision::F32);
+    }
+
+    /// Rows on a line, ±(2, 2): every entry of the covariance is 4, and 4 + 1e-12 is 4 in f32.
     #[test]
     fn a_covariance_can_lose_its_factor_in_f32_alone() {
         fn failed<F: Real>(precision: Precision) -> f64 {
@@ -548,9 +553,9 @@ mod tests {
             let mut rows = Rows::<F>::default();
             rows.resize(64, 2, 1);
             for row in 0..64 {
-                let along = f64::from(row as u8);
-                rows.z[row] = F::of(along);
-                rows.z[stride(64) + row] = F::of(along + 1e-6 * f64::from(row as u8 % 2));
+                let value = F::of([2.0, -2.0][row % 2]);
+                rows.z[row] = value;
+                rows.z[stride(64) + row] = value;
             }
             rows.loss(&rules, WEIGHTS).failed
         }
