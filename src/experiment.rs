@@ -1183,7 +1183,7 @@ runs = 2
                 }
             }
         }
-        assert_eq!(count, 9);
+        assert!(count >= 13, "{count}");
     }
 
     #[test]
