@@ -8,8 +8,10 @@ endif
 endif
 
 seedbed := target/release/seedbed
-experiments := synthetic dagmm-kddcup danieltan07-kddcup vae-kddcup vae-blog-kddcup vae-families-kddcup \
-	vae-mnist conv-vae-mnist conv-vae-notebook-mnist
+experiments := synthetic dagmm-kddcup danieltan07-kddcup tnakae-kddcup needle-kddcup vae-kddcup vae-blog-kddcup \
+	vae-blog-bernoulli-kddcup vae-families-kddcup vae-mnist conv-vae-mnist conv-vae-notebook-mnist
+# grids of many cells, which are run in full or not at all
+searches := conv-vae-notebook-search-mnist
 
 .PHONY: help
 help: ## list the targets
@@ -46,8 +48,8 @@ test-slurm: setup slurm ## run grids through a real one-node Slurm that the test
 
 .PHONY: reproduce
 reproduce: build ## train every experiment in full; shows first how long that takes
-	$(seedbed) plan $(experiments)
-	$(seedbed) run $(experiments)
+	$(seedbed) plan $(experiments) $(searches)
+	$(seedbed) run $(experiments) $(searches)
 
 .PHONY: report
 report: ## rebuild every table, report and number in README.md and docs/ from results/; needs no libtorch and no data
