@@ -184,7 +184,9 @@ struct Common {
     json: bool,
 }
 
+// its group would have the name of the subcommand's, which clap refuses in a debug build
 #[derive(Args)]
+#[group(skip)]
 struct Tables {
     /// Resamples of each bootstrap interval; 0 leaves them out
     #[arg(long, value_name = "N", default_value_t = 10_000,
