@@ -121,8 +121,10 @@ fn a_job_trains_only_those_of_its_cells_that_are_not_published() {
     sandbox.seedbed("run tiny --runs 2 --out whole").expect(0);
     sandbox.seedbed("run tiny --runs 2").expect(0);
     publish(&sandbox, "results");
-    let (first, rest): (Vec<_>, Vec<_>) =
-        table(&sandbox).lines().map(str::to_owned).partition(|line| !line.contains("0.1"));
+    let (first, rest): (Vec<_>, Vec<_>) = table(&sandbox)
+        .lines()
+        .map(str::to_owned)
+        .partition(|line| !line.contains("threshold=0.1-test"));
     assert_eq!(rest.len(), 4, "{rest:?}");
     sandbox.write("results/tiny/runs.csv", &(first.join("\n") + "\n"));
     sandbox.seedbed("run tiny --runs 2").expect(0).says("4 runs in 4 jobs");

@@ -194,6 +194,7 @@ struct Common {
     json: bool,
 }
 
+// its group would have the name of the subcommand's, which clap refuses in a debug build
 #[derive(Args)]
 #[group(skip)]
 struct Tables {
