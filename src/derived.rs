@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
@@ -42,6 +42,8 @@ pub struct Derived {
     pub losses: Vec<Loss>,
     /// The best possible AUROC, of a made-up data set.
     pub best_auroc: Option<f64>,
+    /// Cells with fewer runs than the experiment declares, a sentence each.
+    pub missing: Vec<String>,
     cells: Vec<Cell>,
     /// What `--set` changed.
     set: Vec<String>,
@@ -138,7 +140,8 @@ impl Derived {
         let papers = experiment.map_or(Ok(Vec::new()), papers_of)?;
         let mut summaries = summary::summarise(&rows)?;
         add_bootstrap(&mut summaries, &rows, making.resamples);
-        let of_paper = |paper| summary::compare(&summaries, paper, name);
+        let declared = experiment.map(|experiment| experiment.declared_runs);
+        let of_paper = |paper| summary::compare(&summaries, paper, name, declared);
         let best_auroc = match &origin {
             Origin::Store(_, records) => {
                 records.iter().find_map(|r| r.diagnostics.get("bayes_auroc").copied())
@@ -149,6 +152,7 @@ impl Derived {
             name: name.to_owned(),
             title: experiment.map_or_else(|| name.to_owned(), |one| one.title.clone()),
             comparisons: papers.iter().flat_map(of_paper).collect(),
+            missing: declared.map_or_else(Vec::new, |declared| missing(&rows, declared)),
             pairs: summary::pairs(&rows),
             papers,
             rows,
@@ -273,7 +277,7 @@ impl Derived {
             losses: self.losses,
             pictures,
             commands,
-            notes: self.notes,
+            notes: self.notes.into_iter().chain(self.missing).collect(),
         })
     }
 
@@ -354,6 +358,17 @@ fn ranges(seeds: &[u64]) -> String {
         _ => format!("{first}-{last}"),
     };
     ranges.into_iter().map(text).collect::<Vec<_>>().join(",")
+}
+
+/// Which cells have fewer runs than the experiment declares: runs that are left out of a table can be
+/// chosen by what they came to.
+fn missing(rows: &[Row], declared: u64) -> Vec<String> {
+    let mut cells: IndexMap<&str, u64> = IndexMap::new();
+    for row in rows {
+        *cells.entry(&row.cell).or_default() += 1;
+    }
+    let few = cells.into_iter().filter(|(_, runs)| *runs < declared);
+    few.map(|(cell, runs)| format!("{cell}: {runs} of {declared} runs")).collect()
 }
 
 /// The papers an experiment names.

@@ -102,7 +102,8 @@ fn judge(truth: Truth, seed: u64) -> Shares {
             paper.figures[0].std = stats::std(&published);
             paper.figures[0].runs = Some(n);
         }
-        let comparisons = summary::compare(&summary::summarise(&rows).unwrap(), &paper, "made-up");
+        let comparisons =
+            summary::compare(&summary::summarise(&rows).unwrap(), &paper, "made-up", None);
         assert_eq!((comparisons.len(), comparisons[0].metric), (1, Metric::F1));
         reproduced += u32::from(comparisons[0].verdict == Verdict::Reproduced);
         refused += u32::from(comparisons[0].verdict == Verdict::NotReproduced);

@@ -70,6 +70,7 @@ impl Kind {
                 Verdict::Reproduced
                 | Verdict::NotReproduced
                 | Verdict::Inconclusive
+                | Verdict::Undecidable
                 | Verdict::TooFewRuns,
             ) => Self::Judged,
         }
@@ -260,6 +261,7 @@ fn class(verdict: Verdict) -> &'static str {
         Verdict::Reproduced => "reproduced",
         Verdict::NotReproduced => "not-reproduced",
         Verdict::Inconclusive => "inconclusive",
+        Verdict::Undecidable => "undecidable",
         Verdict::TooFewRuns => "too-few-runs",
         Verdict::Unverified => "unverified",
         Verdict::NoMargin => "no-margin",
@@ -269,9 +271,10 @@ fn class(verdict: Verdict) -> &'static str {
 
 fn published_spread(one: &Comparison) -> String {
     let std = one.published_std.map(|std| format!("± {}", table::number(std)));
-    let runs = one.published_runs.map(|runs| match runs {
-        1 => "one run".to_owned(),
-        many => format!("{many} runs"),
+    let runs = Some(match one.published_runs {
+        Some(1) => "one run".to_owned(),
+        Some(many) => format!("{many} runs"),
+        None => "runs not said".to_owned(),
     });
     std.into_iter().chain(runs).collect::<Vec<String>>().join(", ")
 }

@@ -295,7 +295,7 @@ pub(crate) mod tests {
             value: 0.9,
             decimals: 4,
             std: None,
-            runs: None,
+            runs: Some(20),
             status: Status::Verified,
             source: None,
             experiment: Some("made-up".into()),
