@@ -187,6 +187,7 @@ struct Common {
 }
 
 #[derive(Args)]
+#[group(skip)]
 struct Tables {
     /// Resamples of each bootstrap interval; 0 leaves them out
     #[arg(long, value_name = "N", default_value_t = 10_000,

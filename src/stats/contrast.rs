@@ -263,14 +263,14 @@ pub fn flip(ours: &Sample, published: &Published, margin: f64) -> Option<Flip> {
         return None;
     }
     let scale = (ours.mean - published.mean).abs().max(margin).max(ours.std);
-    let (mut low, mut high) = (0.0, 1e-6 * scale);
+    let (mut low, mut high) = (0.0, 1e-3 * scale);
     while place(high) == below {
         if high > 1e6 * scale {
             return None;
         }
-        (low, high) = (high, 1.1 * high);
+        (low, high) = (high, 1.5 * high);
     }
-    while high - low > 1e-12 * high {
+    while high - low > 1e-10 * high {
         let middle = f64::midpoint(low, high);
         if place(middle) == below {
             low = middle;

@@ -97,7 +97,8 @@ def welch_half(n, std, runs, their_std):
     """Half of Welch's 90 % interval; of a source of one run its standard deviation is known exactly."""
     ours, theirs = std**2 / n, their_std**2 / runs
     share = theirs**2 / (runs - 1) if runs > 1 else 0.0
-    degrees = (ours + theirs) ** 2 / (ours**2 / (n - 1) + share)
+    # as many degrees of freedom as the program tells apart from infinity
+    degrees = min(CAP, (ours + theirs) ** 2 / (ours**2 / (n - 1) + share))
     return stats.t.ppf(0.95, degrees) * np.sqrt(ours + theirs)
 
 
