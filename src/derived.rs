@@ -16,7 +16,7 @@ use seedbed::report::document::{Loss, Picture, Section};
 use seedbed::report::terminal::printable;
 use seedbed::report::{self, csv};
 use seedbed::store::{self, Store, Wanted};
-use seedbed::summary::{self, Comparison, Pair, Row, Summary, split_control};
+use seedbed::summary::{self, Comparison, Measurement, Pair, Row, Summary, split_control};
 use seedbed::whole;
 
 use crate::say;
@@ -141,7 +141,9 @@ impl Derived {
         let mut summaries = summary::summarise(&rows)?;
         add_bootstrap(&mut summaries, &rows, making.resamples);
         let declared = experiment.map(|experiment| experiment.declared_runs);
-        let of_paper = |paper| summary::compare(&summaries, paper, name, declared);
+        let measurements = measurements_beside(&origin)?;
+        let evidence = summary::evidence(&summaries, &rows, &measurements, &papers);
+        let of_paper = |paper| summary::compare(&evidence, paper, name, declared);
         let best_auroc = match &origin {
             Origin::Store(_, records) => {
                 records.iter().find_map(|r| r.diagnostics.get("bayes_auroc").copied())
@@ -358,6 +360,20 @@ fn ranges(seeds: &[u64]) -> String {
         _ => format!("{first}-{last}"),
     };
     ranges.into_iter().map(text).collect::<Vec<_>>().join(",")
+}
+
+/// What was measured of the runs beside their metrics: by their records, or in the `diagnostics.csv`
+/// beside a `runs.csv`.
+///
+/// # Errors
+/// A damaged `diagnostics.csv`.
+fn measurements_beside(origin: &Origin) -> Result<Vec<Measurement>> {
+    let file = match origin {
+        Origin::Store(_, records) => return Ok(csv::measurements_of(records)),
+        Origin::Published(store) => store.dir().join("diagnostics.csv"),
+        Origin::File(file) => file.with_file_name("diagnostics.csv"),
+    };
+    if file.exists() { csv::read_diagnostics(&file) } else { Ok(Vec::new()) }
 }
 
 /// Which cells have fewer runs than the experiment declares: runs that are left out of a table can be

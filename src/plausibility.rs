@@ -669,6 +669,7 @@ mod tests {
             margins: BTreeMap::new(),
             counts: counts.map(|counts| ("made-up".into(), counts)).into_iter().collect(),
             figures,
+            fingerprints: Vec::new(),
         }
     }
 

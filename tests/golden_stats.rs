@@ -178,6 +178,17 @@ fn runs_needed_are_the_first_that_decide_of_all_up_to_100_000() {
 }
 
 #[test]
+fn exact_intervals_and_tests_of_shares_equal_those_of_scipy() {
+    for case in cases("shares") {
+        let [k, n, their_k, their_n] =
+            ["k", "n", "their_k", "their_n"].map(|key| count(&case[key]) as u64);
+        let what = case.to_string();
+        assert_interval(stats::exact_share(k, n, 0.95).unwrap(), &case["interval"], &what);
+        assert_close(stats::fisher(k, n, their_k, their_n), &case["fisher"], 1e-10, &what);
+    }
+}
+
+#[test]
 fn holm_equals_that_of_statsmodels() {
     for case in cases("holm") {
         let found = stats::holm(&numbers(&case["p"]));

@@ -61,8 +61,9 @@ fn published(name: &str, folder: &str) -> Section {
 fn section(name: &str, rows: Vec<Row>, papers: Vec<Paper>) -> Section {
     let mut summaries = summary::summarise(&rows).unwrap();
     summary::bootstrap(&mut summaries, &rows, 200);
+    let evidence = summary::evidence(&summaries, &rows, &[], &papers);
     let comparisons =
-        papers.iter().flat_map(|paper| summary::compare(&summaries, paper, name, None)).collect();
+        papers.iter().flat_map(|paper| summary::compare(&evidence, paper, name, None)).collect();
     Section {
         experiment: name.into(),
         title: name.into(),

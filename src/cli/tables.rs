@@ -224,7 +224,8 @@ pub fn show_comparison(derived: &Derived, output: &mut Output) -> Result<()> {
         format!("{}\n", terminal::comparison_table(&of_paper, paper, &from, colour()))
     };
     let text = || {
-        let compared: Vec<Metric> = comparisons.iter().map(|one| one.metric).collect();
+        let compared: Vec<Metric> =
+            comparisons.iter().filter_map(|one| one.metric.metric()).collect();
         let metrics = if compared.is_empty() { vec![Metric::F1, Metric::Auroc] } else { compared };
         let shown: Vec<&Pair> =
             pairs.iter().filter(|pair| metrics.contains(&pair.metric)).collect();

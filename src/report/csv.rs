@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::metrics::Metric;
 use crate::record::Record;
 use crate::report::document::Loss;
-use crate::summary::{Comparison, Pair, Row, Summary, Verdict};
+use crate::summary::{Comparison, Measurement, Pair, Row, Summary, Verdict};
 use crate::whole;
 
 /// The columns of `runs.csv`; one column an axis follows, named by the axis's dotted key.
@@ -35,7 +35,8 @@ pub const COMPARISON: &str = "experiment,cell,metric,paper,table,published,publi
     status,n,n_failed,mean,std,difference,ci90_low,ci90_high,margin,verdict,runs_needed,\
     method,published_runs,rounding,test,p_equivalent,p_different,verdict_rounded,verdict_holm,\
     smallest_margin,power,control_mean,control_share,scale,code,note,declared_runs,\
-    prediction_low,prediction_high,compatible,decidable_margin,flip_std,flip_below";
+    prediction_low,prediction_high,compatible,decidable_margin,flip_std,flip_below,ended,\
+    share_low,share_high";
 
 /// The columns of `pairs.csv`.
 pub const PAIRS: &str = "experiment,cell,against,axis,metric,n,mean_difference,std_difference,\
@@ -80,7 +81,30 @@ pub fn runs_text(rows: &[Row]) -> Result<String> {
 /// # Errors
 /// Whatever the file system refuses.
 pub fn write_diagnostics(path: &Path, records: &[Record]) -> Result<()> {
-    let mut lines = Vec::new();
+    let measurements = measurements_of(records);
+    let lines = measurements.iter().map(|one| {
+        let place = (&one.experiment, &one.cell, one.seed, one.scale);
+        (place, &one.name, one.value)
+    });
+    write(path, DIAGNOSTICS.split(','), lines)
+}
+
+/// Reads a `diagnostics.csv` as [`write_diagnostics`] writes it, columns in any order.
+///
+/// # Errors
+/// A missing file, or one that is no `diagnostics.csv`.
+pub fn read_diagnostics(path: &Path) -> Result<Vec<Measurement>> {
+    let failed = |error: csv::Error| {
+        Error::Data(format!("cannot read measurements from {}: {error}", path.display()))
+    };
+    let mut reader = ReaderBuilder::new().from_path(path).map_err(failed)?;
+    reader.deserialize().collect::<std::result::Result<_, _>>().map_err(failed)
+}
+
+/// What the records measured beside the metrics, and every term of the loss in the first and in the
+/// last epoch.
+pub fn measurements_of(records: &[Record]) -> Vec<Measurement> {
+    let mut measurements = Vec::new();
     for record in records {
         let epoch = |place: &str, means: Option<&Vec<f64>>| {
             let means = means.cloned().unwrap_or_default();
@@ -91,11 +115,17 @@ pub fn write_diagnostics(path: &Path, records: &[Record]) -> Result<()> {
         let last = epoch("last", record.loss_curve.last());
         let measured = record.diagnostics.iter().map(|(name, value)| (name.clone(), *value));
         for (name, value) in measured.chain(first).chain(last) {
-            let place = (&record.experiment, &record.cell.label, record.seed, record.scale);
-            lines.push((place, name, value));
+            measurements.push(Measurement {
+                experiment: record.experiment.clone(),
+                cell: record.cell.label.clone(),
+                seed: record.seed,
+                scale: record.scale,
+                name,
+                value,
+            });
         }
     }
-    write(path, DIAGNOSTICS.split(','), lines.into_iter())
+    measurements
 }
 
 /// Writes `summary.csv`, in the order of the summaries.
@@ -121,7 +151,7 @@ pub fn write_summary(path: &Path, summaries: &[Summary]) -> Result<()> {
 /// Whatever the file system refuses.
 pub fn write_comparison(path: &Path, comparisons: &[Comparison]) -> Result<()> {
     let lines = comparisons.iter().map(|one| {
-        let place = (&one.experiment, &one.cell, one.metric.name());
+        let place = (&one.experiment, &one.cell, &one.metric);
         let published = (&one.paper, &one.table, one.published, one.published_std);
         let measured = (one.n, one.n_failed, one.mean, one.std);
         let interval = (one.difference, one.ci90_low, one.ci90_high, one.margin);
@@ -133,7 +163,9 @@ pub fn write_comparison(path: &Path, comparisons: &[Comparison]) -> Result<()> {
         let said = (one.scale, &one.code, &one.note);
         let predicted = (one.prediction_low, one.prediction_high, one.compatible);
         let source = (one.decidable_margin, one.flip_std, one.flip_below.map(Verdict::name));
-        let more = (test, chances, others, control, said, one.declared_runs, predicted, source);
+        let shares = (one.ended, one.share_low, one.share_high);
+        let source = (one.declared_runs, predicted, source, shares);
+        let more = (test, chances, others, control, said, source);
         (place, published, one.status.name(), measured, interval, verdict, more)
     });
     write(path, COMPARISON.split(','), lines)
@@ -411,7 +443,7 @@ mod tests {
     use super::*;
     use crate::record::{Scale, State};
     use crate::summary::tests::{figure, paper, row, rows};
-    use crate::summary::{compare, summarise};
+    use crate::summary::{Evidence, compare, summarise};
 
     fn written(write: impl FnOnce(&Path) -> Result<()>) -> String {
         let folder = tempfile::tempdir().unwrap();
@@ -547,7 +579,8 @@ mod tests {
             "made-up,\"base,control=untrained\",f1,0,1,,,,,,,,,,,,full,,no run ended ok"
         );
 
-        let comparisons = compare(&summaries, &paper(vec![figure()]), "made-up", Some(20));
+        let evidence: Vec<Evidence> = summaries.iter().map(Evidence::from).collect();
+        let comparisons = compare(&evidence, &paper(vec![figure()]), "made-up", Some(20));
         let text = written(|path| write_comparison(path, &comparisons));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], COMPARISON);
@@ -557,7 +590,7 @@ mod tests {
                 "made-up,base,f1,paper,Table 2,0.9,,verified,3,0,0.875,0.0,{0},{0},{0},0.02,\
                  not reproduced (3 of 20 runs),,DAGMM,20,0.00005,t with our std,1.0,0.0,\
                  not reproduced,not reproduced,{1},1.0,,,full,,all runs are equal,20,0.875,0.875,\
-                 false,0.0,{2},not reproduced",
+                 false,0.0,{2},not reproduced,,,",
                 0.875 - 0.9,
                 0.9 - 0.875,
                 comparisons[0].flip_std.unwrap()
@@ -567,7 +600,7 @@ mod tests {
             lines[2],
             "made-up,\"base,control=untrained\",f1,paper,Table 2,0.9,,verified,0,1,,,,,,0.02,\
              too few runs (1 of 20 runs) (1 of 1 runs failed),,DAGMM,20,0.00005,t with our std,,,\
-             too few runs,too few runs,,,,,full,,no run ended ok,20,,,,,,"
+             too few runs,too few runs,,,,,full,,no run ended ok,20,,,,,,,,,"
         );
     }
 

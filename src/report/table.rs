@@ -3,6 +3,7 @@
 
 use indexmap::{IndexMap, IndexSet};
 
+use crate::fingerprint::Quantity;
 use crate::metrics::Metric;
 use crate::paper::Paper;
 use crate::record::{Scale, State};
@@ -145,7 +146,7 @@ fn figures(comparisons: &[&Comparison]) -> String {
     let distinct: IndexSet<_> = comparisons
         .iter()
         .map(|one| {
-            let place = (&one.experiment, &one.paper, &one.table, &one.method, one.metric);
+            let place = (&one.experiment, &one.paper, &one.table, &one.method, &one.metric);
             (place, one.published.to_bits())
         })
         .collect();
@@ -188,6 +189,10 @@ pub fn asides(one: &Comparison) -> Vec<String> {
         });
     }
     said.extend(one.compatible.map(|yes| compatible(yes).into()));
+    if one.share_low.is_some() {
+        let share = interval(one.share_low, one.share_high, number);
+        said.push(format!("exact 95 % interval of the share {share}"));
+    }
     if one.verdict.is_of_an_interval() {
         said.extend(one.smallest_margin.map(|m| format!("smallest margin {}", number(m))));
         said.extend(one.power.map(|power| format!("power {}", percent(power))));
@@ -263,7 +268,7 @@ pub fn comparisons(section: &Section) -> Table {
         };
         vec![
             one.cell.clone(),
-            metric(one.metric).into(),
+            quantity(&one.metric),
             if one.null_model { format!("control: {}", reach(one)) } else { one.verdict_text() },
             format!("{}, {}, {}, {}", one.paper, one.table, one.method, one.status.name()),
             published,
@@ -313,7 +318,7 @@ pub fn tests(section: &Section) -> Table {
     let rows = trained.into_iter().map(|one| {
         vec![
             one.cell.clone(),
-            metric(one.metric).into(),
+            quantity(&one.metric),
             format!("{}, {}, {}", one.paper, one.table, one.method),
             one.test.name().into(),
             one.p_equivalent.map(p).unwrap_or_default(),
@@ -419,10 +424,18 @@ pub fn pairs(section: &Section) -> Table {
 pub fn margins(section: &Section, paper: &Paper) -> Vec<String> {
     let used = |wanted: Metric| section.comparisons.iter().any(|one| one.metric == wanted);
     let stated = paper.margins.iter().filter(|(metric, _)| used(**metric));
+    let own = paper.fingerprints.iter().filter_map(|one| {
+        let of = Quantity::from(&one.of);
+        let margin = one.margin.as_ref()?;
+        let used = section.comparisons.iter().any(|compared| compared.metric == of);
+        let said = || format!("Margin of {of}: ±{} ({})", trimmed(margin.value), margin.reason);
+        used.then(said)
+    });
     let said: Vec<String> = stated
         .map(|(of, margin)| {
             format!("Margin of {}: ±{} ({})", metric(*of), trimmed(margin.value), margin.reason)
         })
+        .chain(own)
         .collect();
     if said.is_empty() {
         return vec!["No margin is declared, so none of its figures is judged.".into()];
@@ -485,6 +498,15 @@ pub fn reduced(section: &Section) -> Option<&'static str> {
             "Reduced run (--quick or --set), not the full protocol: whatever these runs reach, it \
              is no answer to the published figures.",
         ),
+    }
+}
+
+/// What a figure is of, in running text.
+pub fn quantity(of: &Quantity) -> String {
+    match of {
+        Quantity::Metric(of) => metric(*of).into(),
+        Quantity::Diagnostic(name) => name.clone(),
+        Quantity::Outcome(ended) => format!("runs that ended {}", state(*ended)),
     }
 }
 

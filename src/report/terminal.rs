@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::fingerprint::Quantity;
 use crate::metrics::Metric;
 use crate::paper::Paper;
 use crate::record::Scale;
@@ -307,7 +308,7 @@ pub fn comparison_table(
     let lines = comparisons.iter().map(|one| {
         let spread = one.published_std.map_or(String::new(), |std| format!(" ± {std:.4}"));
         let fields = vec![
-            one.metric.name().into(),
+            one.metric.to_string(),
             format!("{:.4}{spread}", one.published),
             format!("{}, {}", one.table, one.status.name()),
             one.n.to_string(),
@@ -417,6 +418,14 @@ fn notes(comparisons: &[&Comparison], paper: &Paper) -> String {
             text += &format!("margin of {}: ±{} ({reason})\n", metric.name(), margin.value);
         }
     }
+    for one in &paper.fingerprints {
+        let of = Quantity::from(&one.of);
+        let used = comparisons.iter().any(|compared| compared.metric == of);
+        if let Some(margin) = one.margin.as_ref().filter(|_| used) {
+            let (of, reason) = (of.to_string(), printable(&margin.reason));
+            text += &format!("margin of {}: ±{} ({reason})\n", printable(&of), margin.value);
+        }
+    }
     if comparisons.iter().any(|one| one.test == Test::Welch) {
         text += "Welch's t interval where the paper prints a std and its number of runs\n";
     }
@@ -430,6 +439,9 @@ fn notes(comparisons: &[&Comparison], paper: &Paper) -> String {
 /// trained model, and where nothing is judged.
 fn details(one: &Comparison) -> String {
     let mut said = Vec::new();
+    if let Some((low, high)) = one.share_low.zip(one.share_high) {
+        return format!("exact 95 % interval of the share [{low:.4}, {high:.4}]");
+    }
     if one.null_model || !one.verdict.is_of_an_interval() {
         return String::new();
     }
@@ -466,7 +478,7 @@ mod tests {
     use crate::paper::{Figure, Status};
     use crate::record::State;
     use crate::summary::tests::{figure, paper, rows};
-    use crate::summary::{Row, bootstrap, compare, summarise};
+    use crate::summary::{Evidence, Row, bootstrap, compare, summarise};
 
     fn runs() -> Vec<Row> {
         let mut runs = rows("base", &[0.9, 0.905, 0.895, 0.1]);
@@ -483,7 +495,8 @@ mod tests {
             ..figure()
         };
         let paper = paper(vec![figure(), recalled]);
-        let comparisons = compare(&summarise(runs).unwrap(), &paper, "made-up", Some(5));
+        let evidence: Vec<Evidence> = summarise(runs).unwrap().iter().map(Evidence::from).collect();
+        let comparisons = compare(&evidence, &paper, "made-up", Some(5));
         let comparisons: Vec<&Comparison> = comparisons.iter().collect();
         comparison_table(&comparisons, &paper, "results/made-up/runs.csv", colour)
     }

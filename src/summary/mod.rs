@@ -5,6 +5,7 @@
 
 mod audit;
 mod estimates;
+mod evidence;
 mod pairs;
 mod power;
 mod verdict;
@@ -21,6 +22,7 @@ use crate::record::{Scale, State};
 
 pub use audit::refuse_shared_digests;
 pub use estimates::{Summary, bootstrap, summarise};
+pub use evidence::{Evidence, Measurement, evidence};
 pub use pairs::{Pair, pairs};
 pub use power::{Power, power};
 pub use verdict::{Comparison, Test, Verdict, compare};
@@ -312,6 +314,7 @@ pub(crate) mod tests {
             margins: BTreeMap::from([(Metric::F1, margin)]),
             counts: BTreeMap::new(),
             figures,
+            fingerprints: Vec::new(),
         }
     }
 

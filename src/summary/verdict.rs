@@ -5,9 +5,11 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::{Summary, split_control};
+use super::evidence::{Claim, claims};
+use super::{Evidence, split_control};
+use crate::fingerprint::Quantity;
 use crate::metrics::Metric;
-use crate::paper::{Figure, Paper, Status};
+use crate::paper::{Paper, Status};
 use crate::record::Scale;
 use crate::stats::{self, Contrast, Design, Flip, Interval, Place, Published, Sample};
 
@@ -84,6 +86,9 @@ pub enum Test {
     /// The paper prints a standard deviation and a number of runs.
     #[serde(rename = "Welch t")]
     Welch,
+    /// Shares of runs that ended so.
+    #[serde(rename = "Fisher")]
+    Fisher,
 }
 
 impl Test {
@@ -92,6 +97,7 @@ impl Test {
         match self {
             Self::OurStd => "t with our std",
             Self::Welch => "Welch t",
+            Self::Fisher => "Fisher",
         }
     }
 }
@@ -102,7 +108,8 @@ pub struct Comparison {
     pub experiment: String,
     pub cell: String,
     pub scale: Scale,
-    pub metric: Metric,
+    /// What was published; the column keeps its name from the time when all were metrics.
+    pub metric: Quantity,
     /// Name of the paper's file.
     pub paper: String,
     pub table: String,
@@ -172,6 +179,10 @@ pub struct Comparison {
     /// source prints none, and the verdict for any smaller one.
     pub flip_std: Option<f64>,
     pub flip_below: Option<Verdict>,
+    /// Of an outcome: how many of our runs ended so, and the exact 95 % interval of their share.
+    pub ended: Option<usize>,
+    pub share_low: Option<f64>,
+    pub share_high: Option<f64>,
 }
 
 impl Comparison {
@@ -186,7 +197,8 @@ impl Comparison {
         if self.n_failed > 0 {
             text += &format!(" ({} of {} runs failed)", self.n_failed, self.runs);
         }
-        let undefined = self.runs - self.n - self.n_failed;
+        // failed runs count for an outcome too
+        let undefined = self.runs.saturating_sub(self.n + self.n_failed);
         if undefined > 0 {
             text += &format!(" ({undefined} of {} runs without a value)", self.runs);
         }
@@ -206,14 +218,15 @@ impl Comparison {
     pub fn reach(&self) -> Option<f64> {
         self.mean
             .filter(|_| self.null_model)
-            .and_then(|mean| share(self.metric, mean, self.published))
+            .and_then(|mean| share(&self.metric, mean, self.published))
     }
 }
 
 /// `mean` as a share of `published`. None for an area under the ROC curve, whose worst is not 0: a
-/// detector that knows nothing has 0.5, and no share of a figure says how much that is.
-fn share(metric: Metric, mean: f64, published: f64) -> Option<f64> {
-    match metric {
+/// detector that knows nothing has 0.5, and no share of a figure says how much that is; none for what
+/// is no metric.
+fn share(quantity: &Quantity, mean: f64, published: f64) -> Option<f64> {
+    match quantity.metric()? {
         Metric::Auroc | Metric::AurocOfFlags => None,
         Metric::Precision | Metric::Recall | Metric::F1 | Metric::Auprc => {
             (published > 0.0).then(|| mean / published)
@@ -221,44 +234,41 @@ fn share(metric: Metric, mean: f64, published: f64) -> Option<f64> {
     }
 }
 
-/// Every figure that `paper` prints for `experiment`, beside the cells it is to be compared with:
-/// cells in the order of the summaries, then metrics, then figures in the order of the paper's
-/// file; last the cells that a figure names and nobody ran. `declared` is the number of runs that the
-/// experiment declares for a cell, where the experiment is known.
+/// Every figure and fingerprint that `paper` prints for `experiment`, beside the cells it is to be
+/// compared with: cells in the order of the evidence, within each quantity; last the cells that a
+/// figure names and nobody ran. `declared` is the number of runs that the experiment declares for a
+/// cell, where the experiment is known.
 pub fn compare(
-    summaries: &[Summary],
+    evidence: &[Evidence],
     paper: &Paper,
     experiment: &str,
     declared: Option<u64>,
 ) -> Vec<Comparison> {
-    let figures: Vec<&Figure> = paper
-        .figures
-        .iter()
-        .filter(|figure| figure.experiment.as_deref() == Some(experiment))
-        .collect();
-    let summaries: Vec<&Summary> =
-        summaries.iter().filter(|summary| summary.experiment == experiment).collect();
-    let controls: HashMap<(&str, Metric), &Summary> = summaries
+    let claims = claims(paper, experiment);
+    let evidence: Vec<&Evidence> =
+        evidence.iter().filter(|one| one.experiment == experiment).collect();
+    let controls: HashMap<(&str, &Quantity), &Evidence> = evidence
         .iter()
         .filter_map(|one| {
             let (cell, control) = split_control(&one.cell);
-            (control == Some(UNTRAINED)).then_some(((cell, one.metric), *one))
+            (control == Some(UNTRAINED)).then_some(((cell, &one.quantity), *one))
         })
         .collect();
     let mut comparisons = Vec::new();
-    for summary in &summaries {
-        let control = controls.get(&(summary.cell.as_str(), summary.metric)).copied();
-        let met = figures.iter().filter(|figure| meets(figure, summary));
-        comparisons.extend(met.map(|figure| compare_one(summary, figure, paper, control)));
+    for one in &evidence {
+        let control = controls.get(&(one.cell.as_str(), &one.quantity)).copied();
+        let met = claims.iter().filter(|claim| meets(claim, one));
+        comparisons.extend(met.map(|claim| compare_one(one, claim, &paper.name, control)));
     }
-    let Some(any) = summaries.first() else {
+    let Some(any) = evidence.first() else {
         return comparisons;
     };
-    for figure in figures {
-        let Some(cell) = &figure.cell else { continue };
-        if summaries.iter().all(|summary| summary.cell != *cell) {
-            let nobody_ran = no_runs(experiment, cell, any.scale, figure.metric);
-            comparisons.push(compare_one(&nobody_ran, figure, paper, None));
+    for claim in &claims {
+        let Some(cell) = claim.cell else { continue };
+        if evidence.iter().all(|one| one.cell != cell) {
+            let quantity = claim.quantity.clone();
+            let nobody_ran = Evidence::none(experiment, cell, any.scale, quantity);
+            comparisons.push(compare_one(&nobody_ran, claim, &paper.name, None));
         }
     }
     correct_by_holm(&mut comparisons);
@@ -270,86 +280,61 @@ pub fn compare(
 
 /// Whether a figure is to be set beside a cell: it names none, or this one, or the cell that this
 /// one is a control of.
-fn meets(figure: &Figure, summary: &Summary) -> bool {
-    let of_cell = figure.cell.as_ref().is_none_or(|cell| {
-        let (trained, control) = split_control(&summary.cell);
-        *cell == summary.cell || (control.is_some() && *cell == trained)
+fn meets(claim: &Claim, evidence: &Evidence) -> bool {
+    let of_cell = claim.cell.is_none_or(|cell| {
+        let (trained, control) = split_control(&evidence.cell);
+        cell == evidence.cell || (control.is_some() && cell == trained)
     });
-    figure.metric == summary.metric && of_cell
-}
-
-fn no_runs(experiment: &str, cell: &str, scale: Scale, metric: Metric) -> Summary {
-    Summary {
-        experiment: experiment.into(),
-        cell: cell.into(),
-        scale,
-        metric,
-        runs: 0,
-        n: 0,
-        n_failed: 0,
-        mean: None,
-        std: None,
-        min: None,
-        q1: None,
-        median: None,
-        q3: None,
-        max: None,
-        ci95_low: None,
-        ci95_high: None,
-        bca95_low: None,
-        bca95_high: None,
-        versions: 0,
-        code: String::new(),
-        note: "nobody ran this cell".into(),
-    }
+    claim.quantity == evidence.quantity && of_cell
 }
 
 fn compare_one(
-    summary: &Summary,
-    figure: &Figure,
-    paper: &Paper,
-    control: Option<&Summary>,
+    ours: &Evidence,
+    claim: &Claim,
+    paper: &str,
+    control: Option<&Evidence>,
 ) -> Comparison {
-    let margin = paper.margins.get(&figure.metric).map(|margin| margin.value);
-    let (ours, published) = (sample(summary), published(figure));
-    let contrast = ours.and_then(|ours| Contrast::of(&ours, &published));
+    let margin = claim.margin;
+    let published = published(claim);
+    let contrast = sample(ours).and_then(|ours| Contrast::of(&ours, &published));
     let interval = contrast.map(|contrast| contrast.interval(stats::VERDICT_LEVEL));
-    let decided = |rounding: f64| match (barred(figure.status, summary, margin), contrast, margin) {
+    let decided = |rounding: f64| match (barred(claim.status, ours, margin), contrast, margin) {
         (Some(verdict), _, _) => verdict,
         (None, Some(contrast), Some(margin)) => decide(&contrast, margin, rounding),
         (None, _, _) => Verdict::TooFewRuns,
     };
     let verdict = decided(0.0);
-    let outlook = outlook(summary, figure, margin, verdict);
-    let prediction = contrast.zip(summary.mean).filter(|_| summary.scale == Scale::Full);
+    let outlook = outlook(ours, claim, margin, verdict);
+    let prediction = contrast.zip(ours.mean).filter(|_| ours.scale == Scale::Full);
     let prediction = prediction.map(|(contrast, mean)| prediction_interval(&contrast, mean));
+    let share_of_runs = ours.ended.and_then(|ended| exact_share(ended, ours.runs));
     let control_mean = control.and_then(|control| control.mean);
     let judged = contrast.zip(margin);
     Comparison {
-        experiment: summary.experiment.clone(),
-        cell: summary.cell.clone(),
-        scale: summary.scale,
-        metric: figure.metric,
-        paper: paper.name.clone(),
-        table: figure.table.clone(),
-        method: figure.method.clone(),
-        published: figure.value,
-        published_std: figure.std,
-        published_runs: figure.runs,
-        rounding: figure.rounding(),
-        status: figure.status,
-        runs: summary.runs,
-        n: summary.n,
-        n_failed: summary.n_failed,
-        mean: summary.mean,
-        std: summary.std,
-        difference: summary.mean.map(|mean| mean - figure.value),
-        test: if has_spread(&published) { Test::Welch } else { Test::OurStd },
+        experiment: ours.experiment.clone(),
+        cell: ours.cell.clone(),
+        scale: ours.scale,
+        metric: claim.quantity.clone(),
+        paper: paper.into(),
+        table: claim.table.into(),
+        method: claim.method.into(),
+        published: claim.value,
+        published_std: claim.std,
+        published_runs: claim.runs,
+        rounding: claim.rounding,
+        status: claim.status,
+        runs: ours.runs,
+        n: ours.n,
+        n_failed: ours.n_failed,
+        mean: ours.mean,
+        std: ours.std,
+        difference: ours.mean.map(|mean| mean - claim.value),
+        test: test(claim, &published),
         ci90_low: interval.map(|interval| interval.low),
         ci90_high: interval.map(|interval| interval.high),
         margin,
         verdict,
-        verdict_rounded: decided(figure.rounding()),
+        verdict_rounded: decided(claim.rounding),
         verdict_holm: verdict,
         p_equivalent: judged.map(|(contrast, margin)| contrast.p_equivalent(margin)),
         p_different: judged.map(|(contrast, margin)| contrast.p_different(margin)),
@@ -357,19 +342,46 @@ fn compare_one(
         runs_needed: outlook.runs_needed,
         power: outlook.power,
         control_mean,
-        control_share: control_mean.and_then(|mean| share(figure.metric, mean, figure.value)),
-        null_model: split_control(&summary.cell).1.is_some()
-            && figure.cell.as_ref() != Some(&summary.cell),
-        versions: summary.versions,
-        code: summary.code.clone(),
-        note: note(summary, figure, margin, &outlook),
+        control_share: control_mean.and_then(|mean| share(&claim.quantity, mean, claim.value)),
+        null_model: split_control(&ours.cell).1.is_some() && claim.cell != Some(ours.cell.as_str()),
+        versions: ours.versions,
+        code: ours.code.clone(),
+        note: note(ours, claim, margin, &outlook),
         declared_runs: None,
         prediction_low: prediction.map(|interval| interval.low),
         prediction_high: prediction.map(|interval| interval.high),
-        compatible: prediction.map(|interval| holds(&interval, figure.value)),
+        compatible: match prediction {
+            Some(interval) => Some(holds(&interval, claim.value)),
+            None => outcome_is_compatible(ours, claim),
+        },
         decidable_margin: contrast.map(|contrast| contrast.decidable_margin(ALPHA)),
         flip_std: outlook.flip.map(|flip| flip.std),
         flip_below: outlook.flip.map(|flip| verdict_of(flip.below)),
+        ended: ours.ended,
+        share_low: share_of_runs.map(|share| share.low),
+        share_high: share_of_runs.map(|share| share.high),
+    }
+}
+
+fn exact_share(ended: usize, runs: usize) -> Option<Interval> {
+    stats::exact_share(ended as u64, runs as u64, PREDICTION_LEVEL)
+}
+
+/// Whether runs of one kind could end as ours and the source's did, by Fisher's exact test at 5 %. None
+/// for what is no outcome, and for reduced runs.
+fn outcome_is_compatible(ours: &Evidence, claim: &Claim) -> Option<bool> {
+    let ended = ours.ended.filter(|_| ours.scale == Scale::Full)?;
+    let their_runs = claim.runs.unwrap_or(1);
+    let their_ended = (claim.value * their_runs as f64).round() as u64;
+    let p = stats::fisher(ended as u64, ours.runs as u64, their_ended, their_runs);
+    Some(p >= 1.0 - PREDICTION_LEVEL)
+}
+
+fn test(claim: &Claim, published: &Published) -> Test {
+    match claim.quantity {
+        Quantity::Outcome(_) => Test::Fisher,
+        Quantity::Metric(_) | Quantity::Diagnostic(_) if has_spread(published) => Test::Welch,
+        Quantity::Metric(_) | Quantity::Diagnostic(_) => Test::OurStd,
     }
 }
 
@@ -382,7 +394,7 @@ struct Outlook {
     notes: Vec<String>,
 }
 
-fn outlook(summary: &Summary, figure: &Figure, margin: Option<f64>, verdict: Verdict) -> Outlook {
+fn outlook(summary: &Evidence, figure: &Claim, margin: Option<f64>, verdict: Verdict) -> Outlook {
     let known = sample(summary).zip(margin).filter(|_| summary.n >= stats::RUNS_MIN);
     let Some((ours, margin)) = known else {
         return Outlook::default();
@@ -409,12 +421,12 @@ fn outlook(summary: &Summary, figure: &Figure, margin: Option<f64>, verdict: Ver
     outlook
 }
 
-fn sample(summary: &Summary) -> Option<Sample> {
+fn sample(summary: &Evidence) -> Option<Sample> {
     summary.mean.zip(summary.std).map(|(mean, std)| Sample { n: summary.n, mean, std })
 }
 
 /// The figure as a sample: of one run where the source does not say of how many.
-fn published(figure: &Figure) -> Published {
+fn published(figure: &Claim) -> Published {
     let runs = figure.runs.and_then(|runs| usize::try_from(runs).ok());
     let std = figure.std.filter(|_| runs.is_some());
     Published { mean: figure.value, runs: runs.unwrap_or(1), std }
@@ -439,7 +451,7 @@ fn holds(interval: &Interval, value: f64) -> bool {
 }
 
 /// Why there can be no verdict, whatever the runs came to.
-fn barred(status: Status, summary: &Summary, margin: Option<f64>) -> Option<Verdict> {
+fn barred(status: Status, summary: &Evidence, margin: Option<f64>) -> Option<Verdict> {
     match status {
         Status::Verified => {}
         Status::Indirect | Status::Derived | Status::Recalled => return Some(Verdict::Unverified),
@@ -506,11 +518,12 @@ fn correct_by_holm(comparisons: &mut [Comparison]) {
 }
 
 /// What a reader of the numbers should know beside them.
-fn note(summary: &Summary, figure: &Figure, margin: Option<f64>, outlook: &Outlook) -> String {
+fn note(summary: &Evidence, figure: &Claim, margin: Option<f64>, outlook: &Outlook) -> String {
     let mut notes = Vec::new();
     if summary.n < 2 {
         notes.push(summary.note.clone());
     }
+    notes.extend(summary.ended.map(|ended| format!("{ended} of {} runs ended so", summary.runs)));
     if figure.runs.is_none() && figure.status == Status::Verified {
         notes.push(match figure.std {
             None => "the source does not say of how many runs: it counts as one".into(),
@@ -535,10 +548,16 @@ mod tests {
     use super::super::tests::{figure, paper, rows};
     use super::super::{Row, summarise};
     use super::*;
+    use crate::paper::Figure;
     use crate::record::State;
 
+    fn compared(rows: &[Row], paper: &Paper, declared: Option<u64>) -> Vec<Comparison> {
+        let evidence: Vec<Evidence> = summarise(rows).unwrap().iter().map(Evidence::from).collect();
+        compare(&evidence, paper, "made-up", declared)
+    }
+
     fn against(rows: &[Row], paper: &Paper) -> Vec<Comparison> {
-        compare(&summarise(rows).unwrap(), paper, "made-up", None)
+        compared(rows, paper, None)
     }
 
     fn verdict(rows: &[Row]) -> Comparison {
@@ -578,7 +597,8 @@ mod tests {
         let needed = open.runs_needed.unwrap();
         let half = |n: usize| {
             let ours = Sample { n, mean: 0.9, std: open.std.unwrap() };
-            Contrast::of(&ours, &published(&figure())).unwrap().interval(0.9).high
+            let source = Published { mean: 0.9, runs: 20, std: None };
+            Contrast::of(&ours, &source).unwrap().interval(0.9).high
         };
         assert!(needed > 3 && half(needed) < 0.02 && half(needed - 1) >= 0.02);
         assert_eq!(verdict(&rows("base", &[0.7, 0.71, 0.69])).runs_needed, None);
@@ -589,13 +609,13 @@ mod tests {
         let runs = rows("base", &[0.9, 0.9, 0.9]);
         for status in [Status::Indirect, Status::Derived, Status::Recalled] {
             let figures = paper(vec![Figure { status, ..figure() }]);
-            let comparison = &compare(&summarise(&runs).unwrap(), &figures, "made-up", None)[0];
+            let comparison = &compared(&runs, &figures, None)[0];
             assert_eq!(comparison.verdict, Verdict::Unverified);
             assert!(comparison.difference.is_some());
         }
         let mut unmargined = paper(vec![figure()]);
         unmargined.margins.clear();
-        let comparison = &compare(&summarise(&runs).unwrap(), &unmargined, "made-up", None)[0];
+        let comparison = &compared(&runs, &unmargined, None)[0];
         assert_eq!((comparison.verdict, comparison.margin), (Verdict::NoMargin, None));
         for f1 in [[0.9, 0.9, 0.9], [0.1, 0.1, 0.1], [0.8, 0.9, 1.0]] {
             let mut quick = rows("base", &f1);
@@ -621,7 +641,7 @@ mod tests {
             named("latent=2", "Table 3"),
             elsewhere,
         ]);
-        let comparisons = compare(&summarise(&runs).unwrap(), &paper, "made-up", None);
+        let comparisons = compared(&runs, &paper, None);
         let met: Vec<(&str, &str, bool, usize)> = comparisons
             .iter()
             .map(|one| (one.cell.as_str(), one.table.as_str(), one.null_model, one.n))
@@ -736,10 +756,7 @@ mod tests {
     #[test]
     fn runs_missing_from_the_declared_number_are_named() {
         let runs = rows("base", &[0.9, 0.905, 0.895]);
-        let of = |declared| {
-            let summaries = summarise(&runs).unwrap();
-            compare(&summaries, &paper(vec![figure()]), "made-up", declared).remove(0)
-        };
+        let of = |declared| compared(&runs, &paper(vec![figure()]), declared).remove(0);
         assert_eq!(of(Some(20)).verdict_text(), "reproduced (3 of 20 runs)");
         assert_eq!(of(Some(3)).verdict_text(), "reproduced");
         assert_eq!(of(None).verdict_text(), "reproduced");

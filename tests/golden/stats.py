@@ -155,6 +155,15 @@ def needed():
         yield {"difference": difference, "std": std, "margin": 0.02, "published": published}
 
 
+def shares():
+    """Exact intervals of a share, and Fisher's test of it beside another."""
+    for k, n, their_k, their_n in [(0, 20, 1, 1), (20, 20, 1, 1), (3, 20, 1, 1), (1, 2, 0, 3), (7, 9, 2, 12),
+                                   (150, 400, 30, 50), (0, 1, 0, 1), (1, 5, 4, 5)]:
+        interval = stats.binomtest(k, n).proportion_ci(0.95, method="exact")
+        yield {"k": k, "n": n, "their_k": their_k, "their_n": their_n, "interval": list(interval),
+               "fisher": stats.fisher_exact([[k, n - k], [their_k, their_n - their_k]]).pvalue}
+
+
 def holms(rng):
     for p in ([], [0.03], [0.01, 0.04, 0.03, 0.005], [0.5, 0.9, 0.7], [0.02, 0.02, 0.02], [0.0, 1.0, 0.0],
               rng.random(30).tolist(), (rng.random(12) ** 4).tolist()):
@@ -294,6 +303,7 @@ def content():
         "sources": list(sources()),
         "runs_needed": [{**case, "runs": runs_needed(case["difference"], case["std"], case["published"], 0.02)}
                         for case in needed()],
+        "shares": list(shares()),
         "holm": list(holms(rng)),
         "wilcoxon": list(signed_ranks(rng)),
         "bca": list(bootstraps(rng)),
@@ -303,6 +313,6 @@ def content():
 
 
 text = json.dumps({"versions": VERSIONS, **content()}, separators=(",", ":"), default=float, allow_nan=False)
-for first in ("values", "n", "ours", "difference", "p", "name", "std"):
+for first in ("values", "n", "k", "ours", "difference", "p", "name", "std"):
     text = text.replace('{"%s"' % first, '\n{"%s"' % first)
 (HERE / "stats.json").write_text(text + "\n")
