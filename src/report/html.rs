@@ -93,7 +93,8 @@ impl Kind {
             }
             Self::Shown => {
                 "These figures have no declared margin, or nobody saw them in their source. They \
-                 stand beside our means for orientation, drawn from 0 to 1."
+                 stand beside our means for orientation, drawn from 0 to 1; what has a unit of its own, \
+                 such as a loss, is not drawn."
             }
             Self::Reduced => {
                 "Fewer epochs or a changed protocol: these runs show that everything works. Whatever \

@@ -133,6 +133,13 @@ impl Contrast {
         }
     }
 
+    /// Whether the interval that decides a verdict lies inside ±`margin` or wholly outside it: by the
+    /// tail beyond the room, not by the quantile, which is the same comparison, several times cheaper.
+    fn decides(&self, margin: f64) -> bool {
+        let room = (self.difference.abs() - margin).abs();
+        room > self.noise && self.tail(room) < (1.0 - VERDICT_LEVEL) / 2.0
+    }
+
     /// The p value of equivalence: the larger one of the two one-sided tests that the true
     /// difference is −`margin` or below, or `margin` or above, P(T > (margin − |difference|) /
     /// standard error) (Schuirmann, 1987). Below α exactly when the 1 − 2α interval lies inside
@@ -210,15 +217,13 @@ impl Error {
 /// difference sits on the margin, where no number decides, when the published mean is too uncertain
 /// for any number to, and above [`RUNS_CAP`].
 pub fn runs_needed(ours: &Sample, published: &Published, margin: f64) -> Option<usize> {
-    // by the tail beyond the room, not by the quantile: the same comparison, ten times cheaper
     let decides = |n| {
-        Contrast::of(&Sample { n, ..*ours }, published).is_some_and(|contrast| {
-            let room = (contrast.difference.abs() - margin).abs();
-            room > contrast.noise && contrast.tail(room) < (1.0 - VERDICT_LEVEL) / 2.0
-        })
+        Contrast::of(&Sample { n, ..*ours }, published)
+            .is_some_and(|contrast| contrast.decides(margin))
     };
     // a published spread makes the half width rise again where its few degrees of freedom come to
     // rule, so this steps up, by one at first and then by a 32nd, and bisects the step that decides
+    let step = |n: usize| if published.spread().is_some() { 1 + n / 32 } else { n };
     let mut undecided = RUNS_MIN - 1;
     let mut decided = RUNS_MIN;
     while !decides(decided) {
@@ -226,7 +231,7 @@ pub fn runs_needed(ours: &Sample, published: &Published, margin: f64) -> Option<
             return None;
         }
         undecided = decided;
-        decided = (decided + 1 + decided / 32).min(RUNS_CAP);
+        decided = (decided + step(decided)).min(RUNS_CAP);
     }
     while decided - undecided > 1 {
         let middle = undecided + (decided - undecided) / 2;
@@ -252,19 +257,19 @@ pub struct Flip {
 /// is known exactly. `None` where the interval crosses an edge even beside an exact figure.
 pub fn flip(ours: &Sample, published: &Published, margin: f64) -> Option<Flip> {
     let alone = Error::of_mean(ours.n, ours.std)?;
-    let place = |std: f64| {
+    let decides = |std: f64| {
         let size = published.error_of(std);
         let degrees = if published.runs > 1 { (published.runs - 1) as f64 } else { f64::INFINITY };
         let both = if size > 0.0 { alone.beside(Error { size, degrees }) } else { alone };
-        Contrast::with(ours, published.mean, both, size).place(VERDICT_LEVEL, margin, 0.0)
+        Contrast::with(ours, published.mean, both, size).decides(margin)
     };
-    let below = place(0.0);
-    if below == Place::Across {
+    if !decides(0.0) {
         return None;
     }
-    let scale = (ours.mean - published.mean).abs().max(margin).max(ours.std);
+    let difference = (ours.mean - published.mean).abs();
+    let scale = difference.max(margin).max(ours.std);
     let (mut low, mut high) = (0.0, 1e-3 * scale);
-    while place(high) == below {
+    while decides(high) {
         if high > 1e6 * scale {
             return None;
         }
@@ -272,12 +277,13 @@ pub fn flip(ours: &Sample, published: &Published, margin: f64) -> Option<Flip> {
     }
     while high - low > 1e-10 * high {
         let middle = f64::midpoint(low, high);
-        if place(middle) == below {
+        if decides(middle) {
             low = middle;
         } else {
             high = middle;
         }
     }
+    let below = if difference < margin { Place::Inside } else { Place::Outside };
     Some(Flip { std: high, below })
 }
 
