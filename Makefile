@@ -96,6 +96,12 @@ bench-growth: build ## how plan, resume and tables grow with a grid, from 100 to
 bench-schedule: ## what a decision of the scheduler costs, for grids of 100 to 100,000 runs
 	cargo bench --locked --no-default-features --target-dir target/report --bench schedule
 
+.PHONY: mean-image
+mean-image: ## what the mean training image alone reaches on MNIST under the notebook's protocol
+	python3 -m venv .libtorch/bench
+	.libtorch/bench/bin/python -m pip install --quiet --disable-pip-version-check numpy scikit-learn
+	.libtorch/bench/bin/python tests/mean_image.py $(or $(SEEDBED_DATA),$(HOME)/.cache/seedbed)/mnist results/mean-image.csv
+
 .PHONY: doctor
 doctor: build ## versions, devices, data, and the next step for what is missing
 	@$(seedbed) doctor

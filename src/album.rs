@@ -44,9 +44,10 @@ pub struct TestRows {
     pub image: Option<(usize, usize)>,
 }
 
-/// What a cell's scores came to.
+/// The test rows that count for a cell, and what their scores came to.
 pub struct Scored<'a> {
     pub scores: &'a [f64],
+    pub labels: &'a [bool],
     pub threshold: f64,
     pub counts: Counts,
     pub metrics: &'a Metrics,
@@ -175,8 +176,7 @@ impl<'a> Album<'a> {
 
     fn histogram_and_roc(&mut self, cell: &Cell, scored: &Scored) {
         let title = self.title(cell);
-        let labels = &self.rows.labels;
-        let Scored { scores, threshold, counts, metrics } = scored;
+        let Scored { scores, labels, threshold, counts, metrics } = scored;
         // NaN, and no mark, without rows of a class
         let share = |part: u64, rest: u64| part as f64 / (part + rest) as f64;
         let point = (share(counts.fp, counts.tn), share(counts.tp, counts.fn_));

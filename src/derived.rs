@@ -1,7 +1,7 @@
 //! What follows from the runs of an experiment: its rows, estimates and verdicts, and the files made
 //! of them. It trains nothing and prints no table; what it leaves out it tells on stderr.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -14,11 +14,12 @@ use seedbed::paper::{self, Paper};
 use seedbed::record::{Record, Scale};
 use seedbed::report::document::{Loss, Picture, Section};
 use seedbed::report::terminal::printable;
-use seedbed::report::{self, csv};
+use seedbed::report::{self, csv, series};
 use seedbed::store::{self, Store, Wanted};
 use seedbed::summary::{self, Comparison, Measurement, Pair, Row, Summary, split_control};
 use seedbed::whole;
 
+use crate::published::{self, Beside, Grid, Keyless, Keys, Published};
 use crate::say;
 
 /// How tables are made.
@@ -53,17 +54,37 @@ pub struct Derived {
 
 /// Where the rows come from.
 enum Origin {
-    /// Records; those of the rows.
-    Store(Store, Vec<Record>),
-    /// A runs.csv in a folder of results where no record is.
-    Published(Store),
+    /// A folder of results.
+    Folder(Box<Folder>),
     /// A runs.csv of any origin.
     File(PathBuf),
 }
 
+/// A folder of results, and what was found in it.
+struct Folder {
+    store: Store,
+    /// Those of the rows.
+    records: Vec<Record>,
+    /// Records that the experiment, as it was asked for, does not describe: the key and why.
+    left_out: Vec<(String, String)>,
+    /// Rows of the `runs.csv` that have no record.
+    published: Published,
+    beside: Beside,
+}
+
+/// What to do where a new `runs.csv` would lose runs whose records are here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Losing {
+    /// Refuse: the experiment was asked for with other flags than the runs were trained with.
+    Refused,
+    /// Keep the file aside: what was asked for was trained.
+    #[cfg(feature = "training")]
+    KeptAside,
+}
+
 impl Derived {
-    /// Takes every stored run of the grid, of any device and seed. Where nothing is stored beside a
-    /// `runs.csv`, its rows are taken: published results come without their records.
+    /// Takes every stored run of the grid, of any device and seed: those with a record, and rows of the
+    /// `runs.csv` beside them that have none, for published results come without their records.
     ///
     /// # Errors
     /// Those of the store, of a damaged `runs.csv` or paper, and runs that cannot share a table.
@@ -79,10 +100,22 @@ impl Derived {
         for why in unreadable {
             say(&format!("left out: {}", printable(&why)));
         }
+        let grid = Grid::new(experiment)?;
         let mut left_out = LeftOut::default();
-        let current = current_records(experiment, records, &mut left_out)?;
-        let (rows, losses) = (report::rows_of(&current), report::losses_of(&current));
-        let origin = Origin::Store(store, current);
+        let places: Places = records.iter().map(|one| (one.cell.label.clone(), one.seed)).collect();
+        let (records, others) = current_records(experiment, &grid, records);
+        others.iter().for_each(|(_, why)| left_out.add(why.clone()));
+        let published = beside_records(&store, &grid, &records, &places)?;
+        let mut rows = report::rows_of(&records);
+        rows.extend(published.runs.iter().map(|run| run.row.clone()));
+        summary::sort(&mut rows);
+        let beside = Beside::read(store.dir(), &published.runs)?;
+        let mut curves = series::curves_of(&records);
+        curves.extend(beside.curves.iter().cloned());
+        series::sort(&mut curves);
+        let losses = published::merged_losses(report::losses_of(&curves), &beside.losses);
+        let folder = Folder { store, records, left_out: others, published, beside };
+        let origin = Origin::Folder(Box::new(folder));
         let derived = Self::of_rows(&experiment.name, rows, origin, Some(experiment), making)?;
         Ok(Self { losses, notes: left_out.tell(&experiment.name), ..derived })
     }
@@ -93,11 +126,26 @@ impl Derived {
     /// A missing or damaged `runs.csv`, a damaged paper, and runs that cannot share a table.
     pub fn published(experiment: &Experiment, out: &Path, making: Making) -> Result<Self> {
         let store = Store::open(out, &experiment.name);
+        let table = store.dir().join("runs.csv");
+        let grid = Grid::new(experiment)?;
+        let published = Published::read(&table, &grid, &HashSet::new(), Keyless::Taken)?;
         let mut left_out = LeftOut::default();
-        let rows = published_rows(experiment, &store.dir().join("runs.csv"), &mut left_out)?;
-        let file = store.dir().join("losses.csv");
-        let losses = if file.exists() { csv::read_losses(&file)? } else { Vec::new() };
-        let origin = Origin::Published(store);
+        published.others.iter().for_each(|(_, why)| left_out.add(why.clone()));
+        let mut rows: Vec<Row> = published.runs.iter().map(|run| run.row.clone()).collect();
+        summary::sort(&mut rows);
+        let (beside, losses) = if published.is_renamed() {
+            let beside = Beside::read(store.dir(), &published.runs)?;
+            let from_curves = report::losses_of(&beside.curves);
+            let losses = published::merged_losses(from_curves, &beside.losses);
+            (beside, losses)
+        } else {
+            let file = store.dir().join("losses.csv");
+            let losses = if file.exists() { csv::read_losses(&file)? } else { Vec::new() };
+            (Beside::default(), losses)
+        };
+        let (records, others) = (Vec::new(), Vec::new());
+        let folder = Folder { store, records, left_out: others, published, beside };
+        let origin = Origin::Folder(Box::new(folder));
         let derived = Self::of_rows(&experiment.name, rows, origin, Some(experiment), making)?;
         Ok(Self { losses, notes: left_out.tell(&experiment.name), ..derived })
     }
@@ -106,8 +154,8 @@ impl Derived {
     #[cfg(feature = "training")]
     pub fn records(&self) -> &[Record] {
         match &self.origin {
-            Origin::Store(_, records) => records,
-            Origin::Published(_) | Origin::File(_) => &[],
+            Origin::Folder(folder) => &folder.records,
+            Origin::File(_) => &[],
         }
     }
 
@@ -141,14 +189,14 @@ impl Derived {
         let mut summaries = summary::summarise(&rows)?;
         add_bootstrap(&mut summaries, &rows, making.resamples);
         let declared = experiment.map(|experiment| experiment.declared_runs);
-        let measurements = measurements_beside(&origin)?;
+        let measurements = measurements_of(&origin)?;
         let evidence = summary::evidence(&summaries, &rows, &measurements, &papers);
         let of_paper = |paper| summary::compare(&evidence, paper, name, declared);
         let best_auroc = match &origin {
-            Origin::Store(_, records) => {
-                records.iter().find_map(|r| r.diagnostics.get("bayes_auroc").copied())
+            Origin::Folder(folder) => {
+                folder.records.iter().find_map(|r| r.diagnostics.get("bayes_auroc").copied())
             }
-            Origin::Published(_) | Origin::File(_) => None,
+            Origin::File(_) => None,
         };
         Ok(Self {
             name: name.to_owned(),
@@ -176,62 +224,110 @@ impl Derived {
         if !self.rows.is_empty() {
             return Ok(());
         }
+        let (from, name) = (self.from(), &self.name);
+        if self.notes.is_empty() {
+            return Err(Error::Usage(format!(
+                "{from} holds no run of this experiment; run 'seedbed run {name}' first, or name \
+                 its directory with --out"
+            )));
+        }
         Err(Error::Usage(format!(
-            "{} holds no run of this experiment; run 'seedbed run {}' first, or name its directory \
-             with --out",
-            self.from(),
-            self.name,
+            "{from} holds no run of this experiment as it is asked for ({}): give the flags that \
+             its runs were trained with, such as --quick or --set KEY=VALUE, or name another \
+             directory with --out",
+            self.notes.join("; "),
         )))
     }
 
     /// Where the rows come from, as tables say it.
     pub fn from(&self) -> String {
         match &self.origin {
-            Origin::Store(store, _) | Origin::Published(store) => store.dir().display().to_string(),
+            Origin::Folder(folder) => folder.store.dir().display().to_string(),
             Origin::File(file) => file.display().to_string(),
         }
     }
 
     /// Writes every table that follows from the rows into the experiment's folder of results:
-    /// summary.csv and pairs.csv, and from records also runs.csv, diagnostics.csv and losses.csv. A
-    /// runs.csv with runs that have no record here (published ones) is kept as `runs.csv.before`.
-    /// For a file of any origin nothing is written.
+    /// summary.csv and pairs.csv, and where records or new labels make them others, also runs.csv,
+    /// diagnostics.csv, curves.csv and losses.csv. A runs.csv whose runs would not all be in the new
+    /// one is kept under another name first. For a file of any origin nothing is written.
     ///
     /// # Errors
-    /// `Failed` when the file system refuses.
-    pub fn write_tables(&self) -> Result<()> {
-        let dir = match &self.origin {
-            Origin::Store(store, records) => {
-                let table = store.dir().join("runs.csv");
-                if let Some(kept) = self.keep_others(store, &table)? {
-                    say(&format!("runs without a record here are kept in {}", kept.display()));
-                }
-                csv::write_runs(&table, &self.rows)?;
-                csv::write_diagnostics(&store.dir().join("diagnostics.csv"), records)?;
-                csv::write_losses(&store.dir().join("losses.csv"), &self.losses)?;
-                store.dir()
-            }
-            Origin::Published(store) => store.dir(),
-            Origin::File(_) => return Ok(()),
-        };
+    /// `Failed` when the file system refuses, `Usage` for runs that `losing` refuses to lose.
+    pub fn write_tables(&self, losing: Losing) -> Result<()> {
+        let Origin::Folder(folder) = &self.origin else { return Ok(()) };
+        let dir = folder.store.dir();
+        let published = &folder.published;
+        // rows alone are what they are, unless the experiment calls their cells otherwise
+        if !folder.records.is_empty() || !folder.left_out.is_empty() {
+            self.keep_lost(folder, losing)?;
+            self.write_runs(folder)?;
+        } else if published.is_renamed() && published.others.is_empty() {
+            self.write_runs(folder)?;
+        }
         whole::sweep(dir);
         csv::write_summary(&dir.join("summary.csv"), &self.summaries)?;
         csv::write_pairs(&dir.join("pairs.csv"), &self.pairs)
     }
 
-    fn keep_others(&self, store: &Store, table: &Path) -> Result<Option<PathBuf>> {
-        let Ok(before) = csv::read_runs(table) else { return Ok(None) };
-        let stored = |row: &Row| store.path(&row.cell, row.seed).exists();
-        if before.iter().all(stored) {
-            return Ok(None);
+    /// Writes what records hold: `runs.csv` comes last, for by its labels the others are read.
+    fn write_runs(&self, folder: &Folder) -> Result<()> {
+        let (dir, Folder { records, published, beside, .. }) = (folder.store.dir(), folder);
+        published::move_pictures(dir, &published.runs)?;
+        let mut diagnostics = series::diagnostics_of(records);
+        diagnostics.extend(beside.diagnostics.iter().cloned());
+        series::sort(&mut diagnostics);
+        let mut curves = series::curves_of(records);
+        curves.extend(beside.curves.iter().cloned());
+        series::sort(&mut curves);
+        series::write_diagnostics(&dir.join("diagnostics.csv"), &diagnostics)?;
+        series::write_curves(&dir.join("curves.csv"), &curves)?;
+        csv::write_losses(&dir.join("losses.csv"), &self.losses)?;
+        csv::write_runs(&dir.join("runs.csv"), &self.rows)
+    }
+
+    /// Keeps a runs.csv whose runs are not all among the new rows, and says so.
+    fn keep_lost(&self, folder: &Folder, losing: Losing) -> Result<()> {
+        let table = folder.store.dir().join("runs.csv");
+        let before = published::rows(&table)?;
+        let lost = published::lost(&before, &self.rows);
+        if lost.is_empty() {
+            return Ok(());
         }
-        let kept = table.with_extension("csv.before");
-        // not by fs::copy, which writes through a link
-        let kept_whole = fs::read(table).and_then(|bytes| whole::write(&kept, bytes));
-        kept_whole.map_err(|error| {
-            Error::of_file(&format!("keep {} as", table.display()), &kept, &error)
-        })?;
-        Ok(Some(kept))
+        let left_out: HashMap<&str, &str> =
+            folder.left_out.iter().map(|(key, why)| (key.as_str(), why.as_str())).collect();
+        let here = |row: &&Row| left_out.get(row.key.as_str()).copied();
+        let records_here: Vec<&str> = lost.iter().filter_map(here).collect();
+        if losing == Losing::Refused && !records_here.is_empty() {
+            return Err(Error::Usage(format!(
+                "{} holds {} runs whose records are here and which this command leaves out ({}): \
+                 give the flags that they were trained with, such as --quick or --set KEY=VALUE, or \
+                 move that file away to have tables without them",
+                table.display(),
+                records_here.len(),
+                printable(&published::reasons(records_here.into_iter())),
+            )));
+        }
+        let others = folder.published.why_others();
+        let kept: HashSet<&str> = self.rows.iter().map(|row| row.key.as_str()).collect();
+        let why = |row: &&Row| match here(row)
+            .or_else(|| others.get(&(row.cell.as_str(), row.seed)).copied())
+        {
+            Some(why) => why,
+            None if kept.contains(row.key.as_str()) => "a column that the new one does not have",
+            None => "a place that has the record of another run, or one that cannot be read",
+        };
+        let why = published::reasons(lost.iter().map(why));
+        let kept = published::set_aside(folder.store.dir())?;
+        say(&format!(
+            "kept what was {} as {}: {} of its {} runs are not in the new one as they were ({})",
+            table.display(),
+            kept.display(),
+            lost.len(),
+            before.len(),
+            printable(&why),
+        ));
+        Ok(())
     }
 
     /// Writes comparison.csv, unless the rows are of a file of any origin.
@@ -240,8 +336,9 @@ impl Derived {
     /// `Failed` when the file system refuses.
     pub fn write_comparison(&self) -> Result<()> {
         match &self.origin {
-            Origin::Store(store, _) | Origin::Published(store) => {
-                csv::write_comparison(&store.dir().join("comparison.csv"), &self.comparisons)
+            Origin::Folder(folder) => {
+                let table = folder.store.dir().join("comparison.csv");
+                csv::write_comparison(&table, &self.comparisons)
             }
             Origin::File(_) => Ok(()),
         }
@@ -254,13 +351,13 @@ impl Derived {
     pub fn section(self) -> Result<Section> {
         // a report is read elsewhere, and the same runs give the same bytes wherever they lie
         let from = match &self.origin {
-            Origin::Store(..) | Origin::Published(_) => format!("{}/runs.csv", self.name),
+            Origin::Folder(_) => format!("{}/runs.csv", self.name),
             Origin::File(file) => {
                 file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into())
             }
         };
         let pictures = match &self.origin {
-            Origin::Store(store, _) | Origin::Published(store) => pictures(store, &self.rows)?,
+            Origin::Folder(folder) => pictures(&folder.store, &self.rows)?,
             Origin::File(_) => Vec::new(),
         };
         let commands = self.commands();
@@ -336,7 +433,21 @@ fn checkout(rows: &[Row]) -> Vec<String> {
             None => "# the commit that made these runs is not known".to_owned(),
         },
         [] => "# the commit that made these runs is not known".to_owned(),
-        _ => format!("# made by {} versions of the code, see above", commits.len()),
+        [..] if rows.iter().all(|row| row.is_of_version_of(&rows[0])) => {
+            match commits.iter().find(|commit| hash(commit)) {
+                Some(commit) => {
+                    let count = commits.len();
+                    return vec![
+                        format!("# made at {count} commits of one version of the code, see above"),
+                        format!("git checkout {commit}"),
+                    ];
+                }
+                None => format!("# made at {} commits, none of them known", commits.len()),
+            }
+        }
+        [..] => {
+            format!("# made by several versions of the code ({} commits), see above", commits.len())
+        }
     };
     vec![said]
 }
@@ -366,14 +477,27 @@ fn ranges(seeds: &[u64]) -> String {
 /// beside a `runs.csv`.
 ///
 /// # Errors
-/// A damaged `diagnostics.csv`.
-fn measurements_beside(origin: &Origin) -> Result<Vec<Measurement>> {
-    let file = match origin {
-        Origin::Store(_, records) => return Ok(csv::measurements_of(records)),
-        Origin::Published(store) => store.dir().join("diagnostics.csv"),
-        Origin::File(file) => file.with_file_name("diagnostics.csv"),
+/// A damaged `diagnostics.csv`, or one of the files that are read with it.
+fn measurements_of(origin: &Origin) -> Result<Vec<Measurement>> {
+    let lines = match origin {
+        Origin::Folder(folder) => {
+            let mut lines = series::diagnostics_of(&folder.records);
+            lines.extend(match folder.beside == Beside::default() {
+                true => Beside::read(folder.store.dir(), &folder.published.runs)?.diagnostics,
+                false => folder.beside.diagnostics.clone(),
+            });
+            lines
+        }
+        Origin::File(file) => series::read_diagnostics(&file.with_file_name("diagnostics.csv"))?,
     };
-    if file.exists() { csv::read_diagnostics(&file) } else { Ok(Vec::new()) }
+    let measurement = |one: series::Diagnostic| Measurement {
+        experiment: one.experiment,
+        cell: one.cell,
+        seed: one.seed,
+        name: one.name,
+        value: one.value,
+    };
+    Ok(lines.into_iter().map(measurement).collect())
 }
 
 /// Which cells have fewer runs than the experiment declares: runs that are left out of a table can be
@@ -466,74 +590,82 @@ impl LeftOut {
     }
 }
 
-/// Every cell of the experiment by its label, with its data's digest (which takes making the data
-/// where they are made up, so once).
-fn cells(experiment: &Experiment) -> Result<HashMap<&str, (&Cell, String)>> {
-    let mut cells = HashMap::new();
-    for cell in &experiment.cells {
-        cells.insert(cell.label.as_str(), (cell, cell.dataset.sha256()?));
-    }
-    Ok(cells)
-}
-
-/// The records of runs that the experiment, as it now is, has.
+/// The records of runs that the experiment, as it now is, has, under the labels of its cells; of the
+/// others the key and why they are none.
 fn current_records(
     experiment: &Experiment,
+    grid: &Grid,
     records: Vec<Record>,
-    left_out: &mut LeftOut,
-) -> Result<Vec<Record>> {
-    let cells = cells(experiment)?;
-    let mut current = Vec::new();
+) -> (Vec<Record>, Vec<(String, String)>) {
+    let (mut current, mut others): (Vec<Record>, Vec<(Record, String)>) = (Vec::new(), Vec::new());
     for record in records {
-        let label = &record.cell.label;
-        let Some((cell, data_sha256)) = cells.get(label.as_str()) else {
-            left_out.add(format!("cell {label}, which the experiment does not have"));
-            continue;
-        };
-        let wanted = Wanted {
-            cell,
-            seed: record.seed,
-            scale: experiment.scale,
-            data_sha256,
-            protocol_version: cell.model.protocol_version(),
-            device_kind: None,
-        };
-        let differences = store::differences(&record, &wanted);
-        if differences.is_empty() {
-            current.push(record);
-        } else {
-            left_out.add(format!("cell {label}: key differs: {}", differences.join(", ")));
+        match difference(&record, experiment, grid) {
+            None => current.push(record),
+            Some(why) => others.push((record, why)),
         }
     }
-    Ok(current)
+    let mut known: Places =
+        current.iter().map(|record| (record.cell.label.clone(), record.seed)).collect();
+    let mut keys = Keys::new(grid);
+    let mut left_out = Vec::new();
+    for (record, why) in others {
+        let (label, kind) = (&record.cell.label, &record.device_kind);
+        let cell = keys.cell(label, record.seed, kind, &record.key);
+        let same_scale = record.scale == experiment.scale;
+        match cell.filter(|_| same_scale).cloned() {
+            // stored before its cell was given another label
+            Some(cell) => {
+                if known.insert((cell.label.clone(), record.seed)) {
+                    current.push(Record { cell, ..record });
+                }
+            }
+            None => left_out.push((record.key, why)),
+        }
+    }
+    (current, left_out)
 }
 
-/// The rows of a runs.csv whose keys are those of the experiment as it now is. A row without a key
-/// (a table of another origin) cannot be checked and is taken.
-fn published_rows(
-    experiment: &Experiment,
-    table: &Path,
-    left_out: &mut LeftOut,
-) -> Result<Vec<Row>> {
-    let cells = cells(experiment)?;
-    let mut current = Vec::new();
-    for row in csv::read_runs(table)? {
-        let label = &row.cell;
-        if row.experiment != experiment.name {
-            left_out.add(format!("of experiment {}", row.experiment));
-            continue;
-        }
-        let Some((cell, data)) = cells.get(label.as_str()) else {
-            left_out.add(format!("cell {label}, which the experiment does not have"));
-            continue;
-        };
-        let kind = if row.device.starts_with("cuda") { "cuda" } else { "cpu" };
-        let key = store::key(cell, row.seed, data, cell.model.protocol_version(), kind);
-        if row.scale != experiment.scale || (!row.key.is_empty() && row.key != key) {
-            left_out.add(format!("cell {label}: made otherwise (another scale or key)"));
-            continue;
-        }
-        current.push(row);
-    }
-    Ok(current)
+/// In what a record is not the run of the cell with its label; nothing when it is.
+fn difference(record: &Record, experiment: &Experiment, grid: &Grid) -> Option<String> {
+    let label = &record.cell.label;
+    let Some((cell, data_sha256)) = grid.get(label) else {
+        return Some(format!("cell {label}, which the experiment does not have"));
+    };
+    let wanted = Wanted {
+        cell,
+        seed: record.seed,
+        scale: experiment.scale,
+        data_sha256,
+        protocol_version: cell.model.protocol_version(),
+        device_kind: None,
+    };
+    let differences = store::differences(record, &wanted);
+    let said = || format!("cell {label}: key differs: {}", differences.join(", "));
+    (!differences.is_empty()).then(said)
+}
+
+/// Cells' labels and seeds.
+type Places = HashSet<(String, u64)>;
+
+/// The runs of the grid that a `runs.csv` holds beside these records. `places` are those of all
+/// records: another file in the place of one says that its run is to be trained again, and its row
+/// does not count.
+fn beside_records(
+    store: &Store,
+    grid: &Grid,
+    records: &[Record],
+    places: &Places,
+) -> Result<Published> {
+    let known: HashSet<&str> = records.iter().map(|record| record.key.as_str()).collect();
+    let table = store.dir().join("runs.csv");
+    let mut published = Published::read(&table, grid, &known, Keyless::LeftOut)?;
+    let here: HashSet<(&str, u64)> =
+        records.iter().map(|record| (record.cell.label.as_str(), record.seed)).collect();
+    published.runs.retain(|run| {
+        let (label, seed) = (&run.row.cell, run.row.seed);
+        let is_broken =
+            !places.contains(&(label.clone(), seed)) && store.path(label, seed).exists();
+        !here.contains(&(label.as_str(), seed)) && !is_broken
+    });
+    Ok(published)
 }

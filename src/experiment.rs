@@ -67,13 +67,47 @@ pub struct ProtocolSpec {
 pub struct TrainingSpec {
     /// Passes over the training rows; 0 leaves the network untrained.
     pub epochs: u64,
-    /// Rows of a step; the last step of an epoch takes what is left.
+    /// Rows of a step.
     pub batch_size: usize,
+    /// What becomes of the rows that are left for an epoch's last step.
+    // not written when `keep`: the keys of stored runs were made without it
+    #[serde(default, skip_serializing_if = "LastBatch::is_kept")]
+    pub last_batch: LastBatch,
     /// Adam's step size.
     pub learning_rate: f64,
     /// Upper bound of the Euclidean norm of a run's whole gradient; none where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_clip: Option<f64>,
+    /// Times the parameters, added to the (clipped) gradient before Adam sees it, as PyTorch's Adam
+    /// does; 0 where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+}
+
+/// `keep`: the last step of an epoch takes the rows that are left; `drop`: only whole batches train,
+/// and other rows are left over in each epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LastBatch {
+    #[default]
+    Keep,
+    Drop,
+}
+
+impl LastBatch {
+    fn is_kept(&self) -> bool {
+        *self == Self::Keep
+    }
+}
+
+impl TrainingSpec {
+    /// How many of a run's training rows an epoch takes.
+    pub fn rows_of_epoch(&self, rows: usize) -> usize {
+        match self.last_batch {
+            LastBatch::Keep => rows,
+            LastBatch::Drop => rows - rows % self.batch_size,
+        }
+    }
 }
 
 impl ProtocolSpec {
@@ -97,9 +131,11 @@ impl ProtocolSpec {
 }
 
 impl Cell {
-    /// Names what is trained: cells of one identity differ in how scores are made and flagged.
+    /// Names what is trained: cells of one identity differ in which test rows count, and in how
+    /// scores are made and flagged.
     pub fn training_identity(&self) -> String {
         let ProtocolSpec { split, contamination, .. } = &self.protocol;
+        let split = split.before_batches();
         let parts =
             (&self.dataset, split, contamination, &self.model, &self.training, self.control);
         serde_json::to_string(&parts).expect("a cell serialises")
@@ -822,13 +858,15 @@ fn untrained(cell: &Cell) -> Cell {
 
 /// What the types allow and the protocol does not.
 fn check_values(source: &Source, cell: &Cell, changes: &[Override]) -> Result<()> {
-    let TrainingSpec { epochs: _, batch_size, learning_rate, gradient_clip } = &cell.training;
+    let TrainingSpec { batch_size, learning_rate, gradient_clip, weight_decay, .. } =
+        &cell.training;
     let positive = |value: f64| value.is_finite() && value > 0.0;
     let share = cell.protocol.contamination;
     let checks = [
         ("training.batch-size", *batch_size >= 1, "must be at least 1"),
         ("training.learning-rate", positive(*learning_rate), "must be a number above 0"),
         ("training.gradient-clip", gradient_clip.is_none_or(positive), "must be a number above 0"),
+        ("training.weight-decay", weight_decay.is_none_or(positive), "must be a number above 0"),
         ("protocol.contamination", (0.0..1.0).contains(&share), "must lie in [0, 1)"),
         (
             "protocol.samples",

@@ -5,6 +5,7 @@ mod derived;
 mod plan;
 #[cfg(feature = "training")]
 mod progress;
+mod published;
 #[cfg(feature = "training")]
 mod worker;
 

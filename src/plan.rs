@@ -1,6 +1,6 @@
 //! What is stored, what is to run and why, and how long it will take. Reads the store and an
 //! experiment's expansion; trains nothing and prints nothing.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -15,11 +15,14 @@ use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
 use seedbed::libtorch::Versions;
 use seedbed::memory::Need;
-use seedbed::record::{Calibration, Job, Pictures, Record, Scale, State};
+use seedbed::record::{Calibration, Digests, Job, Pictures, Record, Scale, State};
 use seedbed::report::terminal::printable;
 use seedbed::run::memory_need;
 use seedbed::schedule;
 use seedbed::store::{self, Store, Stored, Wanted};
+use seedbed::summary::Row;
+
+use crate::published::{Grid, Keyless, Published, device_kind};
 
 /// One experiment's runs.
 pub struct Plan {
@@ -28,6 +31,8 @@ pub struct Plan {
     pub cells: Vec<PlannedCell>,
     /// To be made of one seed.
     pub pictures: Option<Pictures>,
+    /// Rows of the folder's `runs.csv` that are no run of the experiment as it now is.
+    others: Published,
     /// The device kind that runs are for, `cpu` or `cuda`.
     kind: &'static str,
 }
@@ -43,9 +48,11 @@ pub struct PlannedCell {
 pub enum Status {
     /// Left alone.
     Stored(Box<Record>),
+    /// Left alone too: a row of the folder's `runs.csv` whose record is elsewhere.
+    Published(Box<Row>),
     Missing,
-    /// Failed, and is to be tried again.
-    Failed(Box<Record>),
+    /// Failed, and is to be tried again; its record, unless a published row says so.
+    Failed(State, Option<Box<Record>>),
     /// Another run's record is in its place; the parts that differ.
     Changed(Box<Record>, Vec<String>),
     /// A file that is no record is in its place.
@@ -68,12 +75,13 @@ pub enum Source {
 pub type Estimate = Option<(f64, Source)>;
 
 impl Plan {
-    /// Looks every run of `cells` up in the store below `out`. With `retry_failed` a run that failed
+    /// Looks every run of `cells` up in the store below `out`, and what has no record there in the
+    /// `runs.csv` beside it. With `retry_failed` a run that failed
     /// is to run again even where it would fail again.
     ///
     /// # Errors
-    /// `Usage` for a made-up data set that cannot be made, and as [`Store::refuse_links`] and
-    /// [`Store::get`].
+    /// `Usage` for a made-up data set that cannot be made, `Data` for a `runs.csv` that cannot be read,
+    /// and as [`Store::refuse_links`] and [`Store::get`].
     pub fn new(
         experiment: Experiment,
         cells: Vec<Cell>,
@@ -109,7 +117,50 @@ impl Plan {
             let runs = experiment.seeds.iter().map(status).collect::<Result<_>>()?;
             planned.push(PlannedCell { cell, data_sha256, runs });
         }
-        Ok(Self { experiment, store, cells: planned, pictures: None, kind })
+        let mut plan = Self {
+            experiment,
+            store,
+            cells: planned,
+            pictures: None,
+            others: Published::default(),
+            kind,
+        };
+        if plan.to_run() > 0 {
+            plan.take_published(retry_failed)?;
+        }
+        Ok(plan)
+    }
+
+    /// Counts rows of the folder's `runs.csv` as stored where a run has no record of its own.
+    fn take_published(&mut self, retry_failed: bool) -> Result<()> {
+        let recorded = |status: &Status| match status {
+            Status::Stored(record) | Status::Failed(_, Some(record)) => Some(record.key.clone()),
+            Status::Published(_) | Status::Missing | Status::Failed(_, None) => None,
+            Status::Changed(..) | Status::Unreadable(_) => None,
+        };
+        let statuses = self.cells.iter().flat_map(|planned| planned.runs.values());
+        let recorded: Vec<String> = statuses.filter_map(recorded).collect();
+        let known: HashSet<&str> = recorded.iter().map(String::as_str).collect();
+        let grid = Grid::new(&self.experiment)?;
+        let table = self.store.dir().join("runs.csv");
+        let mut published = Published::read(&table, &grid, &known, Keyless::LeftOut)?;
+        let mut rows: HashMap<(String, u64), Row> = HashMap::new();
+        for run in std::mem::take(&mut published.runs) {
+            if device_kind(&run.row) == self.kind {
+                rows.insert((run.row.cell.clone(), run.row.seed), run.row);
+            }
+        }
+        for planned in &mut self.cells {
+            for (seed, status) in &mut planned.runs {
+                if matches!(status, Status::Missing | Status::Changed(..))
+                    && let Some(row) = rows.remove(&(planned.cell.label.clone(), *seed))
+                {
+                    *status = Status::of_row(row, retry_failed);
+                }
+            }
+        }
+        self.others = published;
+        Ok(())
     }
 
     /// The jobs that train what is not stored, with the indices of their cells. Cells that share
@@ -175,12 +226,21 @@ impl Plan {
         }
     }
 
-    /// The stored record of this run, where it is the run that is asked for.
-    pub fn stored(&self, cell: &str, seed: u64) -> Option<&Record> {
+    /// How a run that is left alone ended, and the digests of what it was made from and made.
+    pub fn left_alone(&self, cell: &str, seed: u64) -> Option<(State, Digests)> {
         let planned = self.cells.iter().find(|planned| planned.cell.label == cell)?;
         match planned.runs.get(&seed)? {
-            Status::Stored(record) => Some(record),
-            Status::Missing | Status::Failed(_) | Status::Changed(..) | Status::Unreadable(_) => {
+            Status::Stored(record) => Some((record.state, record.digests.clone())),
+            Status::Published(row) => {
+                let digests = Digests {
+                    data: row.data_sha256.clone(),
+                    split: row.split_sha256.clone(),
+                    init: row.init_sha256.clone(),
+                    scores: row.scores_sha256.clone(),
+                };
+                Some((row.state, digests))
+            }
+            Status::Missing | Status::Failed(..) | Status::Changed(..) | Status::Unreadable(_) => {
                 None
             }
         }
@@ -244,8 +304,9 @@ impl Plan {
             return Ok(None);
         };
         let before = match status {
-            Status::Stored(record) | Status::Failed(record) => Some(record),
-            Status::Missing | Status::Changed(..) | Status::Unreadable(_) => None,
+            Status::Stored(record) | Status::Failed(_, Some(record)) => Some(record),
+            Status::Missing | Status::Failed(_, None) => None,
+            Status::Published(_) | Status::Changed(..) | Status::Unreadable(_) => None,
         };
         let wanted = Wanted {
             cell: &planned.cell,
@@ -272,6 +333,12 @@ impl Plan {
             planned.runs.keys().map(place).filter(|path| path.exists()).count()
         };
         self.cells.iter().map(of).sum()
+    }
+
+    /// How many runs have no record and count as stored by the folder's `runs.csv`.
+    pub fn published(&self) -> usize {
+        let statuses = self.cells.iter().flat_map(|planned| planned.runs.values());
+        statuses.filter(|status| matches!(status, Status::Published(_))).count()
     }
 
     pub fn to_run(&self) -> usize {
@@ -304,8 +371,40 @@ impl Plan {
         )))
     }
 
+    /// Refuses to let the tables of a reduced run take the place of finished full runs: that is a slip.
+    ///
+    /// # Errors
+    /// `Usage`, with the two ways on.
+    pub fn check_published(&self) -> Result<()> {
+        let full = self.others.full_others();
+        if full == 0 || self.experiment.scale == Scale::Full {
+            return Ok(());
+        }
+        Err(Error::Usage(format!(
+            "{}/runs.csv holds {full} finished runs of the full protocol, and the tables of this \
+             reduced run (--quick or --set) would take its place; name another folder with --out \
+             DIR, or give --replace, which keeps it aside",
+            self.store.dir().display(),
+        )))
+    }
+
+    /// What will happen to rows of the folder's `runs.csv` that cannot share a table with what is to run;
+    /// nothing where there are none.
+    pub fn on_others(&self) -> Option<String> {
+        let count = self.others.others.len();
+        (count > 0).then(|| {
+            format!(
+                "{}/runs.csv holds {count} runs that are none of this experiment as it now is ({}); \
+                 before tables without them take its place, it is kept aside",
+                self.store.dir().display(),
+                printable(&self.others.reasons()),
+            )
+        })
+    }
+
     /// Refuses to add runs to those that another version of the code made: they could not share a
-    /// table.
+    /// table. Commits may differ, for a stored run has the protocol version of this program in its key,
+    /// and that is raised when results change.
     ///
     /// # Errors
     /// `Usage`, with both versions.
@@ -313,29 +412,24 @@ impl Plan {
         if self.to_run() == 0 {
             return Ok(());
         }
-        let runs = self.cells.iter().flat_map(|planned| &planned.runs);
+        let runs = self.cells.iter().flat_map(|planned| planned.runs.values());
         let other = runs
-            .filter_map(|(_, status)| match status {
-                Status::Stored(record) => Some(&record.provenance),
+            .filter_map(|status| match status {
+                Status::Stored(record) => Some(record.provenance.libtorch.as_str()),
+                Status::Published(row) => Some(row.libtorch.as_str()),
                 Status::Missing
-                | Status::Failed(_)
+                | Status::Failed(..)
                 | Status::Changed(..)
                 | Status::Unreadable(_) => None,
             })
-            .find(|made| {
-                (made.commit.as_str(), made.dirty, made.libtorch.as_str())
-                    != (versions.commit, versions.dirty, versions.libtorch.as_str())
-            });
-        let Some(made) = other else { return Ok(()) };
-        let version = |commit: &str, dirty: bool, libtorch: &str| {
-            format!("{commit}{} with libtorch {libtorch}", if dirty { "-dirty" } else { "" })
-        };
+            .find(|libtorch| *libtorch != versions.libtorch);
+        let Some(libtorch) = other else { return Ok(()) };
+        let libtorch = if libtorch.is_empty() { "of an unknown version" } else { libtorch };
         Err(Error::Usage(format!(
-            "{} holds runs that another version of the code made ({}; this is {}): keep them apart \
-             with --out DIR, or put them into one table with --mixed-code",
+            "{} holds runs that another version of the code made (with libtorch {libtorch}; this is \
+             {}): keep them apart with --out DIR, or put them into one table with --mixed-code",
             self.store.dir().display(),
-            version(&made.commit, made.dirty, &made.libtorch),
-            version(versions.commit, versions.dirty, &versions.libtorch),
+            versions.libtorch,
         )))
     }
 
@@ -476,6 +570,7 @@ impl Plan {
                     "cell": planned.cell.label,
                     "runs": planned.runs.len(),
                     "stored": planned.runs.len() - to_run.len(),
+                    "published": planned.published(),
                     "to-run": to_run,
                     "reasons": self.reasons(planned),
                     "seconds-per-run": estimate.map(|(seconds, _)| seconds),
@@ -490,19 +585,24 @@ impl Plan {
 
 impl PlannedCell {
     pub fn seeds_to_run(&self) -> Vec<u64> {
-        let open = self.runs.iter().filter(|(_, status)| !matches!(status, Status::Stored(_)));
+        let open = self.runs.iter().filter(|(_, status)| !status.is_left_alone());
         open.map(|(seed, _)| *seed).collect()
     }
 
     fn is_to_run(&self, seed: u64) -> bool {
-        self.runs.get(&seed).is_some_and(|status| !matches!(status, Status::Stored(_)))
+        self.runs.get(&seed).is_some_and(|status| !status.is_left_alone())
+    }
+
+    fn published(&self) -> usize {
+        self.runs.values().filter(|status| matches!(status, Status::Published(_))).count()
     }
 
     fn median_seconds(&self) -> Option<f64> {
         let stored = self.runs.iter().filter_map(|(_, status)| match status {
             Status::Stored(record) if record.state == State::Ok => Some(record.wall_seconds),
-            Status::Stored(_) | Status::Missing | Status::Failed(_) => None,
-            Status::Changed(..) | Status::Unreadable(_) => None,
+            Status::Stored(_) | Status::Missing | Status::Failed(..) => None,
+            // made on a machine that need not be like this one
+            Status::Published(_) | Status::Changed(..) | Status::Unreadable(_) => None,
         });
         seedbed::stats::median(&stored.collect::<Vec<f64>>())
     }
@@ -515,14 +615,17 @@ impl PlannedCell {
             match status {
                 Status::Stored(record) if record.state == State::Ok => {}
                 // stored and not trained again, but worth a word
-                Status::Stored(record) => {
-                    let state = name(record.state);
-                    let text = format!("{state} (left: it would come again; run --retry failed)");
+                Status::Stored(record) => *counts.entry(left(record.state)).or_default() += 1,
+                Status::Published(row) if row.state == State::Ok => {
+                    *counts.entry("published".to_owned()).or_default() += 1;
+                }
+                Status::Published(row) => {
+                    let text = format!("published, {}", left(row.state));
                     *counts.entry(text).or_default() += 1;
                 }
                 Status::Missing => *counts.entry("missing".to_owned()).or_default() += 1,
-                Status::Failed(record) => {
-                    let text = format!("{} (to be tried again)", name(record.state));
+                Status::Failed(state, _) => {
+                    let text = format!("{} (to be tried again)", name(*state));
                     *counts.entry(text).or_default() += 1;
                 }
                 Status::Changed(_, parts) => {
@@ -549,11 +652,29 @@ impl Status {
             Stored::Same(record) if record.state.is_final() && !retry_failed => {
                 Self::Stored(record)
             }
-            Stored::Same(record) => Self::Failed(record),
+            Stored::Same(record) => Self::Failed(record.state, Some(record)),
             Stored::Different(record, parts) => Self::Changed(record, parts),
             Stored::Unreadable(why) => Self::Unreadable(why),
         }
     }
+
+    fn of_row(row: Row, retry_failed: bool) -> Self {
+        let state = row.state;
+        if state == State::Ok || (state.is_final() && !retry_failed) {
+            Self::Published(Box::new(row))
+        } else {
+            Self::Failed(state, None)
+        }
+    }
+
+    fn is_left_alone(&self) -> bool {
+        matches!(self, Self::Stored(_) | Self::Published(_))
+    }
+}
+
+/// Of a stored run that failed: why it is left alone.
+fn left(state: State) -> String {
+    format!("{} (left: it would come again; run --retry failed)", name(state))
 }
 
 /// A state as files spell it.

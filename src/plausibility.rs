@@ -3,6 +3,8 @@
 //! detector, precision/recall = positives/flagged. Pure arithmetic over a paper's file: no run, no
 //! tensor, no file. The arithmetic and its limits in words: `docs/check-figures.md`.
 
+pub mod granularity;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -668,6 +670,7 @@ mod tests {
             source: "https://example.org".into(),
             margins: BTreeMap::new(),
             counts: counts.map(|counts| ("made-up".into(), counts)).into_iter().collect(),
+            test_sets: Vec::new(),
             figures,
             fingerprints: Vec::new(),
         }

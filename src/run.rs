@@ -2,7 +2,7 @@
 //! Load, split, fit the scaling, train, score, flag, measure. It decides nothing that an
 //! experiment file does not say, and stores nothing: `store` does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Instant;
 
@@ -42,8 +42,8 @@ pub fn execute(job: &Job, emit: &mut dyn FnMut(Message)) -> Result<()> {
     }));
     if let Err(cause) = outcome {
         let text = panic_text(cause.as_ref());
-        let runs =
-            prepared.runs.iter().flat_map(|run| job.cells.iter().map(move |cell| (run, cell)));
+        let cells = 0..job.cells.len();
+        let runs = prepared.runs.iter().flat_map(|run| cells.clone().map(move |cell| (run, cell)));
         for (run, cell) in runs.skip(ended) {
             let failure = Some((failed_state(&text), text.clone()));
             let wall = started.elapsed().as_secs_f64() / (job.seeds.len() * job.cells.len()) as f64;
@@ -118,7 +118,7 @@ pub fn calibrate(job: &Job, steps: usize, first: &mut dyn FnMut()) -> Result<Cal
     let utilisation = device::utilisation(prepared.device);
     let seconds_per_step = crate::stats::median(&seconds)
         .ok_or_else(|| Error::Usage("a calibration needs at least one step".into()))?;
-    let steps_per_epoch = prepared.rows.steps(spec.batch_size) as u64;
+    let steps_per_epoch = prepared.rows.steps(spec) as u64;
     let scoring_seconds = prepared.time_scoring();
     Ok(Calibration {
         load_seconds,
@@ -147,9 +147,38 @@ struct Run {
     /// Place in the job, from 0.
     index: usize,
     seed: u64,
+    /// What trains, and all that is scored.
     split: Split,
+    /// Of each cell: the test rows that count for it.
+    tested: Vec<Tested>,
     scaling: dataset::Scaling,
     digests: Digests,
+}
+
+/// The test rows that count for a cell.
+struct Tested {
+    /// Their places among the rows that are scored, in order; none where all count.
+    places: Option<Vec<usize>>,
+    split_digest: String,
+}
+
+impl Tested {
+    fn new(split: &Split, scored: &Split) -> Self {
+        let counted: HashSet<u32> = split.test.iter().copied().collect();
+        let places = (split != scored).then(|| {
+            let all = scored.test.iter().enumerate();
+            all.filter(|(_, row)| counted.contains(row)).map(|(place, _)| place).collect()
+        });
+        Self { places, split_digest: split.sha256() }
+    }
+
+    /// Those of `values`, one a scored row, that count.
+    fn of<T: Copy>(&self, values: &[T]) -> Vec<T> {
+        match &self.places {
+            Some(places) => places.iter().map(|&place| values[place]).collect(),
+            None => values.to_vec(),
+        }
+    }
 }
 
 /// How a run ended, as far as it came.
@@ -180,11 +209,17 @@ impl<'a> Prepared<'a> {
         let protocol = &cell.protocol;
         let mut runs = Vec::new();
         for (index, &seed) in job.seeds.iter().enumerate() {
-            let split = dataset::split(&dataset, &protocol.split, protocol.contamination, seed)?;
+            let scored = protocol.split.before_batches();
+            let contamination = protocol.contamination;
+            let split = dataset::split(&dataset, &scored, contamination, seed)?;
+            let of_cell = |cell: &Cell| {
+                let own = dataset::split(&dataset, &cell.protocol.split, contamination, seed)?;
+                Ok(Tested::new(&own, &split))
+            };
+            let tested = job.cells.iter().map(of_cell).collect::<Result<_>>()?;
             let scaling = dataset.fit(&split.train);
-            let data = dataset.sha256().to_owned();
-            let digests = Digests { data, split: split.sha256(), ..Digests::default() };
-            runs.push(Run { index, seed, split, scaling, digests });
+            let digests = Digests { data: dataset.sha256().to_owned(), ..Digests::default() };
+            runs.push(Run { index, seed, split, tested, scaling, digests });
         }
         let (detector, specs) = model::build(&cell.model, dataset.features(), dataset.image())?;
         if detector.needs_unit_interval() {
@@ -265,14 +300,14 @@ impl<'a> Prepared<'a> {
                 None => self.measure(run, &parameters.of_seed(run.index), album.as_deref_mut()),
             };
             let wall = share + scoring.elapsed().as_secs_f64();
-            for (cell, outcome) in self.job.cells.iter().zip(outcomes) {
+            for (place, (cell, outcome)) in self.job.cells.iter().zip(outcomes).enumerate() {
                 let wall = wall / self.job.cells.len() as f64;
                 let (measured, failure) = match outcome {
                     Ok(measured) => (Some(measured), None),
                     Err(failure) => (None, Some(failure)),
                 };
                 let ending = Ending { course: course.clone(), measured, failure, wall };
-                let record = self.record(run, cell, ending);
+                let record = self.record(run, place, ending);
                 if let Some(album) = &mut album {
                     album.ended(&cell.label, &record.key);
                 }
@@ -324,21 +359,27 @@ impl<'a> Prepared<'a> {
         // a model without a choice of scores has one for every cell
         let of_cells = scores.iter().cycle().take(cells.len());
         let mut outcomes = Vec::new();
-        for (cell, scores) in cells.iter().zip(of_cells) {
-            let outcome = self.measure_cell(cell, scores, &labels);
+        for ((cell, tested), scores) in cells.iter().zip(&run.tested).zip(of_cells) {
+            let outcome = self.measure_cell(cell, tested, scores, &labels);
             if let (Some(album), Ok(measured)) = (&mut album, &outcome) {
                 let Measured { threshold, counts, metrics, .. } = measured;
                 let (threshold, counts) = (*threshold, *counts);
-                let scores = &values(&scores.test);
-                album.scored(cell, &Scored { scores, threshold, counts, metrics });
+                let (scores, labels) = (&tested.of(&values(&scores.test)), &tested.of(&labels));
+                album.scored(cell, &Scored { scores, labels, threshold, counts, metrics });
             }
             outcomes.push(outcome);
         }
         outcomes
     }
 
-    fn measure_cell(&self, cell: &Cell, scores: &Scores, labels: &[bool]) -> Outcome {
-        let test = values(&scores.test);
+    fn measure_cell(
+        &self,
+        cell: &Cell,
+        tested: &Tested,
+        scores: &Scores,
+        labels: &[bool],
+    ) -> Outcome {
+        let (test, labels) = (tested.of(&values(&scores.test)), tested.of(labels));
         let train = scores.train.as_ref().filter(|_| cell.protocol.scores_training_rows());
         let train = train.map(values).unwrap_or_default();
         if let Some(why) = scores.broken {
@@ -349,11 +390,14 @@ impl<'a> Prepared<'a> {
         }
         let invalid = |error: Error| (State::InvalidData, error.to_string());
         let rule = &cell.protocol.threshold;
-        let flagged = metrics::flag(rule, &test, labels, &train).map_err(invalid)?;
+        let flagged = metrics::flag(rule, &test, &labels, &train).map_err(invalid)?;
         let (counts, metrics) =
-            metrics::evaluate(&test, labels, &flagged.flags).map_err(invalid)?;
-        let mut diagnostics =
-            diagnostics(&values(&scores.test_error), labels, self.dataset.bayes_auroc());
+            metrics::evaluate(&test, &labels, &flagged.flags).map_err(invalid)?;
+        let mut diagnostics = diagnostics(
+            &tested.of(&values(&scores.test_error)),
+            &labels,
+            self.dataset.bayes_auroc(),
+        );
         let mean = train.iter().sum::<f64>() / train.len() as f64;
         if mean.is_finite() {
             diagnostics.insert("score_train".to_owned(), mean);
@@ -363,15 +407,18 @@ impl<'a> Prepared<'a> {
             metrics,
             threshold: flagged.threshold,
             diagnostics,
-            scores_digest: digest(&scores.test),
+            scores_digest: digest(&Tensor::from_slice(&test)),
         })
     }
 
-    fn record(&self, run: &Run, cell: &Cell, ending: Ending) -> Record {
-        let job = self.job;
+    /// Of a run for the job's cell of this number.
+    fn record(&self, run: &Run, cell: usize, ending: Ending) -> Record {
+        let (job, tested) = (self.job, &run.tested[cell]);
+        let cell = &job.cells[cell];
         let device_kind = device::kind(&job.device);
         let protocol_version = cell.model.protocol_version();
         let mut digests = run.digests.clone();
+        digests.split.clone_from(&tested.split_digest);
         let (state, failure) = match ending.failure {
             Some((state, text)) => (state, Some(text)),
             None => (State::Ok, None),

@@ -46,8 +46,9 @@ impl TrainingRows {
     }
 
     /// Steps of an epoch: those of the seed with the most rows.
-    pub fn steps(&self, batch_size: usize) -> usize {
-        self.counts.iter().map(|count| count.div_ceil(batch_size)).max().unwrap_or(0)
+    pub fn steps(&self, spec: &TrainingSpec) -> usize {
+        let steps = |&count: &usize| spec.rows_of_epoch(count).div_ceil(spec.batch_size);
+        self.counts.iter().map(steps).max().unwrap_or(0)
     }
 }
 
@@ -113,7 +114,7 @@ pub fn train(
     spec: &TrainingSpec,
     told: &mut dyn FnMut(Epoch, &Parameters),
 ) -> Vec<Course> {
-    let walk = Walk::new(rows, seeds, spec.batch_size);
+    let walk = Walk::new(rows, seeds, spec);
     let mut courses = vec![Course::default(); seeds.len()];
     let mut stepper = Stepper::new(detector, parameters, rows, &walk, spec);
     thread::scope(|scope| {
@@ -166,7 +167,7 @@ pub fn time_steps(
     [warm_up, steps]: [usize; 2],
     first: &mut dyn FnMut(),
 ) -> Vec<f64> {
-    let mut walk = Walk::new(rows, seeds, spec.batch_size);
+    let mut walk = Walk::new(rows, seeds, spec);
     // the last step of an epoch is smaller and would flatter the figure
     walk.steps = (walk.steps - 1).max(1);
     let epochs = (warm_up + steps).div_ceil(walk.steps) as u64;
@@ -213,6 +214,7 @@ struct Stepper<'a> {
     weights: Vec<Option<Tensor>>,
     adam: Adam,
     clip: Option<f64>,
+    decay: Option<f64>,
 }
 
 impl<'a> Stepper<'a> {
@@ -225,7 +227,16 @@ impl<'a> Stepper<'a> {
     ) -> Self {
         let adam = Adam::new(parameters, spec.learning_rate);
         let weights = walk.weights(rows.values.device());
-        Self { detector, parameters, rows, walk, weights, adam, clip: spec.gradient_clip }
+        Self {
+            detector,
+            parameters,
+            rows,
+            walk,
+            weights,
+            adam,
+            clip: spec.gradient_clip,
+            decay: spec.weight_decay,
+        }
     }
 
     /// Moves the `active` seeds; returns the batch's `Loss::row`, [seeds, failed + total + terms].
@@ -247,6 +258,9 @@ impl<'a> Stepper<'a> {
         if let Some(bound) = self.clip {
             no_grad(|| clip_norm(&mut gradient, bound));
         }
+        if let Some(decay) = self.decay {
+            let _ = no_grad(|| gradient.g_add_(&(self.parameters.flat() * decay)));
+        }
         self.adam.step(self.parameters, &gradient, active);
         row
     }
@@ -254,7 +268,7 @@ impl<'a> Stepper<'a> {
 
 /// Scales each seed's gradient, [seeds, count], to a norm of at most `bound`, as PyTorch's
 /// `clip_grad_norm_` does.
-fn clip_norm(gradient: &mut Tensor, bound: f64) {
+pub fn clip_norm(gradient: &mut Tensor, bound: f64) {
     let norm = gradient.norm_scalaropt_dim(2.0, [1i64].as_slice(), true);
     let scale = (bound / (norm + 1e-6)).clamp_max(1.0);
     let _ = gradient.g_mul_(&scale);
@@ -265,19 +279,23 @@ struct Walk<'a> {
     seeds: &'a [u64],
     /// Training rows of each seed.
     counts: &'a [usize],
+    /// How many of them an epoch takes.
+    taken: Vec<usize>,
     batch_size: usize,
     /// Of an epoch.
     steps: usize,
 }
 
 impl<'a> Walk<'a> {
-    fn new(rows: &'a TrainingRows, seeds: &'a [u64], batch_size: usize) -> Self {
-        Self { seeds, counts: &rows.counts, batch_size, steps: rows.steps(batch_size) }
+    fn new(rows: &'a TrainingRows, seeds: &'a [u64], spec: &TrainingSpec) -> Self {
+        let taken = rows.counts.iter().map(|&count| spec.rows_of_epoch(count)).collect();
+        let (batch_size, steps) = (spec.batch_size, rows.steps(spec));
+        Self { seeds, counts: &rows.counts, taken, batch_size, steps }
     }
 
     /// Rows of a seed that a step (from 0) takes.
     fn rows_of(&self, seed: usize, step: usize) -> usize {
-        self.counts[seed].saturating_sub(step * self.batch_size).min(self.batch_size)
+        self.taken[seed].saturating_sub(step * self.batch_size).min(self.batch_size)
     }
 
     /// The most rows that a step takes of any seed.
@@ -467,7 +485,7 @@ fn note_epoch(
                 course.divergence = Some(Divergence { epoch, step: step + 1, term });
                 break;
             }
-            let share = count as f64 / walk.counts[seed] as f64;
+            let share = count as f64 / walk.taken[seed] as f64;
             for (mean, value) in means.iter_mut().zip(&row[1..]) {
                 *mean += value * share;
             }
@@ -493,6 +511,7 @@ fn broken(row: &[f64], terms: &[&'static str]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::LastBatch;
     use crate::model::{ModelSpec, build};
 
     const TERMS: [&str; 4] = ["loss", "reconstruction", "energy", "penalty"];
@@ -509,7 +528,8 @@ mod tests {
     }
 
     fn spec() -> TrainingSpec {
-        TrainingSpec { epochs: 3, batch_size: 16, learning_rate: 1e-3, gradient_clip: Some(5.0) }
+        let text = "epochs = 3\nbatch-size = 16\nlearning-rate = 1e-3\ngradient-clip = 5.0";
+        toml::from_str(text).expect("a training table")
     }
 
     fn rows(count: usize, seed: u64) -> Tensor {
@@ -553,6 +573,33 @@ mod tests {
     }
 
     #[test]
+    fn dropped_last_batches_train_nobody_and_count_in_no_mean() {
+        let (detector, specs) = detector();
+        let seeds = [3];
+        let dropped = TrainingSpec { last_batch: LastBatch::Drop, ..spec() };
+        let trained = |rows: Tensor, spec: &TrainingSpec| {
+            let mut parameters = Parameters::initialise(specs.clone(), &seeds, Device::Cpu);
+            let all = stacked(&[rows]);
+            assert_eq!(all.steps(spec), 2);
+            let courses = train(&detector, &mut parameters, &all, &seeds, spec, &mut |_, _| {});
+            (parameters, courses)
+        };
+        // 32 rows are two whole batches: nothing is dropped
+        let (kept, kept_courses) = trained(rows(32, 3), &spec());
+        let (whole, whole_courses) = trained(rows(32, 3), &dropped);
+        assert!(whole.flat().equal(kept.flat()));
+        assert_eq!(whole_courses, kept_courses);
+        // of 40 rows the 8 that an epoch leaves over are other ones in each epoch
+        let (_, courses) = trained(rows(40, 3), &dropped);
+        assert_eq!(courses[0].curve.len(), 3);
+        assert!(courses[0].curve.iter().flatten().all(|mean| mean.is_finite()));
+        let walk_spec = dropped;
+        let all = stacked(&[rows(40, 3)]);
+        let walk = Walk::new(&all, &seeds, &walk_spec);
+        assert_eq!([0, 1, 2].map(|step| walk.rows_of(0, step)), [16, 16, 0]);
+    }
+
+    #[test]
     fn a_diverged_seed_says_where_and_leaves_the_others_alone() {
         let (detector, specs) = detector();
         let seeds = [1, 2];
@@ -579,7 +626,8 @@ mod tests {
     #[test]
     fn noise_drawn_for_many_steps_at_once_is_what_each_step_draws_alone() {
         let (data, seeds) = (stacked(&[rows(40, 3), rows(31, 4)]), [3, 4]);
-        let walk = Walk::new(&data, &seeds, 16);
+        let spec = spec();
+        let walk = Walk::new(&data, &seeds, &spec);
         for noise in [Noise::Dropout { units: 3, probability: 0.5 }, Noise::Latent { variables: 3 }]
         {
             let singly: Vec<Tensor> = walk.noise_by_step(noise, 2, 1, |drawn| drawn).collect();

@@ -4,7 +4,7 @@
 
 mod golden;
 
-use golden::{assert_close, distance, fixture, flat, split, tensor};
+use golden::{assert_close, assert_glorot, distance, fixture, flat, split, tensor};
 use seedbed::model::layers::{Adam, ParameterSpec, Parameters};
 use seedbed::model::vae::Vae;
 use seedbed::model::variational::Latent;
@@ -81,12 +81,13 @@ fn check_model(name: &str, case: &Value, kind: Kind, tolerance: f64) {
     }
 }
 
-/// All decoders, activations, reductions and bounds, logits of ±60 and a row without an error.
+/// All decoders, activations, reductions and bounds, logits of ±60, a row without an error, and, for the
+/// Bernoulli decoder of probabilities, values outside [0, 1].
 #[test]
 fn every_model_its_loss_and_all_gradients_agree_with_pytorch_in_f64() {
     let fixture = fixture("vae");
     let models = fixture["models"].as_object().unwrap();
-    assert_eq!(models.len(), 11);
+    assert_eq!(models.len(), 13);
     for (name, case) in models {
         check_model(name, case, Kind::Double, 1e-10);
     }
@@ -96,6 +97,57 @@ fn every_model_its_loss_and_all_gradients_agree_with_pytorch_in_f64() {
 fn f32_models_agree_with_f64_to_single_precision() {
     for (name, case) in fixture("vae")["models"].as_object().unwrap() {
         check_model(name, case, Kind::Float, 5e-6);
+    }
+}
+
+/// A number of the fixture, or the word for one that is not finite.
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| value.as_str().unwrap().parse().unwrap())
+}
+
+/// f32, as models train: one row and one feature at a time, the logit as the decoder's bias.
+#[test]
+fn a_probability_rounded_to_0_or_1_gives_the_loss_and_gradient_that_autograd_gives() {
+    let case = &fixture("vae")["saturated"];
+    let shape = json!({"features": 1, "hidden": [], "latent": 1});
+    let choice = json!({"decoder": "bernoulli-probabilities"});
+    let (vae, specs) = network(&json!({"choice": choice, "shape": shape}));
+    let (logits, x) = (tensor(&case["logits"]), tensor(&case["x"]));
+    for row in 0..logits.size()[0] {
+        let (logit, x) = (logits.double_value(&[row]), x.double_value(&[row]));
+        // encoder: weight [1, 2], bias [2]; decoder: weight, bias
+        let values = [0.0, 0.0, 0.0, 0.0, 0.0, logit as f32];
+        let parameters =
+            Parameters::from_flat(specs.clone(), Tensor::from_slice(&values).view([1, 6]));
+        let batch = Batch::whole(Tensor::from_slice(&[x as f32]).view([1, 1, 1]));
+        let loss = vae.loss(&parameters, &batch, &batch.x.zeros_like());
+        let got = [loss.terms[0].double_value(&[0]), loss.gradient.double_value(&[0, 5])];
+        let expected = ["value", "gradient"].map(|what| number(&case[what][row as usize]));
+        for (got, expected) in got.into_iter().zip(expected) {
+            let close = (got - expected).abs() <= 1e-6 * expected.abs();
+            let same = got == expected || (got.is_nan() && expected.is_nan());
+            assert!(close || same, "logit {logit}, x {x}: {got}, not {expected}");
+        }
+    }
+}
+
+#[test]
+fn glorot_weights_are_uniform_in_the_bounds_of_each_head_and_biases_0() {
+    for (decoder, case) in fixture("vae")["glorot"].as_object().unwrap() {
+        let network = |init: &str| {
+            let choice = json!({"decoder": decoder, "init": init});
+            network(&json!({"choice": choice, "shape": case["shape"]})).1
+        };
+        let specs = network("glorot");
+        let parameters = Parameters::initialise(specs.clone(), &[7], tch::Device::Cpu);
+        assert_glorot(decoder, &specs, parameters.flat(), case);
+        // and it is not what PyTorch would draw
+        let names = |specs: &[ParameterSpec]| -> Vec<String> {
+            specs.iter().map(|spec| spec.name.clone()).collect()
+        };
+        let usual = network("pytorch");
+        assert_eq!(names(&usual), names(&specs));
+        assert!(usual.iter().zip(&specs).all(|(usual, spec)| usual.initial != spec.initial));
     }
 }
 

@@ -301,7 +301,7 @@ fn links_in_a_folder_of_results_lead_no_writing_and_no_report_elsewhere() {
     sandbox.write("secret", "hunter2\n");
     let secret = sandbox.path("secret");
     let files = [
-        "runs.csv.before",
+        "curves.csv",
         "summary.csv",
         "pairs.csv",
         "losses.csv",
@@ -315,12 +315,14 @@ fn links_in_a_folder_of_results_lead_no_writing_and_no_report_elsewhere() {
     {
         symlink(&secret, sandbox.path("results").join(name)).expect("a link");
     }
+    // a name that is taken, by whatever, is passed over
+    symlink(&secret, sandbox.path("results/tiny/runs.csv.before")).expect("a link");
     let pictures = "results/tiny/pictures/reconstruction=sum/seed-1";
     sandbox.write(&format!("{pictures}/roc.svg"), "<svg xmlns='http://www.w3.org/2000/svg'/>");
     symlink(&secret, sandbox.path(pictures).join("secret.svg")).expect("a link");
     harmless(&sandbox, "report tiny", "results").expect(0);
     assert_eq!(sandbox.read("secret"), "hunter2\n");
-    assert_eq!(sandbox.read("results/tiny/runs.csv.before"), rows);
+    assert_eq!(sandbox.read("results/tiny/runs.csv.before.2"), rows);
     for file in files {
         let path = sandbox.path("results/tiny").join(file);
         assert!(std::fs::symlink_metadata(path).expect("a file").is_file(), "{file} is a link");

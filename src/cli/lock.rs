@@ -1,6 +1,7 @@
 //! The subcommands `lock` and `verify --lock`: which runs a folder of results holds, written down and
 //! compared. Nothing here trains, and nothing needs an experiment's file.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -10,12 +11,13 @@ use serde_json::json;
 
 use seedbed::error::{Error, Result};
 use seedbed::lock::{self, Difference, Digests, Lock};
-use seedbed::record::Record;
-use seedbed::report::{self, csv};
+use seedbed::report;
 use seedbed::store::Store;
+use seedbed::summary::Row;
 use seedbed::whole;
 
 use super::{print, print_json};
+use crate::published;
 
 /// Writes `results.lock` of these experiments, or of all that have runs below `out`.
 pub fn lock(names: &[String], out: &Path) -> Result<u8> {
@@ -136,26 +138,36 @@ struct Runs {
     unreadable: IndexMap<PathBuf, String>,
 }
 
-/// The stored runs of an experiment; where nothing is stored, those of its `runs.csv`.
+/// The runs of an experiment: its records, and rows of its `runs.csv` that have none.
 fn runs(out: &Path, name: &str) -> Result<Runs> {
     let store = Store::open(out, name);
     let (records, unreadable) = store.load_all()?;
-    let table = store.dir().join("runs.csv");
-    if records.is_empty() && unreadable.is_empty() && table.exists() {
-        let mut lock = Lock::new();
-        for row in csv::read_runs(&table)? {
-            let digests = Digests::of(&row, None)?;
-            lock.insert((row.experiment, row.cell, row.seed), digests);
-        }
-        return Ok(Runs { lock, unreadable: IndexMap::new() });
-    }
-    let of_run: IndexMap<(&str, u64), &Record> =
-        records.iter().map(|record| ((record.cell.label.as_str(), record.seed), record)).collect();
+    let id = |row: &Row| (row.key.clone(), row.cell.clone(), row.seed);
+    let rows = published::rows(&store.dir().join("runs.csv"))?;
+    let called: HashMap<(&str, u64), &Row> =
+        rows.iter().map(|row| ((row.key.as_str(), row.seed), row)).collect();
+    let mut recorded = HashSet::new();
     let mut lock = Lock::new();
-    for row in report::rows_of(&records) {
-        let record = of_run.get(&(row.cell.as_str(), row.seed)).copied();
-        let digests = Digests::of(&row, record)?;
+    for record in &records {
+        let row = report::rows_of(std::slice::from_ref(record)).remove(0);
+        // a run is called as in the table, also where it was stored under an earlier label
+        let row = match called.get(&(row.key.as_str(), row.seed)) {
+            Some(Row { cell, axes, .. }) if !row.key.is_empty() => {
+                Row { cell: cell.clone(), axes: axes.clone(), ..row }
+            }
+            Some(_) | None => row,
+        };
+        recorded.insert(id(&row));
+        let digests = Digests::of(&row, Some(record))?;
         lock.insert((row.experiment, row.cell, row.seed), digests);
+    }
+    for row in &rows {
+        // a file in the place of its record is what is there of the run
+        if recorded.contains(&id(row)) || store.path(&row.cell, row.seed).exists() {
+            continue;
+        }
+        let digests = Digests::of(row, None)?;
+        lock.insert((row.experiment.clone(), row.cell.clone(), row.seed), digests);
     }
     // each says its file first
     let path = |why: &str| format!("{}.json", why.split(".json: ").next().unwrap_or_default());

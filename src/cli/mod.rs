@@ -132,7 +132,7 @@ enum Command {
         #[arg(long, conflicts_with_all = ["sample", "against", "tolerance", "timeout"])]
         lock: bool,
     },
-    /// Hold published figures against each other, the data's counts and the flagging rule
+    /// Hold published figures against each other, the data's counts, the flagging rule and test sets
     CheckFigures {
         /// Names of papers' files; by default all
         #[arg(value_name = "PAPER")]
@@ -193,7 +193,8 @@ struct Tables {
     #[arg(long, value_name = "N", default_value_t = 10_000,
           value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     resamples: u32,
-    /// Put runs that different versions of the code made into one table, which then says so
+    /// Put runs that different versions of the code made into one table, which then says so; other
+    /// commits of one protocol version and libtorch are one version
     #[arg(long)]
     mixed_code: bool,
 }
@@ -238,7 +239,7 @@ struct Training {
 
 #[derive(Args)]
 struct RunOptions {
-    /// Overwrite finished full runs that were made otherwise
+    /// Overwrite finished full runs that were made otherwise; their runs.csv is kept aside
     #[arg(long)]
     replace: bool,
     /// Leave out experiments whose data can be neither found nor fetched, instead of failing

@@ -282,7 +282,11 @@ impl Work {
                             work.count(record.state);
                             continue;
                         }
-                        Status::Failed(_) => Left::failed_at(plan, cell, *seed),
+                        Status::Published(row) => {
+                            work.count(row.state);
+                            continue;
+                        }
+                        Status::Failed(..) => Left::failed_at(plan, cell, *seed),
                         Status::Missing | Status::Changed(..) | Status::Unreadable(_) => None,
                     };
                     let (plan, cell, seed) = (index, cell.clone(), *seed);

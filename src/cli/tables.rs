@@ -17,13 +17,13 @@ use seedbed::summary::{self, Comparison, Pair, Row, Verdict};
 use seedbed::{plausibility, whole};
 
 use super::{Common, Output, Source, Strict, Training, colour, print, print_json};
-use crate::derived::{Derived, Making, papers_of};
+use crate::derived::{Derived, Losing, Making, papers_of};
 use crate::say;
 
 pub fn tables(common: &Common, source: &Source, making: Making) -> Result<u8> {
     let mut output = Output::new(common.json);
     for derived in derive(common, source, making)? {
-        derived.write_tables()?;
+        derived.write_tables(Losing::Refused)?;
         output.next();
         show_summary(&derived, &mut output)?;
     }
@@ -60,7 +60,7 @@ pub fn compare(
 pub fn report(common: &Common, source: &Source, making: Making, to: Option<PathBuf>) -> Result<u8> {
     let mut sections = Vec::new();
     for derived in derive(common, source, making)? {
-        derived.write_tables()?;
+        derived.write_tables(Losing::Refused)?;
         if !derived.papers.is_empty() {
             derived.write_comparison()?;
         }
@@ -282,10 +282,17 @@ pub fn check_figures(names: &[String], folder: &Path, json: bool) -> Result<u8> 
     for name in &names {
         let paper = paper::load(folder, name)?;
         let checks = plausibility::check(&paper);
+        let granularity = plausibility::granularity::check(&paper);
         output.next();
         output.show(
-            || figures::check_text(&checks, &paper, colour()),
-            || [("paper", json!(paper.name)), ("checks", json!(checks))],
+            || figures::check_text(&checks, &granularity, &paper, colour()),
+            || {
+                [
+                    ("paper", json!(paper.name)),
+                    ("checks", json!(checks)),
+                    ("granularity", json!(granularity)),
+                ]
+            },
         )?;
     }
     output.end()?;

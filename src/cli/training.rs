@@ -26,7 +26,7 @@ use super::{
     Alone, BenchOptions, Common, Output, Retry, RunOptions, Strict, Training, lines, print,
     print_json,
 };
-use crate::derived::{Derived, Making, papers_of};
+use crate::derived::{Derived, Losing, Making, papers_of};
 use crate::plan::{Estimate, Plan, Source, duration};
 use crate::progress::Progress;
 use crate::say;
@@ -148,8 +148,11 @@ pub fn plan(common: &Common, training: &Training) -> Result<u8> {
     }
     for plan in &plans {
         print(&plan.table())?;
-        if let Err(error) = plan.check_replaced() {
+        let refused = plan.check_replaced().and_then(|()| plan.check_published());
+        if let Err(error) = refused {
             print(&format!("  note: {error}\n"))?;
+        } else if let Some(note) = plan.on_others() {
+            print(&format!("  note: {note}\n"))?;
         }
     }
     for error in missing {
@@ -291,10 +294,12 @@ fn check(
     }
     for plan in kept.iter().filter(|_| !options.replace) {
         plan.check_replaced()?;
+        plan.check_published()?;
     }
     for plan in kept.iter().filter(|_| !making.mixed_code) {
         plan.check_code(&libtorch::versions())?;
     }
+    kept.iter().filter_map(Plan::on_others).for_each(|note| say(&note));
     Ok((kept, left_out))
 }
 
@@ -311,9 +316,9 @@ fn has_failed(plans: &[&Plan]) -> Result<bool> {
             planned.runs.iter().map(move |(seed, _)| (planned.cell.label.as_str(), *seed))
         });
         for (cell, seed) in runs {
-            let now = plan.stored_since(cell, seed)?;
-            let record = now.as_deref().or_else(|| plan.stored(cell, seed));
-            if record.is_some_and(|record| record.state != State::Ok) {
+            let now = plan.stored_since(cell, seed)?.map(|record| record.state);
+            let before = || plan.left_alone(cell, seed).map(|(state, _)| state);
+            if now.or_else(before).is_some_and(|state| state != State::Ok) {
                 return Ok(true);
             }
         }
@@ -343,7 +348,7 @@ pub(super) fn publish(
     for plan in plans {
         plan.store.check_place()?;
         let derived = Derived::stored(&plan.experiment, &common.out(), making)?;
-        derived.write_tables()?;
+        derived.write_tables(Losing::KeptAside)?;
         code = code.max(u8::from(derived.rows.iter().any(|row| row.state != State::Ok)));
         output.next();
         show_summary(&derived, &mut output)?;
@@ -368,8 +373,12 @@ fn what_is_kept(plans: &[&Plan]) -> String {
         plans.iter().map(|plan| plan.store.dir().display().to_string()).collect();
     let runs: usize = plans.iter().flat_map(|plan| &plan.cells).map(|cell| cell.runs.len()).sum();
     let recorded: usize = plans.iter().map(|plan| plan.recorded()).sum();
+    let published: usize = plans.iter().map(|plan| plan.published()).sum();
+    let published =
+        if published > 0 { format!(", {published} are published") } else { String::new() };
     format!(
-        "finished runs are kept in {}; continue with: {}\n{recorded} of {runs} runs have a record",
+        "finished runs are kept in {}; continue with: {}\n\
+         {recorded} of {runs} runs have a record{published}",
         dirs.join(" "),
         arguments.join(" "),
     )
@@ -474,9 +483,9 @@ fn claim_free(plan: &Plan, job: &Job, claims: &Claims) -> schedule::Claim {
 fn keep(record: &Record, plans: &[&Plan], progress: &Progress) -> Result<()> {
     let Some(plan) = plan_of(plans, &record.experiment) else { return Ok(()) };
     let (cell, seed) = (&record.cell.label, record.seed);
-    if let Some(stored) = plan.stored(cell, seed) {
+    if let Some((_, stored)) = plan.left_alone(cell, seed) {
         // it was trained once more for its pictures alone
-        if record.state == State::Ok && stored.digests != record.digests {
+        if record.state == State::Ok && stored != record.digests {
             progress.say(&otherwise(record));
         }
     } else if plan.stored_since(cell, seed)?.is_none_or(|record| !record.state.is_final())
@@ -543,7 +552,7 @@ fn plan_of<'a>(plans: &[&'a Plan], experiment: &str) -> Option<&'a Plan> {
 
 fn otherwise(record: &Record) -> String {
     format!(
-        "{} {} seed {} came out otherwise than its record, which stays: the pictures are not of it \
+        "{} {} seed {} came out otherwise than what is stored, which stays: the pictures are not of it \
          (another libtorch, processor or batch width)",
         record.experiment, record.cell.label, record.seed
     )

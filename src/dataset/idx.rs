@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{DataFile, Dataset, Fit, ScalingKind, ScalingSpec, Shape};
+use super::{DataFile, Dataset, ScalingKind, ScalingSpec, Shape};
 use crate::error::{Error, Result};
 
 /// MNIST's files: training images and labels, test images and labels, as everywhere in this module.
@@ -304,7 +304,7 @@ fn load_files(
         scaled: vec![false; height * width],
         labels: labels(&classes, labelling)?,
         sha256: sha256(files),
-        scaling: ScalingSpec { kind: ScalingKind::None, fit: Fit::Train, clip: false },
+        scaling: ScalingSpec { kind: ScalingKind::None, ..ScalingSpec::default() },
         table: super::Table::Bytes(Table {
             pixels,
             values: (0..=255).map(|byte| low + (high - low) * f64::from(byte) / 255.0).collect(),

@@ -539,7 +539,7 @@ mod tests {
     }
 
     fn spec(encoding: Encoding, fit: Fit) -> KddcupSpec {
-        let scaling = ScalingSpec { kind: ScalingKind::MinMax, fit, clip: false };
+        let scaling = ScalingSpec { kind: ScalingKind::MinMax, fit, ..ScalingSpec::default() };
         KddcupSpec { encoding, scaling, anomaly: Anomaly::Normal }
     }
 

@@ -64,6 +64,10 @@ pub struct ScalingSpec {
     /// The rows that the statistics come from; without meaning for `none`.
     #[serde(default)]
     pub fit: Fit,
+    /// Which columns are scaled.
+    // not written when `numeric`: the keys of stored runs were made without it
+    #[serde(default, skip_serializing_if = "ScaledColumns::is_numeric")]
+    pub columns: ScaledColumns,
     /// Whether values below 0 become 0 and values above 1 become 1, in every column: rows that the
     /// scaling was not fitted on leave [0, 1] otherwise. With `min-max` only.
     // not written when false: the keys of stored runs were made without it
@@ -94,6 +98,23 @@ pub enum ScalingKind {
     MinMax,
     Standard,
     None,
+}
+
+/// `numeric`: those with numbers that are no switches (of KDD Cup 99 31; of other data sets all);
+/// `all`: one-hot columns and switches too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScaledColumns {
+    #[default]
+    Numeric,
+    All,
+}
+
+impl ScaledColumns {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_numeric(&self) -> bool {
+        *self == Self::Numeric
+    }
 }
 
 /// `train`: the training rows of the split; `attack`: KDD Cup's attack rows, wherever the split
@@ -432,7 +453,8 @@ impl Dataset {
             ScalingKind::Standard => self.mean_and_std(rows),
             ScalingKind::None => return Scaling { offset, divisor },
         };
-        for column in (0..self.features()).filter(|&column| self.scaled[column]) {
+        let all = self.scaling.columns == ScaledColumns::All;
+        for column in (0..self.features()).filter(|&column| all || self.scaled[column]) {
             // no rows to fit on: infinite or NaN statistics, and the column is left as it is
             if low[column].is_finite() {
                 offset[column] = low[column];
@@ -570,7 +592,7 @@ mod tests {
             scaled: vec![true, true, false],
             labels: vec![false, false, false, true],
             sha256: String::new(),
-            scaling: ScalingSpec { kind, fit, clip: false },
+            scaling: ScalingSpec { kind, fit, ..ScalingSpec::default() },
             table: Table::Dense(vec![1.0, 7.0, 5.0, 2.0, 7.0, 6.0, 4.0, 7.0, 8.0, 9.0, 9.0, 9.0]),
             bayes_auroc: None,
             image: None,
@@ -601,6 +623,20 @@ mod tests {
             assert!((got[column] - wanted(x)).abs() < 1e-6, "{} is not {}", got[column], wanted(x));
         }
         assert_eq!([got[1], got[4], got[2]], [2.0, 0.0, 9.0]);
+    }
+
+    #[test]
+    fn all_columns_are_scaled_where_that_is_asked_for() {
+        let mut data = small(ScalingKind::MinMax, Fit::Train);
+        data.scaling.columns = ScaledColumns::All;
+        // the third column of rows 0, 1, 2 is 5, 6, 8; of row 3 it is 9
+        let got = data.encode(&[3, 0, 1], &data.fit(&[0, 1, 2]));
+        let third = |x: f64| ((x - 5.0) / 3.0) as f32;
+        assert_eq!([got[2], got[5], got[8]], [9.0, 5.0, 6.0].map(third));
+        let read = |text: &str| toml::from_str::<DatasetSpec>(&format!("name = 'kddcup'\n{text}"));
+        let written = |text| toml::to_string(&read(text).unwrap()).unwrap();
+        assert!(!written("").contains("columns"));
+        assert!(written("scaling = { columns = 'all' }").contains("columns = \"all\""));
     }
 
     #[test]

@@ -18,8 +18,25 @@ pub enum SplitSpec {
     HalfOfAll,
     /// danieltan07: a random half of the normal rows trains; the other half and all anomalies test.
     HalfOfNormals,
-    /// The normal rows of the data set's own training files train; all rows of its test files test.
-    Official,
+    /// A blog's, which builds danieltan07's loader twice, for training and for testing, so that the
+    /// normal rows are shuffled twice: a random half of them trains, and all anomalies and another
+    /// random half test, about half of which was trained on.
+    IndependentHalves,
+    /// Needle's: of the normal rows and of the anomalies one in `one-in` is drawn at random. Half as
+    /// many normal rows as were drawn in all train; the other drawn ones test, normal rows first.
+    HalfOfSample {
+        #[serde(rename = "one-in")]
+        one_in: u32,
+    },
+    /// The normal rows of the data set's own training files train; the rows of its test files test.
+    Official {
+        /// A notebook's, whose evaluation loads normal rows and anomalies apart, in the file's order,
+        /// in batches of so many rows, and leaves out the last batch where it is not whole. 1 leaves
+        /// out nothing.
+        // not written when 1: the keys of stored runs were made without it
+        #[serde(rename = "whole-batches", skip_serializing_if = "is_one")]
+        whole_batches: u32,
+    },
     /// After An & Cho (2015): a random half of the normal rows trains; the other half and all attacks
     /// of one family test. Under one seed every family has the same normal rows on either side.
     AttackFamily { family: Family },
@@ -31,8 +48,28 @@ pub enum SplitSpec {
 enum SplitTable {
     HalfOfAll {},
     HalfOfNormals {},
-    Official {},
-    AttackFamily { family: Family },
+    IndependentHalves {},
+    #[serde(rename_all = "kebab-case")]
+    HalfOfSample {
+        one_in: u32,
+    },
+    #[serde(rename_all = "kebab-case")]
+    Official {
+        #[serde(default = "one")]
+        whole_batches: u32,
+    },
+    AttackFamily {
+        family: Family,
+    },
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(number: &u32) -> bool {
+    *number == 1
 }
 
 impl From<SplitTable> for SplitSpec {
@@ -40,7 +77,9 @@ impl From<SplitTable> for SplitSpec {
         match table {
             SplitTable::HalfOfAll {} => Self::HalfOfAll,
             SplitTable::HalfOfNormals {} => Self::HalfOfNormals,
-            SplitTable::Official {} => Self::Official,
+            SplitTable::IndependentHalves {} => Self::IndependentHalves,
+            SplitTable::HalfOfSample { one_in } => Self::HalfOfSample { one_in },
+            SplitTable::Official { whole_batches } => Self::Official { whole_batches },
             SplitTable::AttackFamily { family } => Self::AttackFamily { family },
         }
     }
@@ -50,9 +89,12 @@ impl SplitSpec {
     /// Refuses a split that the data set cannot give, with [`Error::Usage`] naming the keys.
     pub fn check(&self, dataset: &DatasetSpec) -> Result<()> {
         let possible = match (self, dataset) {
-            (Self::HalfOfAll | Self::HalfOfNormals, _) => true,
-            (Self::Official, DatasetSpec::Mnist(_) | DatasetSpec::Idx(_)) => true,
-            (Self::Official, DatasetSpec::Kddcup(_) | DatasetSpec::Synthetic(_)) => false,
+            (Self::HalfOfAll | Self::HalfOfNormals | Self::IndependentHalves, _) => true,
+            (Self::HalfOfSample { one_in: 0 }, _) => return Err(zero("one-in")),
+            (Self::HalfOfSample { .. }, _) => true,
+            (Self::Official { whole_batches: 0 }, _) => return Err(zero("whole-batches")),
+            (Self::Official { .. }, DatasetSpec::Mnist(_) | DatasetSpec::Idx(_)) => true,
+            (Self::Official { .. }, DatasetSpec::Kddcup(_) | DatasetSpec::Synthetic(_)) => false,
             (Self::AttackFamily { .. }, DatasetSpec::Kddcup(spec)) => {
                 spec.anomaly == Anomaly::Attack
             }
@@ -69,15 +111,34 @@ impl SplitSpec {
         let Shape { rows, official_train, .. } = *shape;
         match self {
             Self::HalfOfAll => (rows / 2, rows.div_ceil(2)),
-            Self::HalfOfNormals | Self::AttackFamily { .. } => (rows / 2, rows),
-            Self::Official => official_train.map_or((rows, rows), |train| (train, rows - train)),
+            Self::HalfOfNormals | Self::IndependentHalves | Self::AttackFamily { .. } => {
+                (rows / 2, rows)
+            }
+            Self::HalfOfSample { one_in } => {
+                let drawn = rows / (*one_in).max(1) as usize;
+                (drawn / 2, drawn.div_ceil(2) + 1)
+            }
+            Self::Official { .. } => {
+                official_train.map_or((rows, rows), |train| (train, rows - train))
+            }
+        }
+    }
+
+    /// The same split before incomplete batches of test rows are left out: what is trained and scored.
+    pub fn before_batches(self) -> Self {
+        match self {
+            Self::Official { .. } => Self::Official { whole_batches: 1 },
+            other => other,
         }
     }
 
     fn impossible(&self) -> Error {
         let what = match self {
-            Self::HalfOfAll | Self::HalfOfNormals => "rows",
-            Self::Official => {
+            Self::HalfOfAll
+            | Self::HalfOfNormals
+            | Self::IndependentHalves
+            | Self::HalfOfSample { .. } => "rows",
+            Self::Official { .. } => {
                 "a data set with training and test files of its own: dataset.name = \"mnist\" or \"idx\""
             }
             Self::AttackFamily { .. } => {
@@ -87,14 +148,17 @@ impl SplitSpec {
         let kind = match self {
             Self::HalfOfAll => "half-of-all",
             Self::HalfOfNormals => "half-of-normals",
-            Self::Official => "official",
+            Self::IndependentHalves => "independent-halves",
+            Self::HalfOfSample { .. } => "half-of-sample",
+            Self::Official { .. } => "official",
             Self::AttackFamily { .. } => "attack-family",
         };
         Error::Usage(format!("protocol.split of kind \"{kind}\" needs {what}"))
     }
 }
 
-/// Row numbers, both lists in the order of one random permutation of all rows. No row is in both.
+/// Row numbers, both lists in the order of one random permutation of all rows (`half-of-sample` tests
+/// normal rows before anomalies). No row is in both, but for `independent-halves`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
     pub train: Vec<u32>,
@@ -132,6 +196,9 @@ pub fn split(dataset: &Dataset, spec: &SplitSpec, contamination: f64, seed: u64)
     }
     let mut numbers = Numbers::new(seed, Stream::Split, 0);
     let order = numbers.permutation(dataset.rows());
+    if let SplitSpec::HalfOfSample { one_in } = *spec {
+        return half_of_sample(dataset.labels(), &order, one_in, contamination);
+    }
     let Parts { mut part, normal, anomalies } = parts(dataset, spec, &order, &mut numbers)?;
     let share = contamination / (1.0 - contamination);
     let wanted = (share * normal.len() as f64).round() as usize;
@@ -144,9 +211,84 @@ pub fn split(dataset: &Dataset, spec: &SplitSpec, contamination: f64, seed: u64)
         )));
     }
     let added = pick(&mut numbers, &anomalies, wanted);
-    normal.iter().chain(&added).for_each(|&row| part[row as usize] = Part::Train);
-    let rows = |wanted| order.iter().copied().filter(|&row| part[row as usize] == wanted).collect();
-    Ok(Split { train: rows(Part::Train), test: rows(Part::Test) })
+    let leaks = *spec == SplitSpec::IndependentHalves;
+    for &row in &normal {
+        let part = &mut part[row as usize];
+        *part = if leaks && *part == Part::Test { Part::Both } else { Part::Train };
+    }
+    added.iter().for_each(|&row| part[row as usize] = Part::Train);
+    let rows = |wanted| {
+        let is = |part| part == wanted || part == Part::Both;
+        order.iter().copied().filter(|&row| is(part[row as usize])).collect()
+    };
+    let split = Split { train: rows(Part::Train), test: rows(Part::Test) };
+    match *spec {
+        SplitSpec::Official { whole_batches } => split.in_whole_batches(dataset, whole_batches),
+        _ => Ok(split),
+    }
+}
+
+impl Split {
+    /// Keeps of the test rows those of whole batches, each class apart and in the file's order.
+    fn in_whole_batches(mut self, dataset: &Dataset, rows: u32) -> Result<Self> {
+        let labels = dataset.labels();
+        for class in [false, true] {
+            let of_class = |row: &u32| labels[*row as usize] == class;
+            let mut inside: Vec<u32> = self.test.iter().copied().filter(of_class).collect();
+            inside.sort_unstable();
+            let whole = inside.len() - inside.len() % rows as usize;
+            if whole == 0 && !inside.is_empty() {
+                let (count, class) =
+                    (inside.len(), if class { "anomalies" } else { "normal rows" });
+                return Err(Error::Usage(format!(
+                    "protocol.split.whole-batches = {rows} leaves no test row of a class: there are \
+                     {count} {class}; lower it"
+                )));
+            }
+            if let Some(&first) = inside.get(whole) {
+                self.test.retain(|row| !of_class(row) || *row < first);
+            }
+        }
+        Ok(self)
+    }
+}
+
+fn zero(key: &str) -> Error {
+    Error::Usage(format!("protocol.split.{key} is 0; it must be at least 1"))
+}
+
+/// Needle's split; `order` is one random permutation of all rows.
+fn half_of_sample(
+    labels: &[bool],
+    order: &[u32],
+    one_in: u32,
+    contamination: f64,
+) -> Result<Split> {
+    if contamination > 0.0 {
+        return Err(Error::Usage(
+            "protocol.contamination goes with every split but kind = \"half-of-sample\"; leave it out"
+                .into(),
+        ));
+    }
+    let drawn = |class: bool| -> Vec<u32> {
+        let rows = order.iter().copied().filter(|&row| labels[row as usize] == class);
+        let count = labels.iter().filter(|&&label| label == class).count();
+        rows.take(count / one_in.max(1) as usize).collect()
+    };
+    let (mut normal, anomalies) = (drawn(false), drawn(true));
+    let trained = (normal.len() + anomalies.len()) / 2;
+    if trained == 0 || trained >= normal.len() {
+        return Err(Error::Usage(format!(
+            "protocol.split of kind \"half-of-sample\" draws {} normal rows and {} anomalies, and \
+             cannot train on {trained} normal rows and test on others; lower one-in, or choose \
+             another split",
+            normal.len(),
+            anomalies.len()
+        )));
+    }
+    let mut test = normal.split_off(trained);
+    test.extend(anomalies);
+    Ok(Split { train: normal, test })
 }
 
 /// A split before its training rows are marked.
@@ -182,7 +324,14 @@ fn parts(
             let (normal, anomalies): (Vec<u32>, _) = every.partition(|row| !anomaly(row));
             (half(&normal), anomalies)
         }
-        SplitSpec::Official => {
+        SplitSpec::IndependentHalves => {
+            let (normal, anomalies): (Vec<u32>, Vec<u32>) = every.partition(|row| !anomaly(row));
+            let trained = half(&normal);
+            half(&normal).iter().for_each(|&row| part[row as usize] = Part::Neither);
+            (trained, anomalies)
+        }
+        SplitSpec::HalfOfSample { .. } => unreachable!("it is drawn by itself"),
+        SplitSpec::Official { .. } => {
             let train = dataset.official_train().ok_or_else(|| spec.impossible())?;
             part[..train].fill(Part::Neither);
             (0..train as u32).partition(|row| !anomaly(row))
@@ -200,7 +349,7 @@ fn parts(
             (half(&normal), anomalies)
         }
     };
-    if normal.is_empty() && *spec == SplitSpec::Official {
+    if normal.is_empty() && matches!(spec, SplitSpec::Official { .. }) {
         return Err(Error::Data("the data set's training files have no normal row".into()));
     }
     Ok(Parts { part, normal, anomalies })
@@ -211,6 +360,7 @@ fn parts(
 enum Part {
     Train,
     Test,
+    Both,
     /// An anomaly of the training half or files, or an attack of another family.
     Neither,
 }
@@ -245,6 +395,8 @@ mod tests {
             official_train: Some(600),
         }
     }
+
+    const OFFICIAL: SplitSpec = SplitSpec::Official { whole_batches: 1 };
 
     fn plain() -> Dataset {
         rows(labels(), Table::Dense(Vec::new()))
@@ -300,7 +452,7 @@ mod tests {
 
     #[test]
     fn official_trains_on_the_normal_rows_of_the_training_files_and_tests_on_all_of_the_others() {
-        let split = split(&plain(), &SplitSpec::Official, 0.0, 1).unwrap();
+        let split = split(&plain(), &OFFICIAL, 0.0, 1).unwrap();
         let normal = (0..600).filter(|&row| !labels()[row as usize]);
         assert_eq!(sorted(split.train.clone()), normal.collect::<Vec<u32>>());
         assert_eq!(sorted(split.test.clone()), (600..1001).collect::<Vec<u32>>());
@@ -308,6 +460,67 @@ mod tests {
         let order = Numbers::new(1, Stream::Split, 0).permutation(1001);
         let test = order.into_iter().filter(|&row| row >= 600);
         assert_eq!(split.test, test.collect::<Vec<u32>>());
+    }
+
+    #[test]
+    fn whole_batches_keep_the_first_rows_of_each_class_in_the_files_order() {
+        let split = |whole_batches| split(&plain(), &SplitSpec::Official { whole_batches }, 0.0, 1);
+        let (all, some) = (split(1).unwrap(), split(50).unwrap());
+        assert_eq!(all.train, some.train);
+        // of the 401 test rows 81 are anomalies, every fifth from 600 on
+        let kept: Vec<u32> = (600..1001)
+            .filter(|row| if row % 5 == 0 { *row < 850 } else { *row < 600 + 300 * 5 / 4 })
+            .collect();
+        assert_eq!(sorted(some.test.clone()), kept);
+        assert_eq!(anomalies(&some.test), 50);
+        // in the order in which all are tested
+        let rest: Vec<u32> = all.test.iter().copied().filter(|row| kept.contains(row)).collect();
+        assert_eq!(some.test, rest);
+        let error = split(100).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        let text = error.to_string();
+        assert!(text.contains("whole-batches = 100 leaves no test row of a class"), "{text}");
+        assert!(text.contains("81 anomalies"), "{text}");
+        let zero = SplitSpec::Official { whole_batches: 0 };
+        let mnist: DatasetSpec = toml::from_str("name = 'mnist'\nnormal-digit = 1").unwrap();
+        assert!(zero.check(&mnist).unwrap_err().to_string().contains("whole-batches is 0"));
+    }
+
+    #[test]
+    fn independent_halves_train_on_about_half_of_the_normal_rows_that_they_test() {
+        let split = split(&plain(), &SplitSpec::IndependentHalves, 0.0, 1).unwrap();
+        assert_eq!((split.train.len(), anomalies(&split.train)), (400, 0));
+        assert_eq!((split.test.len(), anomalies(&split.test)), (601, 201));
+        let both = split.test.iter().filter(|row| split.train.contains(row)).count();
+        // hypergeometric: 200 ± 7
+        assert!((170..=230).contains(&both), "{both}");
+        // the training rows are those of half-of-normals under the same seed
+        let halves = super::split(&plain(), &SplitSpec::HalfOfNormals, 0.0, 1).unwrap();
+        assert_eq!(split.train, halves.train);
+    }
+
+    #[test]
+    fn half_of_sample_draws_a_share_of_each_class_and_tests_normal_rows_first() {
+        let spec = SplitSpec::HalfOfSample { one_in: 10 };
+        let split = split(&plain(), &spec, 0.0, 1).unwrap();
+        // of 800 normal rows 80, of 201 anomalies 20; half of 100 train
+        assert_eq!((split.train.len(), anomalies(&split.train)), (50, 0));
+        assert_eq!((split.test.len(), anomalies(&split.test)), (50, 20));
+        assert_eq!(anomalies(&split.test[..30]), 0);
+        let mut drawn = sorted(split.train.iter().chain(&split.test).copied());
+        drawn.dedup();
+        assert_eq!(drawn.len(), 100);
+        let other = super::split(&plain(), &spec, 0.0, 2).unwrap();
+        assert_ne!(sorted(other.train), sorted(split.train));
+        for one_in in [0, 1000] {
+            let spec = SplitSpec::HalfOfSample { one_in };
+            let synthetic: DatasetSpec = toml::from_str("name = 'synthetic'").unwrap();
+            let refused = spec.check(&synthetic).err();
+            let refused = refused.or_else(|| super::split(&plain(), &spec, 0.0, 1).err());
+            assert_eq!(refused.unwrap().exit_code(), 2, "one-in = {one_in}");
+        }
+        let contaminated = super::split(&plain(), &spec, 0.1, 1).unwrap_err();
+        assert!(contaminated.to_string().contains("contamination"), "{contaminated}");
     }
 
     #[test]
@@ -342,7 +555,7 @@ mod tests {
         for (dataset, spec, text, wanted) in [
             (&turned, probe, "name = 'kddcup'", "dataset.anomaly = \"attack\""),
             (&other, probe, "name = 'mnist'\nnormal-digit = 1", "dataset.name = \"kddcup\""),
-            (&undivided, SplitSpec::Official, "name = 'synthetic'", "\"mnist\" or \"idx\""),
+            (&undivided, OFFICIAL, "name = 'synthetic'", "\"mnist\" or \"idx\""),
         ] {
             let after = split(dataset, &spec, 0.0, 1).unwrap_err();
             let before = spec.check(&toml::from_str(text).unwrap()).unwrap_err();
@@ -352,9 +565,9 @@ mod tests {
         let attack = toml::from_str("name = 'kddcup'\nanomaly = 'attack'").unwrap();
         probe.check(&attack).unwrap();
         let digit = toml::from_str("name = 'mnist'\nanomaly-digit = 3").unwrap();
-        SplitSpec::Official.check(&digit).unwrap();
+        OFFICIAL.check(&digit).unwrap();
         let all = rows(vec![true; 1001], Table::Dense(Vec::new()));
-        let error = split(&all, &SplitSpec::Official, 0.0, 1).unwrap_err();
+        let error = split(&all, &OFFICIAL, 0.0, 1).unwrap_err();
         assert_eq!(error.exit_code(), 3);
     }
 
@@ -363,7 +576,8 @@ mod tests {
         for (spec, leave) in [
             (SplitSpec::HalfOfAll, false),
             (SplitSpec::HalfOfNormals, true),
-            (SplitSpec::Official, false),
+            (SplitSpec::IndependentHalves, true),
+            (OFFICIAL, false),
             (SplitSpec::AttackFamily { family: Family::Dos }, true),
         ] {
             let clean = split(&attacks(), &spec, 0.0, 3).unwrap();

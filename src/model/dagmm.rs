@@ -1,6 +1,6 @@
 //! DAGMM: Zong et al., "Deep Autoencoding Gaussian Mixture Model for Unsupervised Anomaly
 //! Detection", ICLR 2018. Shapes: S seeds, B rows, F features, D = latent + 2, K mixtures.
-//! The networks run in the parameters' precision, the mixture in f64 (`mixture`). Gradients are
+//! The networks run in the parameters' precision, the mixture in f64 or, where asked for, f32 (`mixture`). Gradients are
 //! written out, for at these sizes automatic ones spend much of a step on their bookkeeping.
 //! Expect about 0.94 F1 on KDD Cup 99 in the paper, under its own protocol.
 
@@ -14,7 +14,10 @@ use super::layers::{
     Gradient, Linear, Mlp, ParameterSpec, Parameters, in_memory, tanh, values, values_mut,
 };
 use super::mixture::{EMPTY, Mixture, Rules, Weights};
-use super::{Batch, DagmmSpec, Loss, Mixture as WhichMixture, Noise, Scores, ToScore};
+use super::{
+    Batch, DagmmSpec, Loss, Mixture as WhichMixture, Noise, Precision, Reconstruction, Scores,
+    ToScore,
+};
 use crate::random::{Numbers, Stream};
 
 /// The network; its parameters are kept apart, in `Parameters`.
@@ -42,6 +45,7 @@ impl Dagmm {
             Linear::new("estimation.0", coordinates, hidden, &mut parameters),
             Linear::new("estimation.1", hidden, spec.mixtures as i64, &mut parameters),
         ];
+        spec.init.initialise(&mut parameters, 1);
         let layers = [encoder.layers(), decoder.layers(), &estimation[..]];
         let core = Box::new(Mutex::new(Core::new(spec, rules(spec), layers, &parameters)));
         (Self { spec: spec.clone(), encoder, decoder, estimation, core }, parameters)
@@ -85,7 +89,8 @@ impl Dagmm {
     /// The objective (equation 7), its terms and its gradient for one batch; `dropout` is 0 or
     /// 1/(1−p) for each hidden unit of the estimation network, [S, B, hidden].
     pub fn loss(&self, parameters: &Parameters, batch: &Batch, dropout: Option<&Tensor>) -> Loss {
-        if parameters.on_core && in_memory(&batch.x) && dropout.is_none_or(in_memory) {
+        let in_memory = in_memory(&batch.x) && dropout.is_none_or(in_memory);
+        if parameters.on_core && in_memory && self.spec.reconstruction != Reconstruction::Norm {
             return self.loss_on_core(parameters, batch, dropout);
         }
         no_grad(|| {
@@ -103,7 +108,8 @@ impl Dagmm {
                 Weights { energy: self.spec.lambda_energy, penalty: self.spec.lambda_covariance };
             let mixed = self.rules().loss(&z, &gamma, batch, weights);
             let scale = self.spec.error_scale(batch.x.size()[2] as usize);
-            let error = batch.mean(&sums.squared_error.to_kind(Kind::Double)) * scale;
+            let (of_rows, by_squared_error) = sums.error(self.spec.reconstruction);
+            let error = batch.mean(&of_rows.to_kind(Kind::Double)) * scale;
             let total = &error + &mixed.energy * weights.energy + &mixed.penalty * weights.penalty;
 
             let mut gradient = Gradient::new(parameters);
@@ -116,7 +122,7 @@ impl Dagmm {
             self.estimation[0].gather(parameters, &z, &by_sum, &mut gradient);
             let by_z = self.estimation[0].by_input(parameters, &by_sum) + mixed.by_z.to_kind(kind);
 
-            let by_error = (batch.shares() * scale).to_kind(kind);
+            let by_error = (batch.shares() * scale).to_kind(kind) * by_squared_error;
             let by_output = sums.by_reconstruction(&batch.x, reconstruction, &by_z, &by_error);
             let by_first = self.decoder.backward(parameters, &decoded, by_output, &mut gradient);
             let by_code = self.decoder.by_input(parameters, &by_first)
@@ -170,6 +176,7 @@ fn rules(spec: &DagmmSpec) -> Rules {
         epsilon: spec.covariance_epsilon,
         determinant: spec.determinant,
         guard: spec.energy_guard,
+        precision: spec.mixture_precision,
     }
 }
 
@@ -182,6 +189,8 @@ fn softmax_backward(by_gamma: &Tensor, gamma: &Tensor) -> Tensor {
 
 /// Rows that scoring passes through the network at a time; bounds its memory.
 const CHUNK: i64 = 4096;
+
+const NO_FACTOR: &str = "a covariance has no Cholesky factor when the rows are scored";
 
 /// z, γ and ‖x−x'‖² of many rows of one seed: [1, N, D], [1, N, K], [N].
 struct Projection {
@@ -196,30 +205,61 @@ impl Dagmm {
         let ToScore { train, test, seed, batch_size } = rows;
         no_grad(|| {
             let seen = self.project(parameters, train);
+            let precision = self.spec.mixture_precision;
+            let unseen = self.project(parameters, test);
             let (for_train, for_test) = match self.spec.mixture {
-                WhichMixture::Train => (Mixture::of_rows(&seen.z, &seen.gamma), None),
+                WhichMixture::Train => (Mixture::of_rows(&seen.z, &seen.gamma, precision), None),
+                WhichMixture::TestBatches => {
+                    return self.scores_by_batch(&seen, unseen, batch_size);
+                }
                 WhichMixture::LastBatch => {
                     let rows = seen.z.size()[1] as usize;
                     let order = Numbers::new(seed, Stream::Scoring, 0).permutation(rows);
                     let order: Vec<i64> = order.into_iter().map(i64::from).collect();
                     let (aggregate, last) =
-                        batch_mixtures(&seen.z, &seen.gamma, &order, batch_size);
+                        batch_mixtures([&seen.z, &seen.gamma], &order, batch_size, precision);
                     (aggregate, Some(last))
                 }
             };
             let for_test = for_test.as_ref().unwrap_or(&for_train);
             let rules = self.rules();
             let broken = !(rules.is_definite(&for_train) && rules.is_definite(for_test));
-            let unseen = self.project(parameters, test);
-            let energy = |z: &Tensor, mixture: &Mixture| self.energy(z, mixture).squeeze_dim(0);
+            let energy = |z: &Tensor, mixture: &Mixture| {
+                self.energy(z, mixture).squeeze_dim(0).to_kind(Kind::Double)
+            };
             Scores {
                 train: Some(energy(&seen.z, &for_train)),
                 test: energy(&unseen.z, for_test),
                 test_error: unseen.error,
-                broken: broken
-                    .then_some("a covariance has no Cholesky factor when the rows are scored"),
+                broken: broken.then_some(NO_FACTOR),
             }
         })
+    }
+
+    /// Energies of each batch of test rows, in their order, under the batch's own mixture; training rows
+    /// under that of all of them.
+    fn scores_by_batch(&self, seen: &Projection, unseen: Projection, batch_size: usize) -> Scores {
+        let (rules, precision) = (self.rules(), self.spec.mixture_precision);
+        let energy = |z: &Tensor, mixture: &Mixture| {
+            self.energy(z, mixture).squeeze_dim(0).to_kind(Kind::Double)
+        };
+        let for_train = Mixture::of_rows(&seen.z, &seen.gamma, precision);
+        let mut broken = !rules.is_definite(&for_train);
+        let size = batch_size as i64;
+        let batches = unseen.z.split(size, 1).into_iter().zip(unseen.gamma.split(size, 1));
+        let energies: Vec<Tensor> = batches
+            .map(|(z, gamma)| {
+                let mixture = Mixture::of_rows(&z, &gamma, precision);
+                broken |= !rules.is_definite(&mixture);
+                energy(&z, &mixture)
+            })
+            .collect();
+        Scores {
+            train: Some(energy(&seen.z, &for_train)),
+            test: Tensor::cat(&energies, 0),
+            test_error: unseen.error,
+            broken: broken.then_some(NO_FACTOR),
+        }
     }
 
     /// First coordinate of the code, relative distance and cosine of one seed's rows, [N, F]:
@@ -253,22 +293,22 @@ impl Dagmm {
 /// The two mixtures of danieltan07's evaluation, which goes through the training rows once more in
 /// shuffled batches. First the mean of the batches' mixtures weighted by membership (covariances
 /// without the spread between batches), which scores the training rows; then that of the last
-/// batch, which scores the test rows. z [S, N, D], γ [S, N, K]; `order` holds every row once.
+/// batch, which scores the test rows. z [S, N, D] and γ [S, N, K]; `order` holds every row once.
 ///
 /// # Panics
 /// If `order` is empty.
 pub fn batch_mixtures(
-    z: &Tensor,
-    gamma: &Tensor,
+    [z, gamma]: [&Tensor; 2],
     order: &[i64],
     batch_size: usize,
+    precision: Precision,
 ) -> (Mixture, Mixture) {
     let mixtures: Vec<(Tensor, Mixture)> = order
         .chunks(batch_size)
         .map(|batch| {
             let rows = Tensor::from_slice(batch).to_device(z.device());
-            let mixture =
-                Mixture::of_rows(&z.index_select(1, &rows), &gamma.index_select(1, &rows));
+            let [z, gamma] = [z, gamma].map(|values| values.index_select(1, &rows));
+            let mixture = Mixture::of_rows(&z, &gamma, precision);
             (&mixture.phi * batch.len() as f64, mixture)
         })
         .collect();
@@ -330,6 +370,20 @@ impl RowSums {
             reconstruction: Norm::of(&of_reconstruction),
             error: Norm::of(&squared_error),
             squared_error,
+        }
+    }
+
+    /// The error that a row has in the loss, before its scale, and its derivative with respect to
+    /// ‖x−x'‖², [S, B] each; that of the norm is 0 at 0.
+    fn error(&self, reconstruction: Reconstruction) -> (Tensor, Tensor) {
+        match reconstruction {
+            Reconstruction::Sum | Reconstruction::Mean => {
+                (self.squared_error.shallow_clone(), self.squared_error.ones_like())
+            }
+            Reconstruction::Norm => {
+                let Norm { safe, positive } = &self.error;
+                (safe * positive, positive / safe * 0.5)
+            }
         }
     }
 

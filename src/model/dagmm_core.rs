@@ -1,14 +1,15 @@
 //! A training step of DAGMM for one seed on one x86-64 core, without tensors: networks in f32 through
-//! `kernels`, the mixture in f64 through `mixture_core`. Activations pass through the networks in blocks
+//! `kernels`, the mixture in f64 or f32 through `mixture_core`. Activations pass through the networks in blocks
 //! of rows that stay in the cache. What is computed is `dagmm`'s; shapes as there.
 
 use std::ops::Range;
 
-use super::DagmmSpec;
 use super::kernels::{self, Finish, Panels, Sparse};
 use super::layers::{Linear, ParameterSpec};
 use super::mixture::{Rules, Weights};
 use super::mixture_core::{Rows, Terms};
+use super::real::Real;
+use super::{DagmmSpec, Precision};
 
 /// Rows that pass through the networks at a time.
 const BLOCK: usize = 192;
@@ -80,7 +81,7 @@ struct Room {
     by_first: Vec<f32>,
     /// Gradients by the outputs of a layer and by its inputs, of one block.
     by: [Vec<f32>; 2],
-    mixture: Rows,
+    mixture: MixtureRows,
     /// What is not zero in x, and whether that is little.
     sparse: Sparse,
     is_sparse: bool,
@@ -93,6 +94,70 @@ struct Sums {
     sums: [Vec<f32>; 4],
     along_x: Vec<f32>,
     along_reconstruction: Vec<f32>,
+}
+
+/// The rows of a mixture in the precision that its rules ask for.
+#[derive(Debug)]
+enum MixtureRows {
+    F64(Rows<f64>),
+    F32(Rows<f32>),
+}
+
+impl Default for MixtureRows {
+    fn default() -> Self {
+        Self::new(Precision::default())
+    }
+}
+
+impl MixtureRows {
+    fn new(precision: Precision) -> Self {
+        match precision {
+            Precision::F64 => Self::F64(Rows::default()),
+            Precision::F32 => Self::F32(Rows::default()),
+        }
+    }
+
+    fn resize(&mut self, count: usize, coordinates: usize, components: usize) {
+        match self {
+            Self::F64(rows) => rows.resize(count, coordinates, components),
+            Self::F32(rows) => rows.resize(count, coordinates, components),
+        }
+    }
+
+    /// Takes z, [B, D], and the memberships' logits, [B, K].
+    fn fill(&mut self, [z, logits]: [&[f32]; 2], widths: [usize; 2]) {
+        fn fill<F: Real>(rows: &mut Rows<F>, [z, logits]: [&[f32]; 2], widths: [usize; 2]) {
+            to_lines(z, widths[0], &mut rows.z);
+            to_lines(logits, widths[1], &mut rows.logits);
+        }
+        match self {
+            Self::F64(rows) => fill(rows, [z, logits], widths),
+            Self::F32(rows) => fill(rows, [z, logits], widths),
+        }
+    }
+
+    fn loss(&mut self, rules: &Rules, weights: Weights) -> Terms {
+        match self {
+            Self::F64(rows) => rows.loss(rules, weights),
+            Self::F32(rows) => rows.loss(rules, weights),
+        }
+    }
+
+    /// Sets `by_logits`, [B, K], to the gradient by the logits.
+    fn set_by_logits(&self, width: usize, by_logits: &mut [f32]) {
+        match self {
+            Self::F64(rows) => from_lines(&rows.logits, width, |by, value| *by = value, by_logits),
+            Self::F32(rows) => from_lines(&rows.logits, width, |by, value| *by = value, by_logits),
+        }
+    }
+
+    /// Adds to `by_z`, [B, D], the gradient by z.
+    fn add_by_z(&self, width: usize, by_z: &mut [f32]) {
+        match self {
+            Self::F64(rows) => from_lines(&rows.by_z, width, |by, value| *by += value, by_z),
+            Self::F32(rows) => from_lines(&rows.by_z, width, |by, value| *by += value, by_z),
+        }
+    }
 }
 
 impl Core {
@@ -120,7 +185,11 @@ impl Core {
             rules,
             weights: Weights { energy: spec.lambda_energy, penalty: spec.lambda_covariance },
             error_scale: spec.error_scale(layers[0].inputs),
-            room: Room { outputs: vec![Vec::new(); layers.len()], ..Room::default() },
+            room: Room {
+                outputs: vec![Vec::new(); layers.len()],
+                mixture: MixtureRows::new(rules.precision),
+                ..Room::default()
+            },
             layers,
         }
     }
@@ -235,8 +304,7 @@ impl Core {
         let weight = Panels::of(second.weight(parameters), second.inputs, second.outputs);
         let bias = Some(second.bias(parameters));
         kernels::multiply(dropped, &weight, bias, Finish::Nothing, logits);
-        to_lines(z, first.inputs, &mut mixture.z);
-        to_lines(logits, second.outputs, &mut mixture.logits);
+        mixture.fill([z, logits], [first.inputs, second.outputs]);
     }
 
     /// From the mixture's gradients to that by z, and the estimation network's.
@@ -248,7 +316,7 @@ impl Core {
     ) {
         let Room { z, by_z, hidden, dropped, logits, mixture, .. } = &mut self.room;
         let [first, second] = &self.estimation;
-        from_lines(&mixture.logits, second.outputs, |place, value| *place = value as f32, logits);
+        mixture.set_by_logits(second.outputs, logits);
         second.gather(dropped, logits, gradient);
         let weight =
             Panels::of_transposed(second.weight(parameters), second.outputs, second.inputs);
@@ -259,7 +327,7 @@ impl Core {
         first.gather(z, dropped, gradient);
         let weight = Panels::of_transposed(first.weight(parameters), first.outputs, first.inputs);
         kernels::multiply(dropped, &weight, None, Finish::Nothing, by_z);
-        from_lines(&mixture.by_z, first.inputs, |place, value| *place += value as f32, by_z);
+        mixture.add_by_z(first.inputs, by_z);
     }
 
     /// From the gradients by z and by x' through the decoder and the encoder.
@@ -327,24 +395,24 @@ fn add_codes(by_z: &[f32], coordinates: usize, latent: usize, into: &mut [f32]) 
     }
 }
 
-/// [rows, width] in f32 to `width` lines of rows in f64, and 0 where a line goes on: what another batch
-/// left there could be no number.
-fn to_lines(values: &[f32], width: usize, lines: &mut [f64]) {
+/// [rows, width] in f32 to `width` lines of rows, and 0 where a line goes on: what another batch left
+/// there could be NaN.
+fn to_lines<F: Real>(values: &[f32], width: usize, lines: &mut [F]) {
     let (rows, stride) = (values.len() / width, lines.len() / width);
     for (column, line) in lines.chunks_exact_mut(stride).enumerate() {
         let (line, padding) = line.split_at_mut(rows);
         let column = values[column..].iter().step_by(width);
-        line.iter_mut().zip(column).for_each(|(place, &value)| *place = f64::from(value));
-        padding.fill(0.0);
+        line.iter_mut().zip(column).for_each(|(place, &value)| *place = F::of(value.into()));
+        padding.fill(F::default());
     }
 }
 
-/// `width` lines of rows in f64 to [rows, width] in f32.
-fn from_lines(lines: &[f64], width: usize, put: impl Fn(&mut f32, f64), values: &mut [f32]) {
+/// `width` lines of rows to [rows, width] in f32.
+fn from_lines<F: Real>(lines: &[F], width: usize, put: impl Fn(&mut f32, f32), values: &mut [f32]) {
     let stride = lines.len() / width;
     for (column, line) in lines.chunks_exact(stride).enumerate() {
         let places = values[column..].iter_mut().step_by(width);
-        places.zip(line).for_each(|(place, &value)| put(place, value));
+        places.zip(line).for_each(|(place, &value)| put(place, value.to_f32()));
     }
 }
 

@@ -4,8 +4,8 @@
 
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::Activation;
 use super::kernels::{self, Finish, Panels, Sparse};
+use super::{Activation, Start};
 use crate::random::{Numbers, Stream};
 
 /// Name, shape (without the seed axis) and initial values of one parameter.
@@ -28,6 +28,26 @@ impl ParameterSpec {
     /// Number of values of one seed.
     pub fn count(&self) -> i64 {
         self.shape.iter().product()
+    }
+}
+
+impl Start {
+    /// Gives the parameters of one network's linear layers, [inputs, outputs] and [outputs] in turn, their
+    /// initial values. The last layer is `heads` layers side by side, each of which has its own outputs.
+    pub(super) fn initialise(self, specs: &mut [ParameterSpec], heads: i64) {
+        let last = specs.len().saturating_sub(2);
+        let uniform = |values: i64| Initial::Uniform((6.0 / values as f64).sqrt());
+        for (number, spec) in specs.iter_mut().enumerate() {
+            let own = |outputs: i64| if number >= last { outputs / heads } else { outputs };
+            spec.initial = match (self, &spec.shape[..]) {
+                // as `Linear::new` left them
+                (Self::Pytorch, _) => spec.initial,
+                (Self::Glorot, [inputs, outputs]) => uniform(inputs + own(*outputs)),
+                (Self::Glorot, _) => Initial::Constant(0.0),
+                (Self::He, [inputs, _]) => uniform(*inputs),
+                (Self::He, shape) => uniform(own(shape.iter().product())),
+            };
+        }
     }
 }
 

@@ -1,21 +1,19 @@
 //! The Gaussian mixture of DAGMM (Zong et al., 2018, equations 5 to 7): φ, μ, Σ from soft
 //! memberships, energies, the penalty on small variances, and the gradients of both by z and γ in
-//! closed form. Shapes: S seeds, B rows, D coordinates, K components. All in f64: in f32 a covariance
-//! of rows that lie close together can stop being positive definite. It knows nothing of networks, and
-//! leaves training on a CPU core to `mixture_core`.
+//! closed form. Shapes: S seeds, B rows, D coordinates, K components. All in f64 unless the spec asks for
+//! f32, where a covariance of rows that lie close together can stop being positive definite. It knows
+//! nothing of networks, and leaves training on a CPU core to `mixture_core`.
 
 use std::f64::consts::TAU;
 
 use tch::{Kind, Tensor};
 
-use super::{Batch, Determinant, EnergyGuard};
+use super::real::Real;
+use super::{Batch, Determinant, EnergyGuard, Precision};
 
 /// Components that hold less than this total membership keep a mean and covariance of 0
 /// (plus ε) instead of 0/0; small enough to touch no component that has rows.
 pub const EMPTY: f64 = 1e-12;
-
-/// Keeps exp() of an empty component finite, so that 0·exp() is 0.
-pub const LARGEST_EXPONENT: f64 = 700.0;
 
 /// What danieltan07 adds inside the logarithm, which caps the energy near 27.63.
 pub const CLAMP: f64 = 1e-12;
@@ -38,6 +36,25 @@ pub struct Rules {
     pub epsilon: f64,
     pub determinant: Determinant,
     pub guard: EnergyGuard,
+    pub precision: Precision,
+}
+
+impl Precision {
+    /// Of tensors.
+    fn kind(self) -> Kind {
+        match self {
+            Self::F64 => Kind::Double,
+            Self::F32 => Kind::Float,
+        }
+    }
+
+    /// Keeps exp() of an empty component finite, so that 0·exp() is 0.
+    fn largest_exponent(self) -> f64 {
+        match self {
+            Self::F64 => f64::LARGEST_EXPONENT,
+            Self::F32 => f32::LARGEST_EXPONENT.into(),
+        }
+    }
 }
 
 /// λ₁ and λ₂ of equation 7.
@@ -95,32 +112,34 @@ struct Densities {
 
 impl Mixture {
     /// φ, μ, Σ of z [S, B, D] and γ [S, B, K]; rows of weight 0 do not count.
-    pub fn of(z: &Tensor, gamma: &Tensor, batch: &Batch) -> Self {
-        Fitted::new(&rows_last(z), &rows_last(gamma), batch).mixture
+    pub fn of(z: &Tensor, gamma: &Tensor, batch: &Batch, precision: Precision) -> Self {
+        let kind = precision.kind();
+        Fitted::new(&rows_last(z, kind), &rows_last(gamma, kind), batch).mixture
     }
 
     /// `of` where every row counts.
-    pub fn of_rows(z: &Tensor, gamma: &Tensor) -> Self {
-        Self::of(z, gamma, &Batch::whole(z.shallow_clone()))
+    pub fn of_rows(z: &Tensor, gamma: &Tensor, precision: Precision) -> Self {
+        Self::of(z, gamma, &Batch::whole(z.shallow_clone()), precision)
     }
 }
 
-/// [S, B, n] → [S, n, B], f64: the long axis is the one that vector instructions run along.
-fn rows_last(values: &Tensor) -> Tensor {
-    values.to_kind(Kind::Double).transpose(1, 2).contiguous()
+/// [S, B, n] → [S, n, B]: the long axis is the one that vector instructions run along.
+fn rows_last(values: &Tensor, kind: Kind) -> Tensor {
+    values.to_kind(kind).transpose(1, 2).contiguous()
 }
 
 impl Fitted {
     /// From z [S, D, B] and γ [S, K, B].
     fn new(z: &Tensor, gamma: &Tensor, batch: &Batch) -> Self {
-        let gamma = batch.weigh(gamma);
+        // a batch's weights have the precision of its rows
+        let gamma = batch.weigh(gamma).to_kind(gamma.kind());
         let sums = gamma.sum_dim_intlist(-1, false, None);
         let mass = sums.clamp_min(EMPTY);
         let mean = gamma.bmm(&z.transpose(1, 2)) / mass.unsqueeze(-1);
         let centred = centre(z, &mean);
         let products = (&centred * gamma.unsqueeze(2)).matmul(&centred.transpose(2, 3));
         let covariance = products / mass.unsqueeze(-1).unsqueeze(-1);
-        let phi = batch.per_row(&sums);
+        let phi = batch.per_row(&sums).to_kind(gamma.kind());
         Self { mixture: Mixture { phi, mean, covariance }, gamma, mass, centred }
     }
 }
@@ -133,7 +152,7 @@ fn centre(z: &Tensor, mean: &Tensor) -> Tensor {
 impl Rules {
     /// E(z) [S, B] of z [S, B, D] (equation 6).
     pub fn energy(&self, z: &Tensor, mixture: &Mixture) -> Tensor {
-        let centred = centre(&rows_last(z), &mixture.mean);
+        let centred = centre(&rows_last(z, mixture.mean.kind()), &mixture.mean);
         self.densities(&centred, &mixture.phi, &self.factorise(&mixture.covariance)).energy
     }
 
@@ -145,7 +164,7 @@ impl Rules {
 
     fn factorise(&self, covariance: &Tensor) -> Factorised {
         let dimensions = covariance.size()[3];
-        let identity = Tensor::eye(dimensions, (Kind::Double, covariance.device()));
+        let identity = Tensor::eye(dimensions, (covariance.kind(), covariance.device()));
         let (lower, info) =
             (covariance + &identity * self.epsilon).linalg_cholesky_ex(false, false);
         let inverse = lower.linalg_solve_triangular(&identity, false, true, false);
@@ -157,8 +176,16 @@ impl Rules {
     /// 1 for √|2πΣ|, ½ for its square root.
     pub fn power(&self) -> f64 {
         match self.determinant {
-            Determinant::Sqrt => 1.0,
+            Determinant::Sqrt | Determinant::SqrtDetached => 1.0,
             Determinant::FourthRoot => 0.5,
+        }
+    }
+
+    /// `power` as the gradient sees it: 0 where the determinant is taken for a constant.
+    pub fn power_in_gradient(&self) -> f64 {
+        match self.determinant {
+            Determinant::Sqrt | Determinant::FourthRoot => self.power(),
+            Determinant::SqrtDetached => 0.0,
         }
     }
 
@@ -172,7 +199,8 @@ impl Rules {
         match self.guard {
             EnergyGuard::LogSumExp => {
                 let largest = (&exponent + phi.log()).amax(1, true);
-                let density = (exponent - &largest).clamp_max_(LARGEST_EXPONENT).exp_();
+                let density =
+                    (exponent - &largest).clamp_max_(self.precision.largest_exponent()).exp_();
                 let sum = (&phi * &density).sum_dim_intlist(1, true, None);
                 let energy = -(sum.log() + largest).squeeze_dim(1);
                 Densities { whitened, energy, ratio: density / sum }
@@ -190,14 +218,15 @@ impl Rules {
     /// Mean energy and penalty of z [S, B, D] under the mixture that γ [S, B, K] makes of it, and
     /// the gradient of λ₁ · energy + λ₂ · penalty.
     pub fn loss(&self, z: &Tensor, gamma: &Tensor, batch: &Batch, weights: Weights) -> MixtureLoss {
-        let fitted = Fitted::new(&rows_last(z), &rows_last(gamma), batch);
+        let kind = self.precision.kind();
+        let fitted = Fitted::new(&rows_last(z, kind), &rows_last(gamma, kind), batch);
         let Mixture { phi, covariance, .. } = &fitted.mixture;
         let factorised = self.factorise(covariance);
         let densities = self.densities(&fitted.centred, phi, &factorised);
         let precision_bound = (covariance.diagonal(0, 2, 3) + self.epsilon).reciprocal();
         let penalty = precision_bound.sum_dim_intlist([1i64, 2].as_slice(), false, None);
 
-        let shares = batch.shares().unsqueeze(1);
+        let shares = batch.shares().unsqueeze(1).to_kind(kind);
         // λ₁ · share · posterior: how strongly a component's density at a row counts, [S, K, B]
         let pulled = &densities.ratio * &shares * weights.energy;
         let pull = &pulled * phi.unsqueeze(-1);
@@ -207,9 +236,10 @@ impl Rules {
         let direction = transposed.matmul(&densities.whitened);
         let drawn = &direction * pull.unsqueeze(2);
         let by_mean = -drawn.sum_dim_intlist(-1, false, None);
-        // dE/dΣ = ½ r (p Σ⁻¹ − Σ⁻¹ (z−μ)(z−μ)ᵀ Σ⁻¹), with p = 1, or ½ for the fourth root
+        // dE/dΣ = ½ r (p Σ⁻¹ − Σ⁻¹ (z−μ)(z−μ)ᵀ Σ⁻¹), with p = 1, ½ for the fourth root, 0 if detached
         let pulls = pull.sum_dim_intlist(-1, false, None).unsqueeze(-1).unsqueeze(-1);
-        let by_determinant = transposed.matmul(&factorised.inverse) * pulls * self.power();
+        let by_determinant =
+            transposed.matmul(&factorised.inverse) * pulls * self.power_in_gradient();
         let by_energy = (by_determinant - drawn.matmul(&direction.transpose(2, 3))) * 0.5;
         let by_penalty = &precision_bound * &precision_bound * weights.penalty;
         let by_covariance = by_energy - by_penalty.diag_embed(0, 2, 3);
@@ -217,8 +247,8 @@ impl Rules {
         let (by_z, by_gamma) =
             fitted.backward(&drawn, &by_phi, &by_mean, &by_covariance, batch, &shares);
         MixtureLoss {
-            energy: batch.mean(&densities.energy),
-            penalty,
+            energy: batch.mean(&densities.energy.to_kind(Kind::Double)),
+            penalty: penalty.to_kind(Kind::Double),
             failed: factorised.info.amax(1, false).to_kind(Kind::Double),
             by_z,
             by_gamma,
@@ -248,7 +278,8 @@ impl Fitted {
         let by_z = (by_rows + (&towards + stretched) * share).sum_dim_intlist(1, false, None);
         // dΣ/dγ = ((z−μ)ᵀ G (z−μ) − tr(G Σ))/N, dμ/dγ = (z−μ)/N
         let along = (&self.centred * towards).sum_dim_intlist(2, false, None);
-        let by_moments = batch.weigh(&((along - trace.unsqueeze(-1)) / mass));
+        let by_moments = (along - trace.unsqueeze(-1)) / mass;
+        let by_moments = batch.weigh(&by_moments).to_kind(by_moments.kind());
         let by_gamma = by_moments + by_phi.unsqueeze(-1) * shares;
         (by_z.transpose(1, 2), by_gamma.transpose(1, 2))
     }

@@ -1,13 +1,14 @@
 //! What `mixture` computes of a batch, for one seed on one x86-64 core: the loss of z and γ and its
-//! gradient by both, in f64, with the same formulas and without tensors. Every loop runs along the
+//! gradient by both, in f64 or f32, with the same formulas and without tensors. Every loop runs along the
 //! rows, which lie side by side (no closure that a library function calls holds one: it would not be
 //! compiled for wide registers); every sum over rows takes the rows in `LANES` interleaved parts, so
 //! its bits depend on no vector width. Shapes: B rows, D coordinates, K components; lines of B rows
 //! are padded to `stride`.
 
-use std::f64::consts::{LN_2, LOG2_E, TAU};
+use std::f64::consts::TAU;
 
-use super::mixture::{CLAMP, EMPTY, LARGEST_EXPONENT, Rules, Weights};
+use super::mixture::{CLAMP, EMPTY, Rules, Weights};
+use super::real::Real;
 use super::{EnergyGuard, kernels};
 
 /// Parts of a sum over rows.
@@ -31,43 +32,43 @@ pub struct Terms {
 
 /// The lines of a batch, `stride` values each.
 #[derive(Debug, Default)]
-pub struct Rows {
+pub struct Rows<F> {
     count: usize,
     /// In: z, D lines. Padding is 0.
-    pub z: Vec<f64>,
+    pub z: Vec<F>,
     /// In: logits of the memberships, K lines; out: the gradient by them.
-    pub logits: Vec<f64>,
+    pub logits: Vec<F>,
     /// Out: the gradient by z, D lines.
-    pub by_z: Vec<f64>,
+    pub by_z: Vec<F>,
     /// γ = softmax(logits), K lines
-    gamma: Vec<f64>,
+    gamma: Vec<F>,
     /// Exponents, then densities, then ratio · share · λ, K lines
-    ratio: Vec<f64>,
+    ratio: Vec<F>,
     /// z − μ, K·D lines
-    centred: Vec<f64>,
+    centred: Vec<F>,
     /// L⁻¹ (z − μ), later `drawn`, D lines of one component
-    whitened: Vec<f64>,
+    whitened: Vec<F>,
     /// Σ⁻¹ (z − μ), then that times ratio · share · λ · φ, K·D lines
-    drawn: Vec<f64>,
+    drawn: Vec<F>,
     /// Lines of passing use.
-    spare: [Vec<f64>; 2],
+    spare: [Vec<F>; 2],
 }
 
 /// A component as a density needs it.
-struct Component {
-    phi: f64,
-    mass: f64,
+struct Component<F> {
+    phi: F,
+    mass: F,
     /// [D, D]
-    covariance: Vec<f64>,
+    covariance: Vec<F>,
     /// L⁻¹, lower, [D, D]
-    inverse: Vec<f64>,
+    inverse: Vec<F>,
     /// Logarithm of what the density is divided by.
-    log_norm: f64,
+    log_norm: F,
     /// Order of the first leading minor of Σ + εI that is not positive definite, else 0.
     failed: usize,
 }
 
-impl Rows {
+impl<F: Real> Rows<F> {
     /// Makes room for so many rows, coordinates and components; z and logits are to be filled.
     pub fn resize(&mut self, count: usize, coordinates: usize, components: usize) {
         let line = stride(count);
@@ -83,9 +84,9 @@ impl Rows {
             (&mut self.centred, both),
             (&mut self.drawn, both),
         ] {
-            lines.resize(length, 0.0);
+            lines.resize(length, F::default());
         }
-        self.spare.iter_mut().for_each(|spare| spare.resize(line, 0.0));
+        self.spare.iter_mut().for_each(|spare| spare.resize(line, F::default()));
     }
 
     /// The terms of the loss, and the gradient of λ₁ · energy + λ₂ · penalty where it belongs.
@@ -117,60 +118,61 @@ impl Rows {
         softmax(&self.logits, &mut self.gamma, line, &mut self.spare[0]);
         // padding belongs to nothing
         for gamma in self.gamma.chunks_exact_mut(line) {
-            gamma[self.count..].fill(0.0);
+            gamma[self.count..].fill(F::default());
         }
         let mut components = Vec::new();
         for k in 0..self.gamma.len() / line {
             components.push(self.component(k, rules));
         }
-        let energy = self.densities(&components, rules, weights.energy);
-        self.by_z.fill(0.0);
-        let mut penalty = 0.0;
+        let energy = self.densities(&components, rules, F::of(weights.energy));
+        self.by_z.fill(F::default());
+        let mut penalty = F::default();
         for (k, component) in components.iter().enumerate() {
-            penalty += self.back(k, component, rules, weights);
+            penalty += self.back(k, component, rules, F::of(weights.penalty));
         }
         softmax_backward(&self.gamma, &mut self.logits, line, &mut self.spare[0]);
         let failed = components.iter().map(|component| component.failed).max().unwrap_or(0);
-        Terms { energy, penalty, failed: failed as f64 }
+        Terms { energy: energy.to_f64(), penalty: penalty.to_f64(), failed: failed as f64 }
     }
 
     /// φ, μ and Σ of component k (equation 5), Σ's factor, and `centred`.
     #[inline(always)]
-    fn component(&mut self, k: usize, rules: &Rules) -> Component {
+    fn component(&mut self, k: usize, rules: &Rules) -> Component<F> {
         let line = stride(self.count);
         let d = self.z.len() / line;
         let gamma = &self.gamma[k * line..(k + 1) * line];
         let sum = total(gamma);
-        let mass = if sum > EMPTY { sum } else { EMPTY };
+        let empty = F::of(EMPTY);
+        let mass = if sum > empty { sum } else { empty };
         let centred = &mut self.centred[k * d * line..(k + 1) * d * line];
         for (centred, z) in centred.chunks_exact_mut(line).zip(self.z.chunks_exact(line)) {
             let mean = dot(gamma, z) / mass;
-            centred.iter_mut().zip(z).for_each(|(centred, z)| *centred = z - mean);
+            centred.iter_mut().zip(z).for_each(|(centred, z)| *centred = *z - mean);
         }
-        let mut covariance = vec![0.0; d * d];
+        let mut covariance = vec![F::default(); d * d];
         let weighted = &mut self.spare[0];
         for i in 0..d {
             let of_i = &centred[i * line..(i + 1) * line];
             let products = weighted.iter_mut().zip(of_i).zip(gamma);
-            products.for_each(|((weighted, centred), gamma)| *weighted = centred * gamma);
+            products.for_each(|((weighted, centred), gamma)| *weighted = *centred * *gamma);
             for j in 0..=i {
                 let value = dot(weighted, &centred[j * line..(j + 1) * line]) / mass;
                 covariance[i * d + j] = value;
                 covariance[j * d + i] = value;
             }
         }
-        let (lower, failed) = cholesky(&covariance, d, rules.epsilon);
-        let half_log_det: f64 = (0..d).map(|i| lower[i * d + i].ln()).sum();
-        let log_norm = (half_log_det + 0.5 * d as f64 * TAU.ln()) * rules.power();
+        let (lower, failed) = cholesky(&covariance, d, F::of(rules.epsilon));
+        let half_log_det: F = (0..d).map(|i| lower[i * d + i].ln()).sum();
+        let log_norm = (half_log_det + F::of(0.5 * d as f64 * TAU.ln())) * F::of(rules.power());
         let inverse = inverse_of_lower(&lower, d);
-        let phi = sum / self.count as f64;
+        let phi = sum / F::of(self.count as f64);
         Component { phi, mass, covariance, inverse, log_norm, failed }
     }
 
     /// The mean energy (equation 6); leaves each component's ratio · share · λ in `ratio`, 0 for padding,
     /// and its exponent's direction Σ⁻¹ (z − μ) in `drawn`.
     #[inline(always)]
-    fn densities(&mut self, components: &[Component], rules: &Rules, lambda: f64) -> f64 {
+    fn densities(&mut self, components: &[Component<F>], rules: &Rules, lambda: F) -> F {
         let line = stride(self.count);
         let d = self.z.len() / line;
         for (k, component) in components.iter().enumerate() {
@@ -180,7 +182,7 @@ impl Rows {
             exponent.fill(-component.log_norm);
             for whitened in self.whitened.chunks_exact(line) {
                 for (exponent, w) in exponent.iter_mut().zip(whitened) {
-                    *exponent = (-0.5 * w).mul_add(*w, *exponent);
+                    *exponent = (F::of(-0.5) * *w).mul_add(*w, *exponent);
                 }
             }
             unwhiten(&component.inverse, &self.whitened, &mut self.drawn[range], line);
@@ -188,57 +190,60 @@ impl Rows {
         let [largest, sum] = &mut self.spare;
         let clamped = rules.guard == EnergyGuard::Clamped;
         // The published code subtracts max(0, largest Mahalanobis term), which is always 0.
-        largest.fill(if clamped { 0.0 } else { f64::NEG_INFINITY });
+        largest.fill(if clamped { F::default() } else { F::NEG_INFINITY });
         if !clamped {
             for (component, exponent) in components.iter().zip(self.ratio.chunks_exact(line)) {
                 let log_phi = component.phi.ln();
                 for (largest, exponent) in largest.iter_mut().zip(exponent) {
-                    *largest = larger(exponent + log_phi, *largest);
+                    *largest = larger(*exponent + log_phi, *largest);
                 }
             }
         }
-        sum.fill(if clamped { CLAMP } else { 0.0 });
+        sum.fill(if clamped { F::of(CLAMP) } else { F::default() });
+        let most = F::LARGEST_EXPONENT;
         for (component, density) in components.iter().zip(self.ratio.chunks_exact_mut(line)) {
             for ((density, largest), sum) in density.iter_mut().zip(&*largest).zip(sum.iter_mut()) {
-                let exponent = *density - largest;
-                let bounded = !clamped && exponent > LARGEST_EXPONENT;
-                *density = exp(if bounded { LARGEST_EXPONENT } else { exponent });
+                let exponent = *density - *largest;
+                let bounded = !clamped && exponent > most;
+                *density = (if bounded { most } else { exponent }).exp();
                 *sum = component.phi.mul_add(*density, *sum);
             }
         }
-        let share = lambda / self.count as f64;
+        let share = lambda / F::of(self.count as f64);
         for ratio in self.ratio.chunks_exact_mut(line) {
-            ratio.iter_mut().zip(&*sum).for_each(|(ratio, sum)| *ratio = *ratio / sum * share);
-            ratio[self.count..].fill(0.0);
+            ratio.iter_mut().zip(&*sum).for_each(|(ratio, sum)| *ratio = *ratio / *sum * share);
+            ratio[self.count..].fill(F::default());
         }
-        let energies = sum[..self.count].iter().zip(&*largest).map(|(s, most)| -(s.ln() + most));
-        energies.sum::<f64>() / self.count as f64
+        let energies = sum[..self.count].iter().zip(&*largest).map(|(s, most)| -(s.ln() + *most));
+        energies.sum::<F>() / F::of(self.count as f64)
     }
 
     /// Component k's part in the gradients by z and γ, and in the penalty. Σₖ does not change with μₖ
     /// to first order, for Σᵢ γᵢₖ (zᵢ − μₖ) = 0.
     #[inline(always)]
-    fn back(&mut self, k: usize, component: &Component, rules: &Rules, weights: Weights) -> f64 {
+    fn back(&mut self, k: usize, component: &Component<F>, rules: &Rules, lambda: F) -> F {
         let line = stride(self.count);
         let d = self.z.len() / line;
         let range = k * d * line..(k + 1) * d * line;
         let ratio = &self.ratio[k * line..(k + 1) * line];
         let by_phi = -total(ratio);
         let drawn = &mut self.drawn[range.clone()];
-        let (mut by_covariance, penalty) = self::penalty(component, d, rules, weights.penalty);
+        let (mut by_covariance, penalty) =
+            self::penalty(component, d, F::of(rules.epsilon), lambda);
         let pulls = -by_phi * component.phi;
-        // dE/dΣ = ½ r (p Σ⁻¹ − Σ⁻¹ (z−μ)(z−μ)ᵀ Σ⁻¹), with p = 1, or ½ for the fourth root
+        // dE/dΣ = ½ r (p Σ⁻¹ − Σ⁻¹ (z−μ)(z−μ)ᵀ Σ⁻¹), with p = 1, ½ for the fourth root, 0 if detached
         for i in 0..d {
             let pulled = &mut self.spare[0];
             let of_i = drawn[i * line..(i + 1) * line].iter().zip(ratio);
             let products = pulled.iter_mut().zip(of_i);
-            products.for_each(|(pulled, (way, ratio))| *pulled = way * (ratio * component.phi));
+            products.for_each(|(pulled, (way, ratio))| *pulled = *way * (*ratio * component.phi));
             for j in 0..=i {
-                let precision: f64 = (0..d)
+                let precision: F = (0..d)
                     .map(|l| component.inverse[l * d + i] * component.inverse[l * d + j])
                     .sum();
                 let spread = dot(pulled, &drawn[j * line..(j + 1) * line]);
-                let by = 0.5 * (precision * pulls * rules.power() - spread);
+                let power = F::of(rules.power_in_gradient());
+                let by = F::of(0.5) * (precision * pulls * power - spread);
                 by_covariance[i * d + j] += by;
                 by_covariance[j * d + i] = by_covariance[i * d + j];
             }
@@ -247,16 +252,16 @@ impl Rows {
         // from here on by z at a fixed mixture
         drawn.copy_from_slice(&self.whitened);
         let products = by_covariance.iter().zip(&component.covariance);
-        let trace: f64 = products.map(|(by, covariance)| by * covariance).sum();
+        let trace: F = products.map(|(by, covariance)| *by * *covariance).sum();
 
         // dΣ/dz = 2 γ/N G (z−μ) and dμ/dz = γ/N; dΣ/dγ = ((z−μ)ᵀ G (z−μ) − tr(G Σ))/N, dμ/dγ = (z−μ)/N
         let centred = &self.centred[range];
         let [stretched, along] = &mut self.spare;
         along.fill(-trace);
         let gamma = &self.gamma[k * line..(k + 1) * line];
-        let inverse_mass = 1.0 / component.mass;
+        let inverse_mass = F::of(1.0) / component.mass;
         for i in 0..d {
-            stretched.fill(0.0);
+            stretched.fill(F::default());
             for (j, centred) in centred.chunks_exact(line).enumerate() {
                 add_line(by_covariance[i * d + j], centred, stretched);
             }
@@ -264,14 +269,14 @@ impl Rows {
             let mean = -total(&drawn[of_i.clone()]);
             let lines = along.iter_mut().zip(&*stretched).zip(&centred[of_i.clone()]);
             for ((along, s), centred) in lines {
-                *along = centred.mul_add(s + mean, *along);
+                *along = centred.mul_add(*s + mean, *along);
             }
             let into = self.by_z[of_i.clone()].iter_mut().zip(&drawn[of_i]);
             for (((into, drawn), s), gamma) in into.zip(&*stretched).zip(gamma) {
-                *into += 2.0f64.mul_add(*s, mean).mul_add(gamma * inverse_mass, *drawn);
+                *into += F::of(2.0).mul_add(*s, mean).mul_add(*gamma * inverse_mass, *drawn);
             }
         }
-        let constant = by_phi / self.count as f64;
+        let constant = by_phi / F::of(self.count as f64);
         let by_gamma = &mut self.logits[k * line..(k + 1) * line];
         for (by_gamma, along) in by_gamma.iter_mut().zip(&*along) {
             *by_gamma = along.mul_add(inverse_mass, constant);
@@ -281,11 +286,11 @@ impl Rows {
 }
 
 /// −λ₂/(Σⱼⱼ+ε)² on a diagonal [D, D], and Σⱼ 1/(Σⱼⱼ + ε).
-fn penalty(component: &Component, d: usize, rules: &Rules, lambda: f64) -> (Vec<f64>, f64) {
-    let mut by_covariance = vec![0.0; d * d];
-    let mut sum = 0.0;
+fn penalty<F: Real>(component: &Component<F>, d: usize, epsilon: F, lambda: F) -> (Vec<F>, F) {
+    let mut by_covariance = vec![F::default(); d * d];
+    let mut sum = F::default();
     for i in 0..d {
-        let bound = 1.0 / (component.covariance[i * d + i] + rules.epsilon);
+        let bound = F::of(1.0) / (component.covariance[i * d + i] + epsilon);
         by_covariance[i * d + i] = -lambda * bound * bound;
         sum += bound;
     }
@@ -294,9 +299,9 @@ fn penalty(component: &Component, d: usize, rules: &Rules, lambda: f64) -> (Vec<
 
 /// into = L⁻¹ · centred, D lines each.
 #[inline(always)]
-fn whiten(inverse: &[f64], centred: &[f64], into: &mut [f64], line: usize) {
+fn whiten<F: Real>(inverse: &[F], centred: &[F], into: &mut [F], line: usize) {
     let d = into.len() / line;
-    into.fill(0.0);
+    into.fill(F::default());
     for (i, into) in into.chunks_exact_mut(line).enumerate() {
         for j in 0..=i {
             add_line(inverse[i * d + j], &centred[j * line..(j + 1) * line], into);
@@ -306,9 +311,9 @@ fn whiten(inverse: &[f64], centred: &[f64], into: &mut [f64], line: usize) {
 
 /// into = L⁻ᵀ · whitened, D lines each.
 #[inline(always)]
-fn unwhiten(inverse: &[f64], whitened: &[f64], into: &mut [f64], line: usize) {
+fn unwhiten<F: Real>(inverse: &[F], whitened: &[F], into: &mut [F], line: usize) {
     let d = into.len() / line;
-    into.fill(0.0);
+    into.fill(F::default());
     for (i, into) in into.chunks_exact_mut(line).enumerate() {
         for j in i..d {
             add_line(inverse[j * d + i], &whitened[j * line..(j + 1) * line], into);
@@ -318,7 +323,7 @@ fn unwhiten(inverse: &[f64], whitened: &[f64], into: &mut [f64], line: usize) {
 
 /// Adds factor · line.
 #[inline(always)]
-fn add_line(factor: f64, line: &[f64], into: &mut [f64]) {
+fn add_line<F: Real>(factor: F, line: &[F], into: &mut [F]) {
     for (into, value) in into.iter_mut().zip(line) {
         *into = factor.mul_add(*value, *into);
     }
@@ -326,20 +331,20 @@ fn add_line(factor: f64, line: &[f64], into: &mut [f64]) {
 
 /// The lower Cholesky factor of Σ + εI, [D, D], and the order of the first leading minor that is not
 /// positive definite, else 0; from that minor on the factor holds no numbers.
-fn cholesky(covariance: &[f64], d: usize, epsilon: f64) -> (Vec<f64>, usize) {
-    let mut lower = vec![0.0; d * d];
+fn cholesky<F: Real>(covariance: &[F], d: usize, epsilon: F) -> (Vec<F>, usize) {
+    let mut lower = vec![F::default(); d * d];
     let mut failed = 0;
     for i in 0..d {
         for j in 0..=i {
-            let product: f64 = (0..j).map(|l| lower[i * d + l] * lower[j * d + l]).sum();
-            let diagonal = if i == j { epsilon } else { 0.0 };
+            let product: F = (0..j).map(|l| lower[i * d + l] * lower[j * d + l]).sum();
+            let diagonal = if i == j { epsilon } else { F::default() };
             let rest = covariance[i * d + j] + diagonal - product;
             if i != j {
                 lower[i * d + j] = rest / lower[j * d + j];
-            } else if rest > 0.0 {
+            } else if rest > F::default() {
                 lower[i * d + i] = rest.sqrt();
             } else {
-                lower[i * d + i] = f64::NAN;
+                lower[i * d + i] = F::NAN;
                 failed = if failed == 0 { i + 1 } else { failed };
             }
         }
@@ -348,13 +353,12 @@ fn cholesky(covariance: &[f64], d: usize, epsilon: f64) -> (Vec<f64>, usize) {
 }
 
 /// L⁻¹ of a lower L, [D, D] each.
-fn inverse_of_lower(lower: &[f64], d: usize) -> Vec<f64> {
-    let mut inverse = vec![0.0; d * d];
+fn inverse_of_lower<F: Real>(lower: &[F], d: usize) -> Vec<F> {
+    let mut inverse = vec![F::default(); d * d];
     for column in 0..d {
         for i in column..d {
-            let unit = if i == column { 1.0 } else { 0.0 };
-            let product: f64 =
-                (column..i).map(|l| lower[i * d + l] * inverse[l * d + column]).sum();
+            let unit = F::of(if i == column { 1.0 } else { 0.0 });
+            let product: F = (column..i).map(|l| lower[i * d + l] * inverse[l * d + column]).sum();
             inverse[i * d + column] = (unit - product) / lower[i * d + i];
         }
     }
@@ -363,30 +367,30 @@ fn inverse_of_lower(lower: &[f64], d: usize) -> Vec<f64> {
 
 /// γ = softmax(logits), K lines each.
 #[inline(always)]
-fn softmax(logits: &[f64], gamma: &mut [f64], line: usize, spare: &mut [f64]) {
-    spare.fill(f64::NEG_INFINITY);
+fn softmax<F: Real>(logits: &[F], gamma: &mut [F], line: usize, spare: &mut [F]) {
+    spare.fill(F::NEG_INFINITY);
     for logits in logits.chunks_exact(line) {
         let both = spare.iter_mut().zip(logits);
         both.for_each(|(largest, logit)| *largest = larger(*logit, *largest));
     }
     for (gamma, logits) in gamma.chunks_exact_mut(line).zip(logits.chunks_exact(line)) {
         for ((gamma, logit), largest) in gamma.iter_mut().zip(logits).zip(&*spare) {
-            *gamma = exp(logit - largest);
+            *gamma = (*logit - *largest).exp();
         }
     }
-    spare.fill(0.0);
+    spare.fill(F::default());
     for gamma in gamma.chunks_exact(line) {
-        spare.iter_mut().zip(gamma).for_each(|(sum, gamma)| *sum += gamma);
+        spare.iter_mut().zip(gamma).for_each(|(sum, gamma)| *sum += *gamma);
     }
     for gamma in gamma.chunks_exact_mut(line) {
-        gamma.iter_mut().zip(&*spare).for_each(|(gamma, sum)| *gamma /= sum);
+        gamma.iter_mut().zip(&*spare).for_each(|(gamma, sum)| *gamma /= *sum);
     }
 }
 
 /// The gradient by the logits from that by γ, in its place: γ (g − Σₖ γₖ gₖ), K lines each.
 #[inline(always)]
-fn softmax_backward(gamma: &[f64], by_gamma: &mut [f64], line: usize, spare: &mut [f64]) {
-    spare.fill(0.0);
+fn softmax_backward<F: Real>(gamma: &[F], by_gamma: &mut [F], line: usize, spare: &mut [F]) {
+    spare.fill(F::default());
     for (gamma, by_gamma) in gamma.chunks_exact(line).zip(by_gamma.chunks_exact(line)) {
         for ((sum, gamma), by) in spare.iter_mut().zip(gamma).zip(by_gamma) {
             *sum = gamma.mul_add(*by, *sum);
@@ -394,31 +398,31 @@ fn softmax_backward(gamma: &[f64], by_gamma: &mut [f64], line: usize, spare: &mu
     }
     for (gamma, by_gamma) in gamma.chunks_exact(line).zip(by_gamma.chunks_exact_mut(line)) {
         for ((by, gamma), sum) in by_gamma.iter_mut().zip(gamma).zip(&*spare) {
-            *by = gamma * (*by - sum);
+            *by = *gamma * (*by - *sum);
         }
     }
 }
 
 /// The larger number, and what is not a number where one is not.
 #[inline(always)]
-fn larger(value: f64, than: f64) -> f64 {
+fn larger<F: Real>(value: F, than: F) -> F {
     if value > than || value.is_nan() { value } else { than }
 }
 
 /// Σ of a line, in `LANES` parts.
 #[inline(always)]
-fn total(line: &[f64]) -> f64 {
-    let mut parts = [0.0; LANES];
+fn total<F: Real>(line: &[F]) -> F {
+    let mut parts = [F::default(); LANES];
     for values in line.as_chunks::<LANES>().0 {
-        parts.iter_mut().zip(values).for_each(|(part, value)| *part += value);
+        parts.iter_mut().zip(values).for_each(|(part, value)| *part += *value);
     }
     folded(parts)
 }
 
 /// Σ of the products of two lines, in `LANES` parts.
 #[inline(always)]
-fn dot(x: &[f64], y: &[f64]) -> f64 {
-    let mut parts = [0.0; LANES];
+fn dot<F: Real>(x: &[F], y: &[F]) -> F {
+    let mut parts = [F::default(); LANES];
     for (x, y) in x.as_chunks::<LANES>().0.iter().zip(y.as_chunks::<LANES>().0) {
         for ((part, x), y) in parts.iter_mut().zip(x).zip(y) {
             *part = x.mul_add(*y, *part);
@@ -429,7 +433,7 @@ fn dot(x: &[f64], y: &[f64]) -> f64 {
 
 /// The sum of parts, by halves.
 #[inline(always)]
-fn folded(mut parts: [f64; LANES]) -> f64 {
+fn folded<F: Real>(mut parts: [F; LANES]) -> F {
     let mut length = LANES / 2;
     while length > 0 {
         let (low, high) = parts.split_at_mut(length);
@@ -439,98 +443,57 @@ fn folded(mut parts: [f64; LANES]) -> f64 {
     parts[0]
 }
 
-/// e^x within two units in the last place, 0 below e^−708: x = n log 2 + r, and Taylor's series of e^r,
-/// whose 14th term is below 2⁻⁵⁷ for |r| ≤ ½ log 2.
-#[inline(always)]
-fn exp(x: f64) -> f64 {
-    // log 2 in two parts, of which the first has 21 zeros at its end
-    const HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
-    const LOW: f64 = 1.908_214_929_270_587_7e-10;
-    // adding it leaves a whole number in the last bits
-    const ROUND: f64 = 6_755_399_441_055_744.0;
-    debug_assert!((HIGH + LOW - LN_2).abs() < 1e-16);
-    let rounded = x.mul_add(LOG2_E, ROUND);
-    let whole = rounded - ROUND;
-    let rest = whole.mul_add(-LOW, whole.mul_add(-HIGH, x));
-    let mut sum = 1.0 / 6_227_020_800.0;
-    for factorial in [
-        479_001_600.0,
-        39_916_800.0,
-        3_628_800.0,
-        362_880.0,
-        40_320.0,
-        5_040.0,
-        720.0,
-        120.0,
-        24.0,
-        6.0,
-        2.0,
-        1.0,
-        1.0,
-    ] {
-        sum = rest.mul_add(sum, 1.0 / factorial);
-    }
-    let power = rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(1023) << 52;
-    let value = sum * f64::from_bits(power);
-    if x < -708.0 {
-        0.0
-    } else if x > 709.0 {
-        f64::INFINITY
-    } else {
-        value
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tch::{Kind, Tensor};
 
     use super::*;
-    use crate::model::{Batch, Determinant};
+    use crate::model::{Batch, Determinant, Precision};
     use crate::random::{Numbers, Stream};
 
     const WEIGHTS: Weights = Weights { energy: 0.1, penalty: 0.005 };
 
     /// z and logits of so many rows, coordinates and components, rows last.
-    fn made(rows: usize, d: usize, k: usize) -> Rows {
+    fn made<F: Real>(rows: usize, d: usize, k: usize) -> Rows<F> {
         let mut made = Rows::default();
         made.resize(rows, d, k);
         let mut numbers = Numbers::new(7, Stream::Data, (rows * d * k) as u64);
         let line = stride(rows);
         for lines in [&mut made.z, &mut made.logits] {
             for line in lines.chunks_exact_mut(line) {
-                line[..rows].iter_mut().for_each(|value| *value = 3.0 * numbers.normal());
+                line[..rows].iter_mut().for_each(|value| *value = F::of(3.0 * numbers.normal()));
             }
         }
         made
     }
 
-    fn rules() -> impl Iterator<Item = Rules> {
-        let determinants = [Determinant::Sqrt, Determinant::FourthRoot];
+    fn rules(precision: Precision) -> impl Iterator<Item = Rules> {
+        let determinants = [Determinant::Sqrt, Determinant::SqrtDetached, Determinant::FourthRoot];
         let guards = [EnergyGuard::LogSumExp, EnergyGuard::Clamped];
         determinants.into_iter().flat_map(move |determinant| {
-            guards.map(|guard| Rules { epsilon: 1e-6, determinant, guard })
+            guards.map(|guard| Rules { epsilon: 1e-6, determinant, guard, precision })
         })
     }
 
     /// Lines as a tensor [1, rows, lines].
-    fn tensor(lines: &[f64], rows: usize) -> Tensor {
+    fn tensor<F: Real>(lines: &[F], rows: usize) -> Tensor {
         let line = stride(rows) as i64;
-        let all = Tensor::from_slice(lines).view([-1, line]);
+        let lines: Vec<f64> = lines.iter().map(|value| value.to_f64()).collect();
+        let all = Tensor::from_slice(&lines).view([-1, line]);
         all.narrow(1, 0, rows as i64).transpose(0, 1).contiguous().unsqueeze(0)
     }
 
-    fn assert_near(got: &Tensor, expected: &Tensor, what: &str) {
+    fn assert_near(got: &Tensor, expected: &Tensor, tolerance: f64, what: &str) {
         let scale = expected.abs().max().double_value(&[]).max(1e-12);
         let gap = (got - expected).abs().max().double_value(&[]) / scale;
-        assert!(gap < 1e-10, "{what}: {gap}");
+        assert!(gap < tolerance, "{what}: {gap}");
     }
 
-    #[test]
-    fn loss_and_gradients_are_those_of_the_formulas_on_tensors() {
+    /// Holds the core's loss and gradients against the tensors' in the same precision.
+    fn check<F: Real>(precision: Precision, tolerance: f64) {
         for (rows, d, k) in [(1, 3, 1), (9, 2, 3), (300, 3, 4), (1024, 5, 2)] {
-            for rules in rules() {
-                let mut made = made(rows, d, k);
+            for rules in rules(precision) {
+                let mut made = made::<F>(rows, d, k);
                 let (z, logits) = (tensor(&made.z, rows), tensor(&made.logits, rows));
                 let gamma = logits.softmax(-1, Kind::Double);
                 let expected = rules.loss(&z, &gamma, &Batch::whole(z.shallow_clone()), WEIGHTS);
@@ -543,12 +506,22 @@ mod tests {
                     (terms.penalty, &expected.penalty),
                     (terms.failed, &expected.failed),
                 ] {
-                    assert_near(&Tensor::from_slice(&[got]), expected, &what);
+                    assert_near(&Tensor::from_slice(&[got]), expected, tolerance, &what);
                 }
-                assert_near(&tensor(&made.by_z, rows), &expected.by_z, &what);
-                assert_near(&tensor(&made.logits, rows), &by_logits, &what);
+                assert_near(&tensor(&made.by_z, rows), &expected.by_z, tolerance, &what);
+                assert_near(&tensor(&made.logits, rows), &by_logits, tolerance, &what);
             }
         }
+    }
+
+    #[test]
+    fn loss_and_gradients_are_those_of_the_formulas_on_tensors() {
+        check::<f64>(Precision::F64, 1e-10);
+    }
+
+    #[test]
+    fn in_f32_loss_and_gradients_are_those_of_the_formulas_on_tensors_to_single_precision() {
+        check::<f32>(Precision::F32, 1e-4);
     }
 
     #[test]
@@ -556,8 +529,8 @@ mod tests {
         if !(is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")) {
             return;
         }
-        for rules in rules() {
-            let [mut narrow, mut wide] = [(); 2].map(|()| made(300, 3, 4));
+        for rules in rules(Precision::F64) {
+            let [mut narrow, mut wide] = [(); 2].map(|()| made::<f64>(300, 3, 4));
             // SAFETY: both were just asked for; whoever has AVX-512 has AVX2
             let terms =
                 unsafe { [narrow.loss_by_4(&rules, WEIGHTS), wide.loss_by_8(&rules, WEIGHTS)] };
@@ -566,25 +539,35 @@ mod tests {
         }
     }
 
+    /// Rows along a line, but for 1e-7 of their spread: f64 sees that the covariance is definite.
     #[test]
-    fn rows_that_lie_in_one_place_are_reported() {
-        let rules =
-            Rules { epsilon: -1.0, determinant: Determinant::Sqrt, guard: EnergyGuard::LogSumExp };
-        let mut rows = Rows::default();
-        rows.resize(8, 2, 1);
-        assert_eq!(rows.loss(&rules, WEIGHTS).failed, 1.0);
+    fn a_covariance_can_lose_its_factor_in_f32_alone() {
+        fn failed<F: Real>(precision: Precision) -> f64 {
+            let guard = EnergyGuard::LogSumExp;
+            let rules = Rules { epsilon: 1e-12, determinant: Determinant::Sqrt, guard, precision };
+            let mut rows = Rows::<F>::default();
+            rows.resize(64, 2, 1);
+            for row in 0..64 {
+                let along = f64::from(row as u8);
+                rows.z[row] = F::of(along);
+                rows.z[stride(64) + row] = F::of(along + 1e-6 * f64::from(row as u8 % 2));
+            }
+            rows.loss(&rules, WEIGHTS).failed
+        }
+        assert_eq!(failed::<f64>(Precision::F64), 0.0);
+        assert_eq!(failed::<f32>(Precision::F32), 2.0);
     }
 
     #[test]
-    fn exp_is_within_two_units_in_the_last_place_and_keeps_what_is_no_number() {
-        for number in -70_700..70_900 {
-            let x = f64::from(number) / 100.0 + 0.001;
-            let (got, expected) = (exp(x), x.exp());
-            let unit = f64::from_bits(expected.to_bits() + 1) - expected;
-            assert!((got - expected).abs() <= 2.0 * unit, "e^{x}: {got}, {expected}");
-        }
-        assert_eq!((exp(0.0), exp(-1e9), exp(f64::NEG_INFINITY)), (1.0, 0.0, 0.0));
-        assert_eq!((exp(1e9), exp(f64::INFINITY)), (f64::INFINITY, f64::INFINITY));
-        assert!(exp(f64::NAN).is_nan());
+    fn rows_that_lie_in_one_place_are_reported() {
+        let rules = Rules {
+            epsilon: -1.0,
+            determinant: Determinant::Sqrt,
+            guard: EnergyGuard::LogSumExp,
+            precision: Precision::F64,
+        };
+        let mut rows = Rows::<f64>::default();
+        rows.resize(8, 2, 1);
+        assert_eq!(rows.loss(&rules, WEIGHTS).failed, 1.0);
     }
 }

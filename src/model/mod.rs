@@ -29,6 +29,8 @@ pub mod mixture;
 mod mixture_core;
 #[cfg(feature = "training")]
 mod noise;
+#[cfg(feature = "training")]
+mod real;
 mod spec;
 #[cfg(feature = "training")]
 pub mod vae;

@@ -26,10 +26,10 @@ pub enum ModelSpec {
 }
 
 impl DagmmSpec {
-    /// What a row's squared error, a sum over so many features, is multiplied by in the loss.
+    /// What a row's error, summed over so many features, is multiplied by in the loss.
     pub fn error_scale(&self, features: usize) -> f64 {
         match self.reconstruction {
-            Reconstruction::Sum => 1.0,
+            Reconstruction::Sum | Reconstruction::Norm => 1.0,
             Reconstruction::Mean => 1.0 / features as f64,
         }
     }
@@ -117,6 +117,25 @@ const WIDTH: &str = "must lie between 1 and 1,000,000";
 const ABOVE_ZERO: &str = "must be a number above 0";
 const NOT_NEGATIVE: &str = "must be a number from 0 on";
 
+/// How the weights of linear layers start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// PyTorch's default: weights and biases uniform in ±1/√inputs.
+    #[default]
+    Pytorch,
+    /// TensorFlow's (Glorot and Bengio, 2010): weights uniform in ±√(6/(inputs + outputs)), biases 0.
+    Glorot,
+    /// Needle's (He et al., 2015): weights uniform in ±√(6/inputs), biases in ±√(6/outputs).
+    He,
+}
+
+/// Whether a key has its default, with which it stays out of a cell's JSON: runs made before the key
+/// existed keep their keys.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// Switches of DAGMM; each default is the choice of Zong et al. (2018) where they state one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -154,32 +173,55 @@ pub struct DagmmSpec {
     /// How the sum of exponentials in the energy is kept finite.
     #[serde(default)]
     pub energy_guard: EnergyGuard,
+    /// How the weights start.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub init: Start,
+    /// What φ, μ, Σ, its factor, the energies and their gradients are computed in.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub mixture_precision: Precision,
 }
 
-/// `sum`: ‖x−x'‖² as in the paper; `mean`: divided by the number of features, as in the ports.
+/// Of a mixture; the networks are in f32 in either case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    #[default]
+    F64,
+    /// As the public ports have it. A covariance of rows that lie close together can then fail to be
+    /// positive definite, which ends a run, and a `covariance-epsilon` below 1e-7 of a variance vanishes.
+    F32,
+}
+
+/// `sum`: ‖x−x'‖² as in the paper; `mean`: divided by the number of features, as in the ports; `norm`:
+/// ‖x−x'‖, Needle's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reconstruction {
     #[default]
     Sum,
     Mean,
+    Norm,
 }
 
-/// `train`: φ, μ, Σ of the whole training set; `last-batch`: danieltan07's, see `docs/protocols.md`.
+/// `train`: φ, μ, Σ of the whole training set; `last-batch`: danieltan07's, see `docs/protocols.md`;
+/// `test-batches`: Needle's, which scores each batch of test rows, in their order, under its own mixture.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mixture {
     #[default]
     Train,
     LastBatch,
+    TestBatches,
 }
 
-/// `sqrt`: √|2πΣ|, the Gaussian density; `fourth-root`: |2πΣ|^¼, danieltan07's.
+/// `sqrt`: √|2πΣ|, the Gaussian density; `sqrt-detached`: the same, with no gradient through it, as
+/// danieltan07's first version has it (commit f192c7e); `fourth-root`: |2πΣ|^¼, its second (f6f4647).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Determinant {
     #[default]
     Sqrt,
+    SqrtDetached,
     FourthRoot,
 }
 
@@ -240,6 +282,9 @@ pub struct VaeSpec {
     /// How a batch's rows become one loss.
     #[serde(default)]
     pub reduction: Reduction,
+    /// How the weights start.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub init: Start,
 }
 
 /// p(x|z), or what stands in its place.
@@ -250,6 +295,9 @@ pub enum Decoder {
     Gaussian,
     /// Independent features in [0, 1], by cross-entropy with logits.
     Bernoulli,
+    /// The same from probabilities, without any guard: ends in NaN where a probability is rounded to 0
+    /// or 1. For repeating what others did.
+    BernoulliProbabilities,
     /// A VAE blog's √(2πσ²)·(x−μ)²/(2σ²) a feature, which is no likelihood.
     Blog,
 }
@@ -360,4 +408,41 @@ fn hundred() -> usize {
 }
 fn channels() -> [usize; 2] {
     [16, 32]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The model's table as a run's key has it.
+    fn written(table: serde_json::Value) -> String {
+        let model: ModelSpec = serde_json::from_value(table).expect("a model");
+        serde_json::to_string(&model).expect("plain values")
+    }
+
+    /// Keys of published runs are digests of these texts, written before the later keys existed.
+    #[test]
+    fn later_keys_stay_out_of_the_text_of_a_model_that_has_their_defaults() {
+        let dagmm = json!({"name": "dagmm", "hidden": [60, 30, 10], "latent": 1, "mixtures": 4});
+        let before = r#"{"name":"dagmm","hidden":[60,30,10],"latent":1,"mixtures":4,"estimation-hidden":10,"dropout":0.5,"reconstruction":"sum","lambda-energy":0.1,"lambda-covariance":0.005,"covariance-epsilon":1e-6,"mixture":"train","determinant":"sqrt","energy-guard":"log-sum-exp"}"#;
+        assert_eq!(written(dagmm.clone()), before);
+        let vae = json!({"name": "vae", "hidden": [60], "latent": 10, "decoder": "blog"});
+        let before_vae = r#"{"name":"vae","hidden":[60],"latent":10,"activation":"tanh","decoder":"blog","log-variance":"bounded","log-variance-bounds":[-6.0,6.0],"beta":1.0,"reduction":"mean"}"#;
+        assert_eq!(written(vae.clone()), before_vae);
+        for (model, before, key, default, other) in [
+            (&dagmm, before, "init", "pytorch", "glorot"),
+            (&dagmm, before, "mixture-precision", "f64", "f32"),
+            (&vae, before_vae, "init", "pytorch", "glorot"),
+        ] {
+            let with = |value: &str| {
+                let mut model = model.clone();
+                model[key] = value.into();
+                written(model)
+            };
+            assert_eq!(with(default), before);
+            assert!(with(other).contains(&format!(r#""{key}":"{other}""#)), "{key}");
+        }
+    }
 }

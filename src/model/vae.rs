@@ -30,8 +30,11 @@ impl Vae {
         let outward = [vec![latent], mirrored, vec![likelihood.outputs() * features]].concat();
         let mut parameters = Vec::new();
         let encoder = Mlp::new("encoder", &inward, spec.activation, &mut parameters);
+        spec.init.initialise(&mut parameters, 2);
         let activation = spec.decoder_activation.unwrap_or(spec.activation);
+        let of_decoder = parameters.len();
         let decoder = Mlp::new("decoder", &outward, activation, &mut parameters);
+        spec.init.initialise(&mut parameters[of_decoder..], likelihood.outputs());
         let objective = Objective::Elbo { likelihood, beta: spec.beta, reduction: spec.reduction };
         (Self { latent, encoder, decoder, likelihood, objective }, parameters)
     }
@@ -106,6 +109,7 @@ fn likelihood(spec: &VaeSpec) -> Likelihood {
         (Decoder::Gaussian, Some(sigma)) => Likelihood::FixedGaussian { sigma },
         (Decoder::Gaussian, None) => Likelihood::Gaussian { bounds },
         (Decoder::Bernoulli, _) => Likelihood::Bernoulli,
+        (Decoder::BernoulliProbabilities, _) => Likelihood::BernoulliProbabilities,
         (Decoder::Blog, _) => Likelihood::Blog { bounds },
     }
 }

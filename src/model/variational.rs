@@ -19,6 +19,8 @@ pub enum Likelihood {
     FixedGaussian { sigma: f64 },
     /// Features in [0, 1]; the outputs are logits.
     Bernoulli,
+    /// The same from probabilities: 0 · log 0 is NaN, and values outside [0, 1] have no bound below.
+    BernoulliProbabilities,
     /// √(2πσ²)·(x−μ)²/(2σ²) a feature in place of −log p: no likelihood, since it falls to 0 as σ
     /// grows. A row's training term is its Euclidean norm over the features, its score the sum.
     Blog { bounds: Option<[f64; 2]> },
@@ -36,15 +38,19 @@ impl Likelihood {
     pub fn outputs(&self) -> i64 {
         match self {
             Self::Gaussian { .. } | Self::Blog { .. } => 2,
-            Self::FixedGaussian { .. } | Self::Bernoulli => 1,
+            Self::FixedGaussian { .. } | Self::Bernoulli | Self::BernoulliProbabilities => 1,
         }
     }
 
-    /// Whether it is a likelihood for values in [0, 1] only.
+    /// Whether values outside [0, 1] are to be refused. What `BernoulliProbabilities` makes of them is
+    /// what it is there to show.
     pub fn needs_unit_interval(&self) -> bool {
         match self {
             Self::Bernoulli => true,
-            Self::Gaussian { .. } | Self::FixedGaussian { .. } | Self::Blog { .. } => false,
+            Self::Gaussian { .. }
+            | Self::FixedGaussian { .. }
+            | Self::BernoulliProbabilities
+            | Self::Blog { .. } => false,
         }
     }
 
@@ -53,7 +59,7 @@ impl Likelihood {
         match self {
             Self::Gaussian { .. } | Self::Blog { .. } => halves(output).0,
             Self::FixedGaussian { .. } => output.shallow_clone(),
-            Self::Bernoulli => output.sigmoid(),
+            Self::Bernoulli | Self::BernoulliProbabilities => output.sigmoid(),
         }
     }
 
@@ -63,6 +69,7 @@ impl Likelihood {
             Self::Gaussian { bounds } => gaussian(output, x, *bounds, None).value,
             Self::FixedGaussian { sigma } => fixed_gaussian(output, x, *sigma, None).value,
             Self::Bernoulli => bernoulli(output, x, None).value,
+            Self::BernoulliProbabilities => bernoulli_of_probabilities(output, x, None).value,
             Self::Blog { bounds } => {
                 Pseudo::of(output, x, *bounds).feature.sum_dim_intlist(-1, false, None)
             }
@@ -77,6 +84,7 @@ impl Likelihood {
             Self::Gaussian { bounds } => gaussian(output, x, *bounds, Some(&weight)),
             Self::FixedGaussian { sigma } => fixed_gaussian(output, x, *sigma, Some(&weight)),
             Self::Bernoulli => bernoulli(output, x, Some(&weight)),
+            Self::BernoulliProbabilities => bernoulli_of_probabilities(output, x, Some(&weight)),
             Self::Blog { bounds } => Pseudo::of(output, x, *bounds).norm(&weight),
         }
     }
@@ -151,6 +159,20 @@ fn bernoulli(logits: &Tensor, x: &Tensor, weight: Option<&Tensor>) -> Terms {
     let softplus = logits.clamp_min(0.0) + (-logits.abs()).exp_().log1p_();
     let value = (softplus - logits * x).sum_dim_intlist(-1, false, None);
     Terms { value, by_output: weight.map(|weight| (logits.sigmoid() - x) * weight) }
+}
+
+/// −Σ x log p + (1−x) log(1−p) of p = σ(l), with nothing that keeps a logarithm finite: in f32, p is 1
+/// from logits of about 16.6 on, and x = 1 then gives 0 · log 0. The gradient goes through p, so that
+/// it breaks down where an automatic one does.
+fn bernoulli_of_probabilities(logits: &Tensor, x: &Tensor, weight: Option<&Tensor>) -> Terms {
+    let p = logits.sigmoid();
+    let (rest_p, rest_x): (Tensor, Tensor) = (1.0 - &p, 1.0 - x);
+    let value = -(x * p.log() + &rest_x * rest_p.log()).sum_dim_intlist(-1, false, None);
+    let by_output = weight.map(|weight| {
+        let by_p = (&rest_x / &rest_p - x / &p) * weight;
+        Tensor::sigmoid_backward(&by_p, &p)
+    });
+    Terms { value, by_output }
 }
 
 /// The blog's value of every feature, √(2π)/2 · (x−μ)²/σ, and what its gradient needs.

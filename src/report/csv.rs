@@ -13,18 +13,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::metrics::Metric;
-use crate::record::Record;
 use crate::report::document::Loss;
-use crate::summary::{Comparison, Measurement, Pair, Row, Summary, Verdict};
+use crate::summary::{Comparison, Pair, Row, Summary, Verdict};
 use crate::whole;
 
 /// The columns of `runs.csv`; one column an axis follows, named by the axis's dotted key.
 pub const RUNS: &str = "experiment,cell,seed,scale,state,tp,fp,fn,tn,precision,recall,f1,\
     auroc,auprc,auroc_of_flags,threshold,epochs,batch_width,device,wall_seconds,data_sha256,\
     split_sha256,init_sha256,scores_sha256,key,protocol_version,commit,libtorch";
-
-/// The columns of `diagnostics.csv`.
-pub const DIAGNOSTICS: &str = "experiment,cell,seed,scale,name,value";
 
 /// The columns of `summary.csv`.
 pub const SUMMARY: &str = "experiment,cell,metric,n,n_failed,mean,std,min,median,max,\
@@ -73,59 +69,6 @@ pub fn runs_text(rows: &[Row]) -> Result<String> {
     };
     let bytes = bytes(header, lines).map_err(|error| failed(&error))?;
     String::from_utf8(bytes).map_err(|error| failed(&error))
-}
-
-/// Writes `diagnostics.csv`: what the records measured beside the metrics, and every term of the loss
-/// in the first and in the last epoch, one line a value.
-///
-/// # Errors
-/// Whatever the file system refuses.
-pub fn write_diagnostics(path: &Path, records: &[Record]) -> Result<()> {
-    let measurements = measurements_of(records);
-    let lines = measurements.iter().map(|one| {
-        let place = (&one.experiment, &one.cell, one.seed, one.scale);
-        (place, &one.name, one.value)
-    });
-    write(path, DIAGNOSTICS.split(','), lines)
-}
-
-/// Reads a `diagnostics.csv` as [`write_diagnostics`] writes it, columns in any order.
-///
-/// # Errors
-/// A missing file, or one that is no `diagnostics.csv`.
-pub fn read_diagnostics(path: &Path) -> Result<Vec<Measurement>> {
-    let failed = |error: csv::Error| {
-        Error::Data(format!("cannot read measurements from {}: {error}", path.display()))
-    };
-    let mut reader = ReaderBuilder::new().from_path(path).map_err(failed)?;
-    reader.deserialize().collect::<std::result::Result<_, _>>().map_err(failed)
-}
-
-/// What the records measured beside the metrics, and every term of the loss in the first and in the
-/// last epoch.
-pub fn measurements_of(records: &[Record]) -> Vec<Measurement> {
-    let mut measurements = Vec::new();
-    for record in records {
-        let epoch = |place: &str, means: Option<&Vec<f64>>| {
-            let means = means.cloned().unwrap_or_default();
-            let named = record.loss_terms.iter().zip(means);
-            named.map(|(term, mean)| (format!("{term}_{place}_epoch"), mean)).collect()
-        };
-        let first: Vec<(String, f64)> = epoch("first", record.loss_curve.first());
-        let last = epoch("last", record.loss_curve.last());
-        let measured = record.diagnostics.iter().map(|(name, value)| (name.clone(), *value));
-        for (name, value) in measured.chain(first).chain(last) {
-            measurements.push(Measurement {
-                experiment: record.experiment.clone(),
-                cell: record.cell.label.clone(),
-                seed: record.seed,
-                scale: record.scale,
-                name,
-                value,
-            });
-        }
-    }
-    measurements
 }
 
 /// Writes `summary.csv`, in the order of the summaries.
@@ -206,7 +149,7 @@ pub fn read_losses(path: &Path) -> Result<Vec<Loss>> {
     reader.deserialize().collect::<std::result::Result<_, _>>().map_err(failed)
 }
 
-fn write<'a>(
+pub(super) fn write<'a>(
     path: &Path,
     header: impl Iterator<Item = &'a str>,
     lines: impl Iterator<Item: Serialize>,

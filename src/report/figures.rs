@@ -3,14 +3,22 @@
 
 use crate::metrics::Population;
 use crate::paper::{Paper, SplitKind};
+use crate::plausibility::granularity::Granularity;
 use crate::plausibility::{Check, Finding, Ground, Harmonic, Interval, Verdict};
+use crate::report::digits;
 use crate::report::terminal::{BOLD, GREEN, RED, YELLOW, paint, printable};
 
 /// The checks of one paper, and the words to read them by.
-pub fn check_text(checks: &[Check], paper: &Paper, colour: bool) -> String {
+pub fn check_text(
+    checks: &[Check],
+    granularity: &Granularity,
+    paper: &Paper,
+    colour: bool,
+) -> String {
     let title = paint(&format!("{} · {}", paper.name, paper.title), BOLD, colour);
+    let digits = digits::granularity_text(granularity, colour);
     if checks.is_empty() {
-        return format!("{title}\n  no line prints two of precision, recall and f1\n\n");
+        return format!("{title}\n  no line prints two of precision, recall and f1\n{digits}\n");
     }
     let mut text = format!("{title}\n");
     let mut place = String::new();
@@ -22,7 +30,7 @@ pub fn check_text(checks: &[Check], paper: &Paper, colour: bool) -> String {
         }
         text += &line_text(check, colour);
     }
-    text + &notes(checks) + "\n"
+    text + &notes(checks) + &digits + "\n"
 }
 
 fn place_text(place: &str, check: &Check, paper: &Paper) -> String {

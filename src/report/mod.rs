@@ -3,12 +3,14 @@
 
 mod chart;
 pub mod csv;
+pub mod digits;
 pub mod document;
 pub mod figures;
 pub mod html;
 pub mod latex;
 pub mod markdown;
 pub mod protocol;
+pub mod series;
 mod table;
 pub mod terminal;
 
@@ -20,6 +22,7 @@ use crate::stats;
 use crate::summary::{self, Row};
 
 use document::Loss;
+use series::Curve;
 
 /// The rows of `runs.csv`, in its order, from records in any order.
 pub fn rows_of(records: &[Record]) -> Vec<Row> {
@@ -69,33 +72,32 @@ fn commit_of(record: &Record) -> String {
     format!("{}{dirty}", record.provenance.commit)
 }
 
-/// How each term of the loss fell over the epochs: cells in the order of `records`, terms in that of
-/// the model, epochs from 1. Runs that ended early count as long as they ran.
-pub fn losses_of(records: &[Record]) -> Vec<Loss> {
-    let mut cells: IndexMap<(&str, &str), Vec<&Record>> = IndexMap::new();
-    for record in records {
-        cells.entry((&record.experiment, &record.cell.label)).or_default().push(record);
+/// Returns how each term of the loss fell over the epochs: cells in the order of `curves`, terms in
+/// that of the model, epochs from 1. Runs that ended early count as long as they ran.
+pub fn losses_of(curves: &[Curve]) -> Vec<Loss> {
+    let mut cells: IndexMap<(&str, &str), IndexMap<&str, Vec<&Curve>>> = IndexMap::new();
+    for curve in curves {
+        let terms = cells.entry((&curve.experiment, &curve.cell)).or_default();
+        terms.entry(&curve.term).or_default().push(curve);
     }
     let mut losses = Vec::new();
-    for runs in cells.values() {
-        let epochs = runs.iter().map(|run| run.loss_curve.len()).max().unwrap_or(0);
-        for (place, term) in runs[0].loss_terms.iter().enumerate() {
-            losses.extend((0..epochs).map(|epoch| loss(runs, term, place, epoch)));
-        }
+    for runs in cells.values().flat_map(IndexMap::values) {
+        let epochs = runs.iter().map(|run| run.means.len()).max().unwrap_or(0);
+        losses.extend((0..epochs).map(|epoch| loss(runs, epoch)));
     }
     losses
 }
 
-fn loss(runs: &[&Record], term: &str, place: usize, epoch: usize) -> Loss {
-    let value = |run: &&Record| run.loss_curve.get(epoch)?.get(place).copied();
+fn loss(runs: &[&Curve], epoch: usize) -> Loss {
+    let value = |run: &&Curve| run.means.get(epoch).copied();
     let values: Vec<f64> =
         runs.iter().filter_map(value).filter(|value| value.is_finite()).collect();
     let quartiles = stats::quartiles(&values);
     Loss {
         experiment: runs[0].experiment.clone(),
-        cell: runs[0].cell.label.clone(),
+        cell: runs[0].cell.clone(),
         scale: runs[0].scale,
-        term: term.to_owned(),
+        term: runs[0].term.clone(),
         epoch: epoch as u64 + 1,
         n: values.len(),
         min: stats::min(&values),

@@ -4,14 +4,14 @@
 use indexmap::IndexMap;
 
 use crate::dataset::{
-    Anomaly, DatasetSpec, Encoding, Family, Fit, IdxSpec, KddcupSpec, MnistSpec, ScalingKind,
-    ScalingSpec, SplitSpec, SyntheticSpec,
+    Anomaly, DatasetSpec, Encoding, Family, Fit, IdxSpec, KddcupSpec, MnistSpec, ScaledColumns,
+    ScalingKind, ScalingSpec, SplitSpec, SyntheticSpec,
 };
-use crate::experiment::{Cell, Control, ProtocolSpec, TrainingSpec};
+use crate::experiment::{Cell, Control, LastBatch, ProtocolSpec, TrainingSpec};
 use crate::metrics::{Population, ThresholdRule};
 use crate::model::{
     Activation, Average, ConvDecoder, ConvLoss, ConvVaeSpec, DagmmSpec, Decoder, Determinant,
-    EnergyGuard, LogVariance, Mixture, ModelSpec, Reconstruction, Reduction, Score, VaeSpec,
+    EnergyGuard, LogVariance, Mixture, ModelSpec, Reconstruction, Reduction, Score, Start, VaeSpec,
 };
 
 /// More cells than this are counted, not named.
@@ -126,12 +126,20 @@ fn kddcup(spec: &KddcupSpec) -> [String; 3] {
     };
     [
         "KDD Cup 99, the 10 % file.".into(),
-        format!("{encoding} {}", scaling(&spec.scaling)),
+        format!("{encoding} {}", scaling(&spec.scaling, NUMERIC_OF_KDDCUP)),
         anomalies.into(),
     ]
 }
 
-fn scaling(spec: &ScalingSpec) -> String {
+const NUMERIC_OF_KDDCUP: &str = "Each of the 31 columns that hold counts and shares (one-hot columns \
+                                 and the file's switches stay as they are)";
+
+/// `numeric` names the columns that are scaled unless all are.
+fn scaling(spec: &ScalingSpec, numeric: &str) -> String {
+    let columns = match spec.columns {
+        ScaledColumns::Numeric => numeric,
+        ScaledColumns::All => "Every column, one-hot columns and switches included,",
+    };
     let rows = match spec.fit {
         Fit::Train => "the training rows",
         Fit::Attack => "the attack rows, wherever the split puts them",
@@ -141,12 +149,12 @@ fn scaling(spec: &ScalingSpec) -> String {
         (ScalingKind::MinMax, clip) => {
             let outside = if clip { "are clipped" } else { "are kept" };
             format!(
-                "Each column is scaled to [0, 1] by the lowest and highest value of {rows}; values \
+                "{columns} is scaled to [0, 1] by the lowest and highest value of {rows}; values \
                  outside {outside}."
             )
         }
         (ScalingKind::Standard, _) => format!(
-            "Each column is scaled to mean 0 and standard deviation 1 by the statistics of {rows}."
+            "{columns} is scaled to mean 0 and standard deviation 1 by the statistics of {rows}."
         ),
         (ScalingKind::None, _) => "Columns are not scaled.".into(),
     }
@@ -190,7 +198,7 @@ fn synthetic(spec: &SyntheticSpec) -> [String; 3] {
             plain(spec.noise),
             spec.seed
         ),
-        scaling(&spec.scaling),
+        scaling(&spec.scaling, "Each column"),
         format!(
             "{} of the rows are anomalies: their standard deviation off the subspace is {} times \
              that of normal rows.",
@@ -210,9 +218,29 @@ fn split(protocol: &ProtocolSpec) -> String {
         SplitSpec::HalfOfNormals => "A random half of the normal rows trains; the other half and \
                                      all anomalies are tested."
             .into(),
-        SplitSpec::Official => "The normal rows of the data set's own training files train; all \
-                                rows of its test files are tested."
-            .into(),
+        SplitSpec::IndependentHalves => {
+            "A random half of the normal rows trains; all anomalies and another random half of the \
+             normal rows are tested, about half of which was trained on."
+                .into()
+        }
+        SplitSpec::HalfOfSample { one_in } => format!(
+            "Of the normal rows and of the anomalies one in {one_in} is drawn at random. Half as many \
+             normal rows as were drawn in all train; the other drawn rows are tested, the normal ones \
+             first."
+        ),
+        SplitSpec::Official { whole_batches } => {
+            let left_out = match whole_batches {
+                1 => String::new(),
+                rows => format!(
+                    " that fill whole batches of {rows}, normal rows and anomalies apart, in the \
+                     files' order"
+                ),
+            };
+            format!(
+                "The normal rows of the data set's own training files train; all rows of its test \
+                 files{left_out} are tested."
+            )
+        }
         SplitSpec::AttackFamily { family } => {
             let family = match family {
                 Family::Dos => "denial-of-service",
@@ -250,18 +278,20 @@ fn dagmm(spec: &DagmmSpec) -> [String; 2] {
     let error = match spec.reconstruction {
         Reconstruction::Sum => "summed over the features",
         Reconstruction::Mean => "averaged over the features",
+        Reconstruction::Norm => "as the root of its sum over the features",
     };
     [
         format!(
             "DAGMM: an autoencoder with {} (tanh), mirrored in the decoder, \
              and a code of width {}; a mixture of {} Gaussians over the code, the relative \
              distance and the cosine of row and reconstruction; an estimation network with a \
-             hidden layer of {} units and dropout {}.",
+             hidden layer of {} units and dropout {}.{}",
             hidden(&spec.hidden),
             spec.latent,
             spec.mixtures,
             spec.estimation_hidden,
-            plain(spec.dropout)
+            plain(spec.dropout),
+            start(spec.init)
         ),
         format!(
             "The squared reconstruction error, {error}, plus {} times the energy and {} times the \
@@ -282,6 +312,9 @@ fn vae(spec: &VaeSpec) -> [String; 2] {
             format!("a normal density with learnt mean and {} a feature", log_variance(spec))
         }
         (Decoder::Bernoulli, _) => "a Bernoulli probability a feature".into(),
+        (Decoder::BernoulliProbabilities, _) => {
+            "a Bernoulli probability a feature, whose logarithms are taken without a guard".into()
+        }
         (Decoder::Blog, _) => format!(
             "√(2πσ²)·(x−μ)²/(2σ²) a feature, which is no likelihood, with {}",
             log_variance(spec)
@@ -292,7 +325,7 @@ fn vae(spec: &VaeSpec) -> [String; 2] {
         None => name(spec.activation).to_owned(),
     };
     let objective = match spec.decoder {
-        Decoder::Gaussian | Decoder::Bernoulli => {
+        Decoder::Gaussian | Decoder::Bernoulli | Decoder::BernoulliProbabilities => {
             "The negative log-likelihood of the reconstruction"
         }
         Decoder::Blog => "The Euclidean norm, over the features, of the decoder's quantity",
@@ -304,12 +337,22 @@ fn vae(spec: &VaeSpec) -> [String; 2] {
     [
         format!(
             "A fully connected variational autoencoder with {} ({activation}), \
-             mirrored in the decoder, and {} latent variables. The decoder gives {decoder}.",
+             mirrored in the decoder, and {} latent variables. The decoder gives {decoder}.{}",
             hidden(&spec.hidden),
-            spec.latent
+            spec.latent,
+            start(spec.init)
         ),
         format!("{objective} plus {}, {reduction} over the rows of a batch.", kl(spec.beta)),
     ]
+}
+
+/// How the weights start, where it is not the usual way.
+fn start(start: Start) -> &'static str {
+    match start {
+        Start::Pytorch => "",
+        Start::Glorot => " Weights start uniform in ±√(6/(inputs + outputs)), biases at 0.",
+        Start::He => " Weights start uniform in ±√(6/inputs), biases in ±√(6/outputs).",
+    }
 }
 
 fn log_variance(spec: &VaeSpec) -> String {
@@ -364,9 +407,16 @@ fn training(spec: &TrainingSpec) -> String {
         Some(norm) => format!("The norm of the gradient is clipped at {}.", plain(norm)),
         None => "The gradient is not clipped.".into(),
     };
+    let decay = spec.weight_decay.map_or(String::new(), |decay| {
+        format!(" {} times the parameters are added to it.", plain(decay))
+    });
+    let left = match spec.last_batch {
+        LastBatch::Keep => "",
+        LastBatch::Drop => ", of which an incomplete last one is left out in each epoch",
+    };
     let epochs = if spec.epochs == 1 { "epoch" } else { "epochs" };
     format!(
-        "{} {epochs} of Adam with a step size of {} in batches of {} rows. {clip}",
+        "{} {epochs} of Adam with a step size of {} in batches of {} rows{left}. {clip}{decay}",
         spec.epochs,
         plain(spec.learning_rate),
         spec.batch_size
@@ -383,12 +433,16 @@ fn score(cell: &Cell) -> String {
 fn energy(spec: &DagmmSpec) -> String {
     let mixture = match spec.mixture {
         Mixture::Train => "the mixture of all training rows",
+        Mixture::TestBatches => "the mixture of its own batch of test rows, in their order",
         Mixture::LastBatch => {
             "the mixture of the last batch of one more shuffled pass over the training rows"
         }
     };
     let density = match spec.determinant {
         Determinant::Sqrt => "with the Gaussian normalisation",
+        Determinant::SqrtDetached => {
+            "with the Gaussian normalisation, through which no gradient passes"
+        }
         Determinant::FourthRoot => {
             "divided by the fourth root of |2πΣ| in place of its square root"
         }

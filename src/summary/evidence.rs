@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 
 use indexmap::IndexSet;
-use serde::Deserialize;
 
 use super::estimates::cells;
 use super::{Row, Summary, codes, split_control};
@@ -14,12 +13,11 @@ use crate::record::{Scale, State};
 use crate::stats;
 
 /// One further measurement of one run: a line of `diagnostics.csv`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Measurement {
     pub experiment: String,
     pub cell: String,
     pub seed: u64,
-    pub scale: Scale,
     pub name: String,
     pub value: f64,
 }
@@ -263,7 +261,6 @@ mod tests {
             experiment: "made-up".into(),
             cell: cell.into(),
             seed,
-            scale: Scale::Full,
             name: "energy".into(),
             value,
         }

@@ -87,49 +87,70 @@ impl Row {
     /// The version of the code that made the run, as far as it is known: commit, libtorch,
     /// protocol version. Empty where a file of someone else's says nothing of it.
     pub fn code(&self) -> String {
-        self.code_with(&self.commit)
+        code_name(&self.commit, self.version())
     }
 
-    /// With a git hash in its first seven digits.
-    fn short_code(&self) -> String {
-        let (hash, dirty) = match self.commit.strip_suffix("-dirty") {
-            Some(hash) => (hash, "-dirty"),
-            None => (self.commit.as_str(), ""),
-        };
-        let is_hash = hash.len() == 40 && hash.bytes().all(|digit| digit.is_ascii_hexdigit());
-        if is_hash { self.code_with(&format!("{}{dirty}", &hash[..7])) } else { self.code() }
+    /// Returns what two runs of one version of the code have in common. A change of the code that
+    /// moves results raises the protocol version, so a protocol may be finished at another commit;
+    /// commits tell versions apart where the protocol version is not known.
+    fn version(&self) -> Version<'_> {
+        let commit = if self.protocol_version.is_some() { "" } else { &self.commit };
+        (self.protocol_version, commit, &self.libtorch)
     }
 
-    fn code_with(&self, commit: &str) -> String {
-        let mut parts = Vec::new();
-        if !commit.is_empty() {
-            parts.push(commit.to_owned());
-        }
-        if !self.libtorch.is_empty() {
-            parts.push(format!("libtorch {}", self.libtorch));
-        }
-        parts.extend(self.protocol_version.map(|version| format!("protocol {version}")));
-        parts.join(" ")
-    }
-
-    /// What two runs of one version of the code have in common.
-    fn version(&self) -> (Option<u32>, &str, &str) {
-        (self.protocol_version, &self.commit, &self.libtorch)
+    /// Whether both runs were made by one version of the code, at whichever commits.
+    pub fn is_of_version_of(&self, other: &Self) -> bool {
+        self.version() == other.version()
     }
 }
 
-/// The versions of the code that made these runs: their number, and their names in the order of the
-/// rows, joined by ` + `.
-fn codes<'a>(rows: impl Iterator<Item = &'a Row>) -> (usize, String) {
-    let mut versions: IndexMap<(Option<u32>, &str, &str), &Row> = IndexMap::new();
-    for row in rows {
-        versions.entry(row.version()).or_insert(row);
+/// Protocol version, commit where that is unknown, libtorch.
+type Version<'a> = (Option<u32>, &'a str, &'a str);
+
+/// `06304f1, 87fe2fa libtorch 2.11.0 protocol 2`
+fn code_name(commits: &str, (protocol_version, _, libtorch): Version) -> String {
+    let mut parts = Vec::new();
+    if !commits.is_empty() {
+        parts.push(commits.to_owned());
     }
-    let named = |name: fn(&Row) -> String| -> IndexSet<String> {
-        versions.values().map(|row| name(row)).collect()
+    if !libtorch.is_empty() {
+        parts.push(format!("libtorch {libtorch}"));
+    }
+    parts.extend(protocol_version.map(|version| format!("protocol {version}")));
+    parts.join(" ")
+}
+
+/// A git hash in its first seven digits; anything else as it is.
+fn short_commit(commit: &str) -> String {
+    let (hash, dirty) = match commit.strip_suffix("-dirty") {
+        Some(hash) => (hash, "-dirty"),
+        None => (commit, ""),
     };
-    let short = named(Row::short_code);
-    let names = if short.len() == versions.len() { short } else { named(Row::code) };
+    let is_hash = hash.len() == 40 && hash.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if is_hash { format!("{}{dirty}", &hash[..7]) } else { commit.to_owned() }
+}
+
+/// The versions of the code that made these runs: their number, and their names in the order of the
+/// rows, joined by ` + `. A version names every commit that made a run.
+fn codes<'a>(rows: impl Iterator<Item = &'a Row>) -> (usize, String) {
+    let mut versions: IndexMap<Version, IndexSet<&str>> = IndexMap::new();
+    for row in rows {
+        versions.entry(row.version()).or_default().insert(&row.commit);
+    }
+    let all: IndexSet<&str> = versions.values().flatten().copied().collect();
+    let short: IndexSet<String> = all.iter().map(|commit| short_commit(commit)).collect();
+    let named = |commit: &str| {
+        if short.len() == all.len() { short_commit(commit) } else { commit.to_owned() }
+    };
+    let name = |(version, commits): (&Version, &IndexSet<&str>)| {
+        let unknown = if commits.len() > 1 { "an unknown commit" } else { "" };
+        let commits = commits.iter().map(|&commit| match commit {
+            "" => unknown.to_owned(),
+            commit => named(commit),
+        });
+        code_name(&commits.collect::<Vec<_>>().join(", "), *version)
+    };
+    let names: Vec<String> = versions.iter().map(name).collect();
     // of runs that all say nothing there is nothing to say
     let unknown = if versions.len() > 1 { "unknown" } else { "" };
     let names = names.iter().map(|name| if name.is_empty() { unknown } else { name });
@@ -144,7 +165,7 @@ pub fn refuse_mixed_code(rows: &[Row]) -> Result<()> {
     let mut first: HashMap<&str, &Row> = HashMap::new();
     for row in rows {
         let known = *first.entry(&row.experiment).or_insert(row);
-        if known.version() == row.version() {
+        if known.is_of_version_of(row) {
             continue;
         }
         let place = |row: &Row| {
@@ -313,6 +334,7 @@ pub(crate) mod tests {
             source: "https://example.org".into(),
             margins: BTreeMap::from([(Metric::F1, margin)]),
             counts: BTreeMap::new(),
+            test_sets: Vec::new(),
             figures,
             fingerprints: Vec::new(),
         }
@@ -364,6 +386,31 @@ pub(crate) mod tests {
             // another experiment's runs are in another table
             mixed[1].experiment = "other".into();
             assert_eq!(refuse_mixed_code(&mixed), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_protocol_that_was_finished_at_another_commit_is_of_one_version_that_names_both() {
+        let mut runs = rows("base", &[0.9, 0.9, 0.9]);
+        for (row, commit) in runs.iter_mut().zip(["b", "a", "b"]) {
+            row.commit = commit.repeat(40);
+            row.libtorch = "2.11.0".into();
+            row.protocol_version = Some(2);
+        }
+        runs[1].commit += "-dirty";
+        assert_eq!(refuse_mixed_code(&runs), Ok(()));
+        let named = "bbbbbbb, aaaaaaa-dirty libtorch 2.11.0 protocol 2";
+        assert_eq!(codes(runs.iter()), (1, named.into()));
+        let changes: [fn(&mut Row); 3] = [
+            |row| row.protocol_version = Some(3),
+            |row| row.protocol_version = None,
+            |row| row.libtorch = "2.12.0".into(),
+        ];
+        for change in changes {
+            let mut mixed = runs.clone();
+            change(&mut mixed[2]);
+            assert!(refuse_mixed_code(&mixed).is_err());
+            assert_eq!(codes(mixed.iter()).0, 2);
         }
     }
 

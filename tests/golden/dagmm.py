@@ -12,6 +12,9 @@ Inputs are multiples of 1/1024, exact in f32 too. Weights are [in, out]: a layer
 Defined here as in seedbed, because the formulas are not: with |x| = 0 the relative distance divides by
 1; the cosine is 0 where either norm is 0; the gradient of a norm at 0 is 0; a component without any
 weight has mean 0 and covariance 0, and no part in the energy.
+
+`sqrt-detached` is the root of the determinant as a number: its gradient is left out, so that of the loss is
+the gradient of another function, the loss with those numbers held; that is what the differences check.
 """
 
 import json
@@ -20,6 +23,7 @@ import pathlib
 import random
 
 import scipy
+import scipy.stats
 import torch
 from scipy.stats import multivariate_normal
 
@@ -28,6 +32,8 @@ torch.set_num_threads(1)
 
 PAPER = dict(reconstruction="sum", determinant="sqrt", energy_guard="log-sum-exp", covariance_epsilon=1e-6)
 PORT = dict(reconstruction="mean", determinant="fourth-root", energy_guard="clamped", covariance_epsilon=1e-12)
+FIRST_PORT = PORT | {"determinant": "sqrt-detached"}
+DETACHED = PAPER | {"determinant": "sqrt-detached"}
 LAMBDA_ENERGY, LAMBDA_COVARIANCE = 0.1, 0.005
 
 
@@ -104,14 +110,22 @@ def mixture(z, gamma):
     return phi, mu, covariance
 
 
-def energies(z, phi, mu, covariance, choice):
-    """E(z) per row: equation 6, or danieltan07's form of it."""
+def determinants(covariance, choice):
+    """|2 pi (Sigma + epsilon)| of every component."""
+    sigma = covariance + choice["covariance_epsilon"] * torch.eye(covariance.shape[-1])
+    return torch.linalg.det(2 * math.pi * sigma)
+
+
+def energies(z, phi, mu, covariance, choice, held=None):
+    """E(z) per row: equation 6, or danieltan07's form of it; `held` are determinants to take as they are."""
     dimension = z.shape[1]
     sigma = covariance + choice["covariance_epsilon"] * torch.eye(dimension)
     centred = z[:, None, :] - mu[None]
     exponent = -0.5 * torch.einsum("nki,kij,nkj->nk", centred, torch.linalg.inv(sigma), centred)
-    determinant = torch.linalg.det(2 * math.pi * sigma)
-    scale = determinant ** {"sqrt": 0.5, "fourth-root": 0.25}[choice["determinant"]]
+    determinant = determinants(covariance, choice) if held is None else held
+    if choice["determinant"] == "sqrt-detached":
+        determinant = determinant.detach()
+    scale = determinant ** {"sqrt": 0.5, "sqrt-detached": 0.5, "fourth-root": 0.25}[choice["determinant"]]
     if choice["energy_guard"] == "clamped":
         largest = exponent.clamp(min=0).max(1).values
         total = (phi * torch.exp(exponent - largest[:, None]) / scale).sum(1)
@@ -120,7 +134,7 @@ def energies(z, phi, mu, covariance, choice):
     return -torch.logsumexp(terms, 1)
 
 
-def forward(x, parameters, choice, keep=None, probability=0.5):
+def forward(x, parameters, choice, keep=None, probability=0.5, held=None):
     layers = sum(1 for name in parameters if name.startswith("encoder.")) // 2
     code = multilayer(x, parameters, "encoder", layers)
     output = multilayer(code, parameters, "decoder", layers)
@@ -130,7 +144,7 @@ def forward(x, parameters, choice, keep=None, probability=0.5):
         hidden = hidden * keep / (1 - probability)
     gamma = torch.softmax(hidden @ parameters["estimation.1.weight"] + parameters["estimation.1.bias"], 1)
     phi, mu, covariance = mixture(z, gamma)
-    energy = energies(z, phi, mu, covariance, choice)
+    energy = energies(z, phi, mu, covariance, choice, held)
     square = ((x - output) ** 2).sum(1)
     reconstruction = square.mean() / (1 if choice["reconstruction"] == "sum" else x.shape[1])
     diagonal = torch.diagonal(covariance, dim1=1, dim2=2) + choice["covariance_epsilon"]
@@ -164,9 +178,12 @@ def model_case(x, parameters, choice, keep=None):
 def check_gradient(x, parameters, choice, keep, gradients):
     """A central difference along the gradient equals its squared norm."""
     length = math.sqrt(sum(float((g * g).sum()) for g in gradients))
+    held = None
+    if choice["determinant"] == "sqrt-detached":
+        held = determinants(forward(x, parameters, choice, keep)["covariance"], choice)
     def at(step):
         moved = {n: p + step * g / length for (n, p), g in zip(parameters.items(), gradients)}
-        return float(forward(x, moved, choice, keep)["loss"])
+        return float(forward(x, moved, choice, keep, held=held)["loss"])
     step = 1e-6
     numeric = (at(step) - at(-step)) / (2 * step)
     assert abs(numeric / length - 1) < 1e-6, (numeric, length)
@@ -276,6 +293,43 @@ def trajectory_case(numbers):
     }
 
 
+def single_precision_case(z, gamma):
+    """Mixture, energies and the mean energy's gradients as PyTorch computes them in f32 throughout."""
+    torch.set_default_dtype(torch.float32)  # the gradient of det mixes precisions otherwise
+    z, gamma = (value.detach().float().requires_grad_() for value in (z, gamma))
+    phi, mu, covariance = mixture(z, gamma)
+    sigma = covariance + PAPER["covariance_epsilon"] * torch.eye(z.shape[1])
+    centred = z[:, None, :] - mu[None]
+    exponent = -0.5 * torch.einsum("nki,kij,nkj->nk", centred, torch.linalg.inv(sigma), centred)
+    scale = torch.linalg.det(2 * math.pi * sigma).sqrt()
+    energy = -torch.logsumexp(exponent + torch.log(phi) - torch.log(scale), 1)
+    by_z, by_gamma = torch.autograd.grad(energy.mean(), [z, gamma])
+    assert energy.dtype == by_z.dtype == torch.float32
+    torch.set_default_dtype(torch.float64)
+    return {"choice": PAPER | {"mixture_precision": "f32"}, "z": z, "gamma": gamma,
+            "expected": {"phi": phi, "mu": mu, "covariance": covariance, "energy": energy},
+            "mean_energy_gradients": {"z": by_z, "gamma": by_gamma}}
+
+
+def glorot_case(shape):
+    """Bounds of Glorot and Bengio's uniform weights, and how far from uniform so many draws may look (one in
+    1e9 is farther); the bounds are checked against torch.nn.init."""
+    generator, bounds, count = torch.Generator().manual_seed(1), {}, 0
+    widths = [shape["features"], *shape["hidden"], shape["latent"]]
+    layers = [(f"encoder.{i}", pair) for i, pair in enumerate(zip(widths, widths[1:]))]
+    widths.reverse()
+    layers += [(f"decoder.{i}", pair) for i, pair in enumerate(zip(widths, widths[1:]))]
+    layers += [("estimation.0", (shape["latent"] + 2, 10)), ("estimation.1", (10, shape["mixtures"]))]
+    for name, (inputs, outputs) in layers:
+        bound = math.sqrt(6 / (inputs + outputs))
+        weight = torch.nn.init.xavier_uniform_(torch.empty(outputs, inputs), generator=generator)
+        assert 0.75 * bound < weight.abs().max() <= bound, name
+        bounds[name] = bound
+        count += inputs * outputs
+    return {"shape": shape, "bounds": bounds, "count": count,
+            "largest_distance_from_uniform": float(scipy.stats.kstwo.isf(1e-9, count))}
+
+
 # ---- writing ------------------------------------------------------------------------------------
 
 
@@ -308,6 +362,8 @@ def main():
     keep = torch.tensor([[float(numbers.randint(0, 1)) for _ in range(10)] for _ in range(16)])
     with_zero_row = x.clone()
     with_zero_row[5] = 0.0
+    batches_like_training = rows(random.Random(20180501), 64, shape["features"])
+    wide = forward(batches_like_training, parameters, PAPER)
     fixture = plain({
         "made_by": f"tests/golden/dagmm.py, torch {torch.__version__}, scipy {scipy.__version__}, f64",
         "lambda_energy": LAMBDA_ENERGY, "lambda_covariance": LAMBDA_COVARIANCE, "dropout": 0.5,
@@ -320,6 +376,10 @@ def main():
         "degenerate_mixture": degenerate_mixture_case(numbers),
         "trajectory": trajectory_case(numbers),
         "batches": batches_case(numbers),
+        "first_port": model_case(x, parameters, FIRST_PORT),
+        "detached": model_case(x, parameters, DETACHED, keep),
+        "single_precision": single_precision_case(wide["z"], wide["gamma"]),
+        "glorot": glorot_case(dict(features=118, hidden=[60, 30, 10], latent=1, mixtures=4)),
     })
     check_finite(fixture)
     path = pathlib.Path(__file__).with_name("dagmm.json")

@@ -52,3 +52,38 @@ pub fn split(specs: &[ParameterSpec], flat: &Tensor) -> Vec<Tensor> {
     let counts: Vec<i64> = specs.iter().map(|spec| spec.shape.iter().product()).collect();
     flat.split_with_sizes(counts.as_slice(), 1)
 }
+
+/// Largest distance between the shares of values below a point and those of a uniform law on [−1, 1].
+fn distance_from_uniform(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let count = values.len() as f64;
+    let distance = |(place, value): (usize, &f64)| {
+        let (share, expected) = (place as f64 / count, (value + 1.0) / 2.0);
+        (expected - share).max(share + 1.0 / count - expected)
+    };
+    values.iter().enumerate().map(distance).fold(0.0, f64::max)
+}
+
+/// Weights, [1, count], are uniform in the bounds that the fixture has for their layers, as far as so
+/// many draws can tell, and biases 0.
+#[track_caller]
+pub fn assert_glorot(what: &str, specs: &[ParameterSpec], flat: &Tensor, case: &Value) {
+    let mut scaled = Vec::new();
+    for (spec, values) in specs.iter().zip(split(specs, flat)) {
+        let (layer, kind) = spec.name.rsplit_once('.').unwrap();
+        let values = Vec::<f64>::try_from(values.to_kind(Kind::Double).reshape([-1])).unwrap();
+        if kind == "bias" {
+            assert!(values.iter().all(|&bias| bias == 0.0), "{what}, {}", spec.name);
+        } else {
+            let bound = case["bounds"][layer].as_f64().unwrap();
+            // an f32 weight may be rounded up beyond the bound
+            let inside = values.iter().all(|weight| weight.abs() <= bound * (1.0 + 1e-7));
+            assert!(inside, "{what}, {}", spec.name);
+            scaled.extend(values.iter().map(|weight| weight / bound));
+        }
+    }
+    assert_eq!(scaled.len() as u64, case["count"].as_u64().unwrap(), "{what}");
+    let distance = distance_from_uniform(scaled);
+    let most = case["largest_distance_from_uniform"].as_f64().unwrap();
+    assert!(distance <= most, "{what}: {distance} above {most}");
+}

@@ -14,6 +14,9 @@ one linear layer, [mean | log-variance].
 Defined here as in seedbed: a bounded log-variance is mid + half tanh((raw - mid) / half), of the decoder
 alone; `blog` is no likelihood but sqrt(2 pi s2) (x - m)^2 / (2 s2) per feature, whose norm over the
 features trains (its gradient at 0 is 0) and whose sum scores; scores do not know of beta.
+`bernoulli-probabilities` is the cross-entropy of sigmoid(output) by plain logarithms: for x in [0, 1] the
+value of `bernoulli`, as long as no probability is rounded to 0 or 1. What is then not finite is a string
+("nan", "inf", "-inf") in the fixture.
 """
 
 import json
@@ -22,6 +25,7 @@ import pathlib
 import random
 
 import scipy
+import scipy.stats
 import torch
 from scipy.integrate import quad
 from torch.distributions import Bernoulli, Normal, kl_divergence
@@ -63,7 +67,11 @@ def output_width(features, choice):
 
 
 def two_heads(choice):
-    return choice["decoder"] != "bernoulli" and "sigma" not in choice
+    return not is_bernoulli(choice) and "sigma" not in choice
+
+
+def is_bernoulli(choice):
+    return choice["decoder"] in ("bernoulli", "bernoulli-probabilities")
 
 
 def network(numbers, choice, features, hidden, latent):
@@ -118,13 +126,19 @@ def mean_and_log_variance(output, choice):
 
 def reconstruction(output, choice):
     """The decoder's mean, in the units of x."""
-    return torch.sigmoid(output) if choice["decoder"] == "bernoulli" else mean_and_log_variance(output, choice)[0]
+    return torch.sigmoid(output) if is_bernoulli(choice) else mean_and_log_variance(output, choice)[0]
+
+
+def plain_cross_entropy(x, probability):
+    return -(x * torch.log(probability) + (1 - x) * torch.log(1 - probability))
 
 
 def per_feature(x, output, choice):
     """-log p(x_j|z) per feature; the blog's quantity for its decoder."""
     if choice["decoder"] == "bernoulli":
         return torch.nn.functional.softplus(output) - x * output
+    if choice["decoder"] == "bernoulli-probabilities":
+        return plain_cross_entropy(x, torch.sigmoid(output))
     mean, log_variance = mean_and_log_variance(output, choice)
     square = (x - mean) ** 2
     if choice["decoder"] == "blog":
@@ -197,7 +211,7 @@ def check_likelihood(x, out, choice):
     assert torch.allclose(out["kl"], expected, rtol=1e-12, atol=1e-12)
     if choice["decoder"] == "blog":
         return
-    if choice["decoder"] == "bernoulli":
+    if is_bernoulli(choice):
         decoder = Bernoulli(logits=out["output"], validate_args=False)  # x in between is allowed
     else:
         mean, log_variance = mean_and_log_variance(out["output"], choice)
@@ -241,6 +255,29 @@ def extreme_logits(parameters, x):
     parameters["decoder.1.bias"][:] = torch.tensor([60.0, -60.0, 60.0, -60.0, 60.0, -60.0, 0.0])
     x[:3] = torch.tensor([[0.0, 0.0, 1.0, 1.0, 0.5, 0.5, 1.0]])
     x[3:] = torch.tensor([[1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0]])
+
+
+def strictly_inside(parameters, x):
+    """Values between 0 and 1 alone."""
+    x[:] = 0.125 + 0.75 * x
+
+
+def far_outside(parameters, x):
+    """Values from -2 to 3, as rows have that lie outside the range to which a data set was scaled."""
+    x[:] = 5 * x - 2
+
+
+def saturated_case():
+    """Cross-entropies of single values in f32, where sigmoid(20) is 1 and sigmoid(-110) is 0, by autograd."""
+    logits = torch.tensor([20.0, 20.0, 20.0, 20.0, 20.0, -110.0, -110.0, -110.0, -110.0, -20.0, 3.0], dtype=torch.float32)
+    x = torch.tensor([1.0, 0.0, 0.5, 2.0, -1.0, 0.0, 1.0, 0.5, -1.0, 0.0, 1.0], dtype=torch.float32)
+    leaf = logits.clone().requires_grad_()
+    value = plain_cross_entropy(x, torch.sigmoid(leaf))
+    (gradient,) = torch.autograd.grad(value.sum(), leaf)
+    assert value[0].isnan() and value[3] == -math.inf and torch.isfinite(value[-2:]).all()
+    def words(values):
+        return [value if math.isfinite(value) else str(value) for value in values.tolist()]
+    return {"logits": logits, "x": x, "value": words(value), "gradient": words(gradient)}
 
 
 def extreme_log_variances(parameters, x):
@@ -292,11 +329,13 @@ def one_dimension_case(numbers, change):
             "deviation_of_one_draw": {name: torch.tensor(values) for name, values in deviations.items()}}
 
 
-def trajectory_case(numbers, change):
+def trajectory_case(numbers, change, edit=None):
     """Ten steps of torch.optim.Adam on given batches and noise."""
     choice = BASE | change
     initial = network(numbers, choice, **SHAPE)
     data = rows(numbers, 24, SHAPE["features"])
+    if edit is not None:
+        edit(initial, data)
     batches = [numbers.sample(range(24), 8) for _ in range(10)]
     draws = noise(numbers, 10, 8, SHAPE["latent"])
     leaves = {name: value.clone().requires_grad_() for name, value in initial.items()}
@@ -312,6 +351,25 @@ def trajectory_case(numbers, change):
         "shape": SHAPE, "choice": choice, "learning_rate": 1e-3, "data": data, "batches": batches, "noise": draws,
         "initial": initial, "losses": losses, "final": leaves,
     }
+
+
+def glorot_case(shape, decoder_heads):
+    """Bounds of Glorot and Bengio's uniform weights by torch.nn.init, where a head of the encoder or the
+    decoder is a layer of its own, and how far from uniform so many draws may look (one in 1e9 is farther)."""
+    generator, bounds, count = torch.Generator().manual_seed(1), {}, 0
+    hidden = shape["hidden"]
+    for network, widths, heads in [
+        ("encoder", [shape["features"], *hidden, shape["latent"]], 2),
+        ("decoder", [shape["latent"], *reversed(hidden), shape["features"]], decoder_heads),
+    ]:
+        for i, (a, b) in enumerate(zip(widths, widths[1:])):
+            bound = math.sqrt(6 / (a + b))
+            weight = torch.nn.init.xavier_uniform_(torch.empty(b, a), generator=generator)
+            assert 0.9 * bound < weight.abs().max() <= bound
+            bounds[f"{network}.{i}"] = bound
+            count += a * b * (heads if i + 2 == len(widths) else 1)
+    return {"shape": shape, "bounds": bounds, "count": count,
+            "largest_distance_from_uniform": float(scipy.stats.kstwo.isf(1e-9, count))}
 
 
 def kl_case(numbers):
@@ -350,6 +408,8 @@ def check_finite(value, where="$"):
 
 def main():
     numbers = random.Random(20131220)
+    later = random.Random(20200109)  # cases that came later: those before them keep their numbers
+    probabilities = {"decoder": "bernoulli-probabilities"}
     blog = {"decoder": "blog", "log-variance": "unbounded"}
     deep = dict(features=7, hidden=[6, 4], latent=2)
     fixture = plain({
@@ -369,6 +429,8 @@ def main():
             "blog": model_case(numbers, blog | {"reduction": "sum"}),
             "blog-bounded": model_case(numbers, blog | {"log-variance": "bounded"}),
             "blog-perfect-row": model_case(numbers, blog, edit=a_perfect_row),
+            "probabilities": model_case(later, probabilities | {"reduction": "sum"}, edit=strictly_inside),
+            "probabilities-outside": model_case(later, probabilities | {"beta": 0.5}, edit=far_outside),
         },
         "one_dimension": {
             "gaussian": one_dimension_case(numbers, {}),
@@ -378,8 +440,14 @@ def main():
             "gaussian": trajectory_case(numbers, {}),
             "bernoulli": trajectory_case(numbers, {"decoder": "bernoulli", "reduction": "sum"}),
             "blog": trajectory_case(numbers, blog | {"reduction": "sum"}),
+            "probabilities-outside": trajectory_case(later, probabilities | {"reduction": "sum"}, far_outside),
         },
         "kl": kl_case(numbers),
+        "saturated": saturated_case(),
+        "glorot": {
+            "gaussian": glorot_case(dict(features=118, hidden=[60], latent=10), 2),
+            "bernoulli": glorot_case(dict(features=118, hidden=[60, 30], latent=10), 1),
+        },
     })
     check_finite(fixture)
     path = pathlib.Path(__file__).with_name("vae.json")
