@@ -3,6 +3,7 @@
 //! Seeded, so the shares below are the same on every machine.
 
 use std::fs;
+use std::path::Path;
 
 use seedbed::metrics::Metric;
 use seedbed::paper::{self, Paper};
@@ -325,4 +326,40 @@ fn observed_shares_of_verdicts_agree_with_their_power() {
             assert_near(found.refused, refused, &what);
         }
     }
+}
+
+/// The reasons of the shipped margins say what 20 runs can show, in numbers that follow from the rule.
+#[test]
+fn the_reasons_of_the_margins_say_what_20_runs_can_show() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/papers");
+    let largest_std = |published| {
+        let design = Design { n: 20, std: 1.0, margin: MARGIN, published: Some(published) };
+        stats::std_for_power(&design, 0.8).unwrap()
+    };
+    let at_5_points = Design { n: 20, std: 0.05, margin: MARGIN, published: Some(20) };
+    let of_20 = format!(
+        "up to a standard deviation of {:.3}; at 0.05 their power is {:.1} %",
+        largest_std(20),
+        100.0 * stats::power_reproduced(&at_5_points, 0.0)
+    );
+    let of_one = format!("up to a standard deviation of {:.4}", largest_std(1));
+    let mut said = 0;
+    for (name, words) in [
+        ("zong2018", of_20),
+        ("danieltan07", of_one.clone()),
+        ("csdn-vae-blog", of_one.clone()),
+        ("tnakae", of_one.clone()),
+        ("mnist-vae-notebook", of_one),
+    ] {
+        let paper = paper::load(&folder, name).unwrap();
+        let reasons = paper.margins.values().map(|margin| &margin.reason);
+        let reasons: Vec<&String> =
+            reasons.filter(|reason| reason.contains("standard deviation")).collect();
+        assert!(!reasons.is_empty(), "{name}");
+        for reason in reasons {
+            assert!(reason.contains(&words), "{name}: {reason} does not say '{words}'");
+            said += 1;
+        }
+    }
+    assert!(said >= 5);
 }
