@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
@@ -16,7 +16,7 @@ use seedbed::report::document::{Loss, Picture, Section};
 use seedbed::report::terminal::printable;
 use seedbed::report::{self, csv, series};
 use seedbed::store::{self, Store, Wanted};
-use seedbed::summary::{self, Comparison, Pair, Row, Summary, split_control};
+use seedbed::summary::{self, Comparison, Measurement, Pair, Row, Summary, split_control};
 use seedbed::whole;
 
 use crate::published::{self, Beside, Grid, Keyless, Keys, Published};
@@ -43,6 +43,8 @@ pub struct Derived {
     pub losses: Vec<Loss>,
     /// The best possible AUROC, of a made-up data set.
     pub best_auroc: Option<f64>,
+    /// Cells with fewer runs than the experiment declares, a sentence each.
+    pub missing: Vec<String>,
     cells: Vec<Cell>,
     /// What `--set` changed.
     set: Vec<String>,
@@ -186,7 +188,10 @@ impl Derived {
         let papers = experiment.map_or(Ok(Vec::new()), papers_of)?;
         let mut summaries = summary::summarise(&rows)?;
         add_bootstrap(&mut summaries, &rows, making.resamples);
-        let of_paper = |paper| summary::compare(&summaries, paper, name);
+        let declared = experiment.map(|experiment| experiment.declared_runs);
+        let measurements = measurements_of(&origin)?;
+        let evidence = summary::evidence(&summaries, &rows, &measurements, &papers);
+        let of_paper = |paper| summary::compare(&evidence, paper, name, declared);
         let best_auroc = match &origin {
             Origin::Folder(folder) => {
                 folder.records.iter().find_map(|r| r.diagnostics.get("bayes_auroc").copied())
@@ -197,6 +202,7 @@ impl Derived {
             name: name.to_owned(),
             title: experiment.map_or_else(|| name.to_owned(), |one| one.title.clone()),
             comparisons: papers.iter().flat_map(of_paper).collect(),
+            missing: declared.map_or_else(Vec::new, |declared| missing(&rows, declared)),
             pairs: summary::pairs(&rows),
             papers,
             rows,
@@ -370,7 +376,7 @@ impl Derived {
             losses: self.losses,
             pictures,
             commands,
-            notes: self.notes,
+            notes: self.notes.into_iter().chain(self.missing).collect(),
         })
     }
 
@@ -465,6 +471,44 @@ fn ranges(seeds: &[u64]) -> String {
         _ => format!("{first}-{last}"),
     };
     ranges.into_iter().map(text).collect::<Vec<_>>().join(",")
+}
+
+/// What was measured of the runs beside their metrics: by their records, or in the `diagnostics.csv`
+/// beside a `runs.csv`.
+///
+/// # Errors
+/// A damaged `diagnostics.csv`, or one of the files that are read with it.
+fn measurements_of(origin: &Origin) -> Result<Vec<Measurement>> {
+    let lines = match origin {
+        Origin::Folder(folder) => {
+            let mut lines = series::diagnostics_of(&folder.records);
+            lines.extend(match folder.beside == Beside::default() {
+                true => Beside::read(folder.store.dir(), &folder.published.runs)?.diagnostics,
+                false => folder.beside.diagnostics.clone(),
+            });
+            lines
+        }
+        Origin::File(file) => series::read_diagnostics(&file.with_file_name("diagnostics.csv"))?,
+    };
+    let measurement = |one: series::Diagnostic| Measurement {
+        experiment: one.experiment,
+        cell: one.cell,
+        seed: one.seed,
+        name: one.name,
+        value: one.value,
+    };
+    Ok(lines.into_iter().map(measurement).collect())
+}
+
+/// Which cells have fewer runs than the experiment declares: runs that are left out of a table can be
+/// chosen by what they came to.
+fn missing(rows: &[Row], declared: u64) -> Vec<String> {
+    let mut cells: IndexMap<&str, u64> = IndexMap::new();
+    for row in rows {
+        *cells.entry(&row.cell).or_default() += 1;
+    }
+    let few = cells.into_iter().filter(|(_, runs)| *runs < declared);
+    few.map(|(cell, runs)| format!("{cell}: {runs} of {declared} runs")).collect()
 }
 
 /// The papers an experiment names.

@@ -153,6 +153,8 @@ pub struct Experiment {
     pub scale: Scale,
     /// In the order they are to run; the file's `runs = n` means 1..=n.
     pub seeds: Vec<u64>,
+    /// The file's `runs`, whatever seeds were asked for: fewer runs than this are not all of them.
+    pub declared_runs: u64,
     /// The grid in file order, each cell followed by its controls.
     pub cells: Vec<Cell>,
     /// `key=value`, what `--set` changed.
@@ -314,6 +316,7 @@ impl Experiment {
                 false => Scale::Full,
             },
             seeds,
+            declared_runs: head.runs,
             cells,
             set: selection.set.clone(),
         })

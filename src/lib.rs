@@ -30,6 +30,7 @@ pub mod device;
 pub mod doctor;
 pub mod error;
 pub mod experiment;
+pub mod fingerprint;
 #[cfg(feature = "training")]
 pub mod gpu;
 #[cfg(feature = "training")]

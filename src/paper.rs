@@ -10,7 +10,9 @@ use toml::Spanned;
 
 use crate::error::{Error, Result};
 use crate::experiment::read_text;
+use crate::fingerprint::{Fingerprint, Mark, Quantity};
 use crate::metrics::{Metric, Population};
+use crate::record::State;
 
 /// A paper, a repository or another source of figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +33,9 @@ pub struct Paper {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub test_sets: Vec<TestSet>,
     pub figures: Vec<Figure>,
+    /// Published numbers that are not metrics; in a file they stand among the figures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fingerprints: Vec<Fingerprint>,
 }
 
 /// Bytes of a paper's file: figures are compared each with each.
@@ -250,44 +255,168 @@ fn parse(text: &str, name: &str) -> std::result::Result<Paper, String> {
     };
     let misread =
         |error: toml::de::Error| at(error.span().map_or(0, |span| span.start), error.message());
-    let mut paper: Paper = toml::from_str(text).map_err(misread)?;
-    if paper.name != name {
-        return Err(format!(" name is `{}`, but the file is named `{name}.toml`", paper.name));
+    let file: File = toml::from_str(text).map_err(misread)?;
+    if file.name != name {
+        return Err(format!(" name is `{}`, but the file is named `{name}.toml`", file.name));
     }
-    let typed: TypedFigures = toml::from_str(text).map_err(misread)?;
-    for (figure, typed) in paper.figures.iter_mut().zip(&typed.figures) {
-        let span = typed.value.span();
-        let digits = &text[span.clone()];
-        figure.decimals = decimals(digits).ok_or_else(|| {
-            at(
-                span.start,
-                &format!(
-                    "{digits} has an exponent, which hides how many decimals are printed: \
-                     write {:?}",
-                    figure.value
-                ),
-            )
-        })?;
-        if figure.decimals > MOST_DECIMALS {
-            let what = format!("{} decimals are more than a figure can have", figure.decimals);
-            return Err(at(span.start, &what));
-        }
+    let File { name, title, source, margins, counts, test_sets, figures: lines } = file;
+    let (figures, fingerprints) = (Vec::new(), Vec::new());
+    let mut paper =
+        Paper { name, title, source, margins, counts, test_sets, figures, fingerprints };
+    for line in lines {
+        let start = line.value.span().start;
+        line.add_to(&mut paper, text).map_err(|complaint| at(start, &complaint))?;
     }
     refuse_repetition(&paper.figures)?;
+    refuse_repeated_fingerprints(&paper.fingerprints)?;
     refuse_wrong_counts(&paper)?;
     refuse_wrong_test_sets(&paper)?;
     Ok(paper)
 }
 
-/// The figures once more, for the place of each value in the text.
+/// A paper as its file is written.
 #[derive(Deserialize)]
-struct TypedFigures {
-    figures: Vec<TypedFigure>,
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct File {
+    name: String,
+    title: String,
+    source: String,
+    #[serde(default)]
+    margins: BTreeMap<Metric, Margin>,
+    #[serde(default)]
+    counts: BTreeMap<String, Counts>,
+    #[serde(default)]
+    test_sets: Vec<TestSet>,
+    figures: Vec<Line>,
 }
 
+/// One of `[[figures]]`: of a metric, a diagnostic or an outcome.
 #[derive(Deserialize)]
-struct TypedFigure {
+#[serde(deny_unknown_fields)]
+struct Line {
+    #[serde(deserialize_with = "said")]
+    table: String,
+    dataset: String,
+    setting: String,
+    method: String,
+    metric: Option<Metric>,
+    #[serde(default, deserialize_with = "some_said")]
+    diagnostic: Option<String>,
+    outcome: Option<State>,
     value: Spanned<f64>,
+    std: Option<f64>,
+    #[serde(default, deserialize_with = "at_least_one")]
+    runs: Option<u64>,
+    status: Status,
+    source: Option<String>,
+    #[serde(default, deserialize_with = "some_said")]
+    experiment: Option<String>,
+    cell: Option<String>,
+    margin: Option<OwnMargin>,
+}
+
+/// The margin of a measurement, which can have any unit.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnMargin {
+    #[serde(deserialize_with = "width")]
+    value: f64,
+    #[serde(deserialize_with = "said")]
+    reason: String,
+}
+
+impl Line {
+    fn add_to(self, paper: &mut Paper, text: &str) -> std::result::Result<(), String> {
+        let decimals = printed_decimals(&text[self.value.span()], *self.value.get_ref())?;
+        let value = self.value.into_inner();
+        if self.std.is_some_and(|std| !(std.is_finite() && std >= 0.0)) {
+            return Err("std must be a number from 0 on".into());
+        }
+        let Self { table, dataset, setting, method, std, runs, .. } = self;
+        let Self { status, source, experiment, cell, .. } = self;
+        let of = match (self.metric, self.diagnostic, self.outcome) {
+            (Some(metric), None, None) => {
+                for number in std.into_iter().chain([value]) {
+                    refuse_beyond_1(number)?;
+                }
+                if self.margin.is_some() {
+                    let name = metric.name();
+                    return Err(format!("the margin of a metric is that of [margins.{name}]"));
+                }
+                paper.figures.push(Figure {
+                    table,
+                    dataset,
+                    setting,
+                    method,
+                    metric,
+                    value,
+                    decimals,
+                    std,
+                    runs,
+                    status,
+                    source,
+                    experiment,
+                    cell,
+                });
+                return Ok(());
+            }
+            (None, Some(name), None) => Mark::Diagnostic(name),
+            (None, None, Some(state)) => Mark::Outcome(state),
+            _ => {
+                return Err(
+                    "a figure is of one metric, one diagnostic or one outcome: give one of \
+                            the three"
+                        .into(),
+                );
+            }
+        };
+        if let Mark::Outcome(_) = of {
+            refuse_beyond_1(value)?;
+            if self.margin.is_some() || std.is_some() {
+                return Err("an outcome is a share of runs, with neither std nor margin".into());
+            }
+        }
+        let margin = self.margin.map(|OwnMargin { value, reason }| Margin { value, reason });
+        paper.fingerprints.push(Fingerprint {
+            table,
+            dataset,
+            setting,
+            method,
+            of,
+            value,
+            decimals,
+            std,
+            runs,
+            status,
+            source,
+            experiment,
+            cell,
+            margin,
+        });
+        Ok(())
+    }
+}
+
+fn refuse_beyond_1(value: f64) -> std::result::Result<(), String> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(format!("{value} is not between 0 and 1 (0.93, not 93 %)"))
+}
+
+fn printed_decimals(digits: &str, value: f64) -> std::result::Result<u32, String> {
+    if !value.is_finite() {
+        return Err(format!("{digits} is not a number that can be compared"));
+    }
+    let decimals = decimals(digits).ok_or_else(|| {
+        format!(
+            "{digits} has an exponent, which hides how many decimals are printed: write {value:?}"
+        )
+    })?;
+    if decimals > MOST_DECIMALS {
+        return Err(format!("{decimals} decimals are more than a figure can have"));
+    }
+    Ok(decimals)
 }
 
 /// Decimals of a TOML number; `None` if it has an exponent.
@@ -327,6 +456,23 @@ fn refuse_repetition(figures: &[Figure]) -> std::result::Result<(), String> {
                     figure.setting
                 ));
             }
+        }
+    }
+    Ok(())
+}
+
+/// As for figures: one fingerprint must not be compared with a cell twice.
+fn refuse_repeated_fingerprints(all: &[Fingerprint]) -> std::result::Result<(), String> {
+    for (index, one) in all.iter().enumerate() {
+        let same = |other: &&Fingerprint| {
+            (&other.table, &other.method, &other.of, &other.experiment, &other.cell)
+                == (&one.table, &one.method, &one.of, &one.experiment, &one.cell)
+                && (&other.dataset, &other.setting) == (&one.dataset, &one.setting)
+        };
+        if all[..index].iter().any(|other| same(&other)) {
+            let (method, table) = (&one.method, &one.table);
+            let name = Quantity::from(&one.of);
+            return Err(format!(" {name} of {method}, {table}, is published twice: remove one"));
         }
     }
     Ok(())
@@ -397,6 +543,14 @@ fn some_fraction<'de, D: Deserializer<'de>>(
     input: D,
 ) -> std::result::Result<Option<f64>, D::Error> {
     fraction(input).map(Some)
+}
+
+fn width<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<f64, D::Error> {
+    let value = f64::deserialize(input)?;
+    if value.is_finite() && value >= 0.0 {
+        return Ok(value);
+    }
+    Err(serde::de::Error::custom(format!("{value} is not a width: give a number from 0 on")))
 }
 
 fn share<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<f64, D::Error> {
@@ -480,12 +634,46 @@ experiment = "made-up"
             [0.9297, 0.9442, 0.9369]
         );
         assert_eq!(values("danieltan07", "README"), [0.9677, 0.9538, 0.9607]);
+        assert_eq!(values("danieltan07", "notebook, test cell"), [0.9683, 0.9540, 0.9611]);
         assert_eq!(values("danieltan07", "issue 19"), [0.9573, 0.9312, 0.9441]);
         assert_eq!(values("danieltan07", "issue 29"), [0.9169, 0.8786, 0.8974]);
         assert_eq!(values("csdn-vae-blog", "text"), [0.6825, 0.7598]);
         assert_eq!(values("tnakae", "KDDCup99.ipynb"), [0.932, 0.942, 0.937]);
         assert_eq!(values("zefang-liu-needle", "project.ipynb"), [0.4, 0.4, 0.4]);
-        assert_eq!(values("mnist-vae-notebook", "output"), [0.7402918198529411, 0.353171]);
+        assert_eq!(values("mnist-vae-notebook", "output"), [0.740_291_819_852_941_1, 0.353171]);
+    }
+
+    #[test]
+    fn the_published_fingerprints_are_those_of_the_sources() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/papers");
+        let values = |paper: &str| -> Vec<(String, f64, u32)> {
+            let fingerprints = load(&dir, paper).unwrap().fingerprints;
+            let said =
+                |one: Fingerprint| (Quantity::from(&one.of).to_string(), one.value, one.decimals);
+            fingerprints.into_iter().map(said).collect()
+        };
+        let of = |name: &str, value, decimals| (name.to_owned(), value, decimals);
+        let error = "reconstruction_error_normal_test";
+        assert_eq!(values("zong2018"), [of(error, 0.26, 2), of(error, 1.13, 2)]);
+        assert_eq!(
+            values("danieltan07"),
+            [
+                of("energy_last_epoch", 0.539, 3),
+                of("penalty_last_epoch", 11.35, 2),
+                of("loss_last_epoch", 0.189, 3),
+                of("reconstruction_last_epoch", 0.0788, 4),
+            ]
+        );
+        assert_eq!(
+            values("mnist-vae-notebook"),
+            [
+                of("score_train", 0.2573, 4),
+                of("loss_first_epoch", 19.68, 2),
+                of("score_train", 0.2767, 4),
+                of("loss_first_epoch", 23.2, 2),
+            ]
+        );
+        assert_eq!(values("csdn-vae-blog"), [of("outcome:diverged", 1.0, 0)]);
     }
 
     #[test]
@@ -566,6 +754,49 @@ experiment = "made-up"
         }
         let error = load(Path::new("nowhere"), "made-up").unwrap_err().to_string();
         assert!(error.contains("nowhere/made-up.toml"), "{error}");
+    }
+
+    #[test]
+    fn a_figure_can_be_of_a_measurement_or_of_an_outcome() {
+        let of = |line: &str, value: &str| {
+            let text = TEXT.replace("metric = \"f1\"", line);
+            parse(&text.replace("0.9\n", &format!("{value}\n")), "made-up")
+        };
+        let paper = of("diagnostic = \"energy_last_epoch\"", "-11.350").unwrap();
+        let one = &paper.fingerprints[0];
+        assert_eq!((paper.figures.len(), one.value, one.decimals), (0, -11.35, 3));
+        assert_eq!(Quantity::from(&one.of).to_string(), "energy_last_epoch");
+        let own = "diagnostic = \"a\"\nmargin = { value = 2.5, reason = \"wide\" }";
+        let margin = of(own, "7").unwrap().fingerprints[0].margin.clone();
+        assert_eq!(margin.map(|margin| margin.value), Some(2.5));
+        let outcome = of("outcome = \"diverged\"", "1").unwrap();
+        assert_eq!(Quantity::from(&outcome.fingerprints[0].of).to_string(), "outcome:diverged");
+        for (line, value, complaint) in [
+            ("", "0.9", "16:9: a figure is of one metric, one diagnostic or one outcome"),
+            ("metric = \"f1\"\noutcome = \"diverged\"", "1", "17:9: a figure is of one metric"),
+            ("outcome = \"exploded\"", "1", "15:11: unknown variant `exploded`"),
+            ("outcome = \"diverged\"", "2", "16:9: 2 is not between 0 and 1"),
+            ("diagnostic = \"\"", "2", "15:14: must not be empty"),
+            ("diagnostic = \"a\"", "nan", "16:9: nan is not a number"),
+            (
+                "metric = \"f1\"\nmargin = { value = 0.1, reason = \"r\" }",
+                "0.9",
+                "17:9: the margin of a metric is that of [margins.f1]",
+            ),
+            (
+                "outcome = \"diverged\"\nmargin = { value = 0.1, reason = \"r\" }",
+                "1",
+                "17:9: an outcome is a share of runs",
+            ),
+        ] {
+            let error = of(line, value).unwrap_err();
+            assert!(error.starts_with(complaint), "{line}: {error}");
+        }
+        let again = &TEXT[TEXT.find("[[figures]]").unwrap()..];
+        let twice = format!("{TEXT}{again}").replace("metric = \"f1\"", "diagnostic = \"a\"");
+        assert!(
+            parse(&twice, "made-up").unwrap_err().contains("a of DAGMM, Table 1, is published")
+        );
     }
 
     #[test]

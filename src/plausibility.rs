@@ -672,6 +672,7 @@ mod tests {
             counts: counts.map(|counts| ("made-up".into(), counts)).into_iter().collect(),
             test_sets: Vec::new(),
             figures,
+            fingerprints: Vec::new(),
         }
     }
 

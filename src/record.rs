@@ -83,6 +83,20 @@ pub enum State {
     InvalidData,
 }
 
+impl State {
+    /// The name in files and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Diverged => "diverged",
+            Self::OutOfMemory => "out-of-memory",
+            Self::Crashed => "crashed",
+            Self::TimedOut => "timed-out",
+            Self::InvalidData => "invalid-data",
+        }
+    }
+}
+
 /// What a worker writes on stdout, one JSON object a line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "message")]

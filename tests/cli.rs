@@ -171,6 +171,7 @@ fn a_verdict_decides_the_exit_code_only_with_strict() {
     sandbox.seedbed("run tiny").expect(0);
     sandbox.seedbed("compare tiny").expect(0).prints("not reproduced").prints("reproduced");
     sandbox.seedbed("compare tiny --strict").expect(1);
+    sandbox.seedbed("compare tiny --strict=not-refuted").expect(1);
     sandbox.seedbed("run tiny --strict").expect(1);
 }
 
@@ -200,7 +201,7 @@ fn any_runs_csv_can_be_compared() {
     let rows = "tiny,reconstruction=sum,1,ok,full,0.010\ntiny,reconstruction=sum,2,ok,full,0.012\n\
                 tiny,reconstruction=sum,3,ok,full,0.008\n";
     sandbox.write("mine.csv", &format!("experiment,cell,seed,state,scale,auroc\n{rows}"));
-    let compared = sandbox.seedbed("compare tiny --runs mine.csv --strict").expect(0);
+    let compared = sandbox.seedbed("compare tiny --runs mine.csv").expect(0);
     compared.prints("reproduced").prints("mine.csv");
     assert!(!sandbox.path("results").exists());
     sandbox.seedbed("compare tiny --runs none.csv").expect(3).says("none.csv");

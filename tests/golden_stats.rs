@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use seedbed::stats::{self, Contrast, Design, Interval, Sample};
+use seedbed::stats::{self, Contrast, Design, Interval, Place, Published, Sample};
 use serde_json::Value;
 
 fn cases(section: &str) -> Vec<Value> {
@@ -52,6 +52,17 @@ fn sample(values: &Value) -> Sample {
     Sample { n: values.len(), mean, std }
 }
 
+fn published(case: &Value) -> Published {
+    let std = case.get("their_std").and_then(Value::as_f64);
+    Published { mean: number(&case["figure"]), runs: count(&case["runs"]), std }
+}
+
+fn design(case: &Value) -> Design {
+    let [std, margin] = ["std", "margin"].map(|key| case.get(key).map_or(1.0, number));
+    let published = case["published"].as_u64().map(|runs| runs as usize);
+    Design { n: case.get("n").map_or(3, count), std, margin, published }
+}
+
 #[test]
 fn descriptions_equal_those_of_numpy() {
     for case in cases("samples") {
@@ -90,7 +101,10 @@ fn one_sample_and_welch_tests_of_equivalence_equal_those_of_scipy_and_statsmodel
     for case in cases("contrasts") {
         let ours = sample(&case["ours"]);
         let contrast = match case.get("theirs") {
-            Some(theirs) => Contrast::welch(&ours, &sample(theirs)),
+            Some(theirs) => {
+                let Sample { n, mean, std } = sample(theirs);
+                Contrast::welch(&ours, &Published { mean, runs: n, std: Some(std) })
+            }
             None => Contrast::one_sample(&ours, number(&case["figure"])),
         }
         .unwrap();
@@ -115,14 +129,62 @@ fn one_sample_and_welch_tests_of_equivalence_equal_those_of_scipy_and_statsmodel
     }
 }
 
+/// Of one run statsmodels' prediction interval of a new observation, of more runs scipy's quantiles.
+#[test]
+fn a_source_without_a_std_is_compared_and_predicted_as_by_scipy_and_statsmodels() {
+    for case in cases("sources") {
+        let ours =
+            Sample { n: count(&case["n"]), mean: number(&case["mean"]), std: number(&case["std"]) };
+        let published = published(&case);
+        let (contrast, what) = (Contrast::of(&ours, &published).unwrap(), case.to_string());
+        let error = contrast.standard_error;
+        assert_close(error, &case["standard_error"], 1e-12 * error, &what);
+        assert_interval(contrast.interval(0.9), &case["interval"], &what);
+        // around our mean, not around the difference
+        let Interval { low, high } = contrast.interval(0.95);
+        let shift = ours.mean - contrast.difference;
+        let predicted = Interval { low: low + shift, high: high + shift };
+        assert_interval(predicted, &case["prediction"], &what);
+        assert_close(contrast.p_equivalent(0.02), &case["p_equivalent"], 1e-10, &what);
+        assert_close(contrast.p_different(0.02), &case["p_different"], 1e-10, &what);
+        let floor = contrast.decidable_margin(0.05);
+        assert_close(floor, &case["decidable_margin"], 1e-9 * error, &what);
+        let flip = stats::flip(&ours, &published, 0.02);
+        match case["flip"].as_f64() {
+            Some(std) => {
+                assert_close(flip.unwrap().std, &case["flip"], 1e-8 * std, &what);
+                let outside = contrast.difference.abs() > 0.02;
+                let below = if outside { Place::Outside } else { Place::Inside };
+                assert_eq!(flip.unwrap().below, below, "{what}");
+            }
+            None => assert_eq!(flip, None, "{what}"),
+        }
+    }
+}
+
 #[test]
 fn runs_needed_are_the_first_that_decide_of_all_up_to_100_000() {
     for case in cases("runs_needed") {
-        let published = case.get("published").map(|one| (number(&one[0]), count(&one[1])));
-        let [difference, std, margin] =
-            ["difference", "std", "margin"].map(|key| number(&case[key]));
-        let runs = stats::runs_needed(difference, std, published, margin);
+        let ours =
+            Sample { n: 3, mean: 0.5 + number(&case["difference"]), std: number(&case["std"]) };
+        let theirs = Published {
+            mean: 0.5,
+            runs: count(&case["published"][1]),
+            std: case["published"][0].as_f64(),
+        };
+        let runs = stats::runs_needed(&ours, &theirs, number(&case["margin"]));
         assert_eq!(runs.map(|runs| runs as u64), case["runs"].as_u64(), "{case}");
+    }
+}
+
+#[test]
+fn exact_intervals_and_tests_of_shares_equal_those_of_scipy() {
+    for case in cases("shares") {
+        let [k, n, their_k, their_n] =
+            ["k", "n", "their_k", "their_n"].map(|key| count(&case[key]) as u64);
+        let what = case.to_string();
+        assert_interval(stats::exact_share(k, n, 0.95).unwrap(), &case["interval"], &what);
+        assert_close(stats::fisher(k, n, their_k, their_n), &case["fisher"], 1e-10, &what);
     }
 }
 
@@ -187,9 +249,7 @@ fn bootstrap_intervals_agree_with_those_of_scipy_within_monte_carlo_error() {
 #[test]
 fn power_equals_that_of_independent_integrals_and_of_one_sided_tests() {
     for case in cases("power") {
-        let [std, margin] = ["std", "margin"].map(|key| number(&case[key]));
-        let (design, difference) =
-            (Design { n: count(&case["n"]), std, margin }, number(&case["difference"]));
+        let (design, difference) = (design(&case), number(&case["difference"]));
         let what = case.to_string();
         let reproduced = stats::power_reproduced(&design, difference);
         assert_close(reproduced, &case["reproduced"], 1e-10, &what);
@@ -203,17 +263,15 @@ fn planned_runs_margins_and_spreads_equal_independent_searches() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/stats.json");
     let fixture: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     for case in fixture["plans"]["runs"].as_array().unwrap() {
-        let [std, margin, difference, power] =
-            ["std", "margin", "difference", "power"].map(|key| number(&case[key]));
-        let runs = stats::runs_for_power(std, margin, difference, power);
+        let [difference, power] = ["difference", "power"].map(|key| number(&case[key]));
+        let runs = stats::runs_for_power(&design(case), difference, power);
         assert_eq!(runs.map(|runs| runs as u64), case["runs"].as_u64(), "{case}");
     }
     for case in fixture["plans"]["margins"].as_array().unwrap() {
-        let (n, [std, margin, power]) =
-            (count(&case["n"]), ["std", "margin", "power"].map(|key| number(&case[key])));
-        let found = stats::margin_for_power(n, std, power).unwrap();
-        assert_close(found, &case["margin"], 1e-8 * margin, &case.to_string());
-        let found = stats::std_for_power(n, margin, power).unwrap();
-        assert_close(found, &case["std"], 1e-8 * std, &case.to_string());
+        let (design, power) = (design(case), number(&case["power"]));
+        let found = stats::margin_for_power(&design, power).unwrap();
+        assert_close(found, &case["margin"], 1e-8 * design.margin, &case.to_string());
+        let found = stats::std_for_power(&design, power).unwrap();
+        assert_close(found, &case["std"], 1e-8 * design.std, &case.to_string());
     }
 }

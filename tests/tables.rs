@@ -82,13 +82,17 @@ fn what_is_wrong_with_a_file_is_named_with_line_and_column() {
 fn no_table_holds_nan_and_every_blank_has_its_reason() {
     let sandbox = Sandbox::new();
     for (f1, verdict, note) in [
-        (vec![], "too few runs", "nobody ran this cell"),
-        (vec!["failed"], "too few runs (1 of 1 runs failed)", "no run ended ok"),
-        (vec!["0.5"], "too few runs", "one run has no spread"),
-        (vec!["0.5", "0.6"], "too few runs", ""),
+        (vec![], "too few runs (0 of 3 runs)", "nobody ran this cell"),
+        (vec!["failed"], "too few runs (1 of 3 runs) (1 of 1 runs failed)", "no run ended ok"),
+        (vec!["0.5"], "too few runs (1 of 3 runs)", "one run has no spread"),
+        (vec!["0.5", "0.6"], "too few runs (2 of 3 runs)", ""),
         (vec!["0.5", "0.5", "0.5"], "reproduced", "all runs are equal"),
         (vec!["0.5", "failed", "0.6", "0.55"], "reproduced (1 of 4 runs failed)", ""),
-        (vec![""], "too few runs (1 of 1 runs without a value)", "no run has a value"),
+        (
+            vec![""],
+            "too few runs (1 of 3 runs) (1 of 1 runs without a value)",
+            "no run has a value",
+        ),
     ] {
         let other = rows("reconstruction=mean", &["0.5", "0.6", "0.7"]);
         let text = rows("reconstruction=sum", &f1) + &other;
@@ -121,11 +125,59 @@ fn figures_without_a_margin_or_with_one_of_0_are_shown_and_never_reproduced() {
     sandbox
         .write("experiments/papers/made-up.toml", &paper.replace("value = 0.9\n", "value = 0\n"));
     let exact = sandbox.seedbed("compare tiny --runs mine.csv").expect(0);
-    exact.prints("inconclusive").prints("a margin of 0 can only be missed");
+    exact.prints("undecidable").prints("a margin of 0 can only be missed");
     let bare = paper.replace("[margins.f1]\nvalue = 0.9\nreason = \"a test\"\n", "");
     assert_ne!(bare, paper);
     sandbox.write("experiments/papers/made-up.toml", &bare);
     sandbox.seedbed("compare tiny --runs mine.csv").expect(0).prints("no margin");
+}
+
+/// A gate passes only what is reproduced; its second level passes whatever is not refuted.
+#[test]
+fn a_gate_passes_no_figure_whose_runs_failed_or_leave_it_open() {
+    let sandbox = Sandbox::new();
+    let paper = sandbox.read("experiments/papers/made-up.toml");
+    let narrow = paper.replace("value = 0.9\n", "value = 0.05\n");
+    let (start, end) = (narrow.find("[[figures]]"), narrow.rfind("[[figures]]"));
+    let (start, end) = (start.expect("a figure"), end.expect("a figure"));
+    let only_f1 = narrow[..start].to_owned() + &narrow[end..];
+    sandbox.write("experiments/papers/made-up.toml", &only_f1);
+    for (f1, verdict, codes) in [
+        (["failed"; 3], "too few runs", (1, 0)),
+        (["0.48", "0.5", "failed"], "too few runs", (1, 0)),
+        (["0.47", "0.5", "0.53"], "inconclusive", (1, 0)),
+        (["0.1", "0.5", "0.9"], "undecidable", (1, 0)),
+        (["0.6", "0.61", "0.62"], "not reproduced", (1, 1)),
+        (["0.49", "0.5", "0.51"], "reproduced", (0, 0)),
+    ] {
+        let text = format!("{HEADER}{}", rows("reconstruction=sum", &f1));
+        sandbox.write("mine.csv", &text);
+        let gate = sandbox.seedbed("compare tiny --runs mine.csv --strict").expect(codes.0);
+        gate.prints(&format!("  {verdict}"));
+        sandbox.seedbed("compare tiny --runs mine.csv --strict=not-refuted").expect(codes.1);
+    }
+}
+
+#[test]
+fn runs_missing_from_the_declared_number_are_named_in_every_table() {
+    let sandbox = Sandbox::new();
+    let tiny = sandbox.read("experiments/tiny.toml").replace("runs = 3\n", "runs = 20\n");
+    sandbox.write("experiments/tiny.toml", &tiny);
+    let picked = rows("reconstruction=sum", &["0.5", "0.51", "0.49", "0.5", "0.52", "0.48"]);
+    sandbox.write("mine.csv", &format!("{HEADER}{picked}"));
+    let compared = sandbox.seedbed("compare tiny --runs mine.csv").expect(0);
+    compared.prints("reproduced (6 of 20 runs)");
+    let tables = sandbox.seedbed("tables tiny --runs mine.csv").expect(0);
+    tables.prints("fewer runs than declared: reconstruction=sum: 6 of 20 runs");
+    sandbox.seedbed("report tiny --runs mine.csv").expect(0);
+    for kind in ["html", "md", "tex", "json"] {
+        let text = sandbox.read(&format!("report.{kind}"));
+        assert!(text.contains("6 of 20 runs"), "{kind}");
+    }
+    // of an experiment that nobody knows nothing is declared
+    sandbox.write("other.csv", &format!("{HEADER}{}", picked.replace("tiny,", "other,")));
+    let other = sandbox.seedbed("compare --runs other.csv").expect(0);
+    assert!(!other.stdout.contains("of 20 runs"));
 }
 
 #[test]
@@ -185,7 +237,7 @@ fn cells_are_paired_by_seed_and_json_holds_everything() {
 }
 
 #[test]
-fn power_says_what_planned_runs_can_show() {
+fn power_says_what_planned_runs_can_show_and_where_no_number_of_runs_helps() {
     let sandbox = Sandbox::new();
     let text = rows("reconstruction=sum", &["0.45", "0.5", "0.55"]);
     sandbox.write("results/tiny/runs.csv", &format!("{HEADER}{text}"));
@@ -197,8 +249,14 @@ fn power_says_what_planned_runs_can_show() {
     assert!(f1["power"].as_f64().is_some_and(|power| power > 0.999), "{f1}");
     // nothing is stored of the other metric: only what the margin says
     let auroc = lines.iter().find(|line| line["metric"] == "auroc").expect("AUROC");
+    assert_eq!(auroc["published_runs"], 20);
     assert!(auroc["std"].is_null() && auroc["power"].is_null(), "{auroc}");
     assert!(auroc["largest_std"].as_f64().is_some_and(|std| std > 0.1), "{auroc}");
+    // a source of 20 runs that spread by 0.05 is itself off by more than this margin
+    let hopeless = sandbox.seedbed("plan tiny --power --runs 20 --margin 0.01").expect(0);
+    hopeless
+        .prints("none")
+        .prints("f1: no number of runs has a chance of 80 % within ±0.01 of a source of 20 runs");
 }
 
 #[test]

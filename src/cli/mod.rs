@@ -1,5 +1,5 @@
 //! The command line: one function a subcommand. stdout is data, stderr is progress.
-//! Exit codes: 0 done, 1 some run failed (or, with --strict, a figure did not reproduce),
+//! Exit codes: 0 done, 1 some run failed (or, with --strict, a judged figure is not reproduced),
 //! 2 usage or configuration, 3 data missing or wrong, 130 interrupted.
 
 mod data;
@@ -95,9 +95,11 @@ enum Command {
         tables: Tables,
         #[command(flatten)]
         source: Source,
-        /// Exit with 1 when a figure did not reproduce
-        #[arg(long)]
-        strict: bool,
+        /// Exit with 1 unless every judged figure is reproduced; with '=not-refuted' only when one is
+        /// not reproduced
+        #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true,
+              default_missing_value = "reproduced")]
+        strict: Option<Strict>,
     },
     /// Write every table, and report.html, .md, .tex and .json beside the experiments' folders
     Report {
@@ -254,9 +256,11 @@ struct RunOptions {
     /// Leave out experiments whose data can be neither found nor fetched, instead of failing
     #[arg(long)]
     available: bool,
-    /// Exit with 1 when a figure did not reproduce
-    #[arg(long)]
-    strict: bool,
+    /// Exit with 1 unless every judged figure is reproduced; with '=not-refuted' only when one is not
+    /// reproduced
+    #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "reproduced")]
+    strict: Option<Strict>,
     /// End a worker that is silent for longer, and record its runs as timed-out
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
@@ -284,6 +288,15 @@ struct Alone {
     /// Train what no other process has, then end: wait for nobody's runs, write no tables
     #[arg(long, conflicts_with_all = ["strict", "json", "resamples"])]
     train_only: bool,
+}
+
+/// What a gate asks of judged figures.
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Strict {
+    /// Every one is reproduced
+    Reproduced,
+    /// None is not reproduced
+    NotRefuted,
 }
 
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]

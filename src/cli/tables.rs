@@ -16,7 +16,7 @@ use seedbed::report::{csv, figures, html, latex, markdown, terminal};
 use seedbed::summary::{self, Comparison, Pair, Row, Verdict};
 use seedbed::{plausibility, whole};
 
-use super::{Common, Output, Source, Training, colour, print, print_json};
+use super::{Common, Output, Source, Strict, Training, colour, print, print_json};
 use crate::derived::{Derived, Losing, Making, papers_of};
 use crate::say;
 
@@ -31,7 +31,12 @@ pub fn tables(common: &Common, source: &Source, making: Making) -> Result<u8> {
     Ok(0)
 }
 
-pub fn compare(common: &Common, source: &Source, making: Making, strict: bool) -> Result<u8> {
+pub fn compare(
+    common: &Common,
+    source: &Source,
+    making: Making,
+    strict: Option<Strict>,
+) -> Result<u8> {
     let mut code = 0;
     let mut output = Output::new(common.json);
     // no table of a comparison has a bootstrap interval
@@ -219,7 +224,8 @@ pub fn show_comparison(derived: &Derived, output: &mut Output) -> Result<()> {
         format!("{}\n", terminal::comparison_table(&of_paper, paper, &from, colour()))
     };
     let text = || {
-        let compared: Vec<Metric> = comparisons.iter().map(|one| one.metric).collect();
+        let compared: Vec<Metric> =
+            comparisons.iter().filter_map(|one| one.metric.metric()).collect();
         let metrics = if compared.is_empty() { vec![Metric::F1, Metric::Auroc] } else { compared };
         let shown: Vec<&Pair> =
             pairs.iter().filter(|pair| metrics.contains(&pair.metric)).collect();
@@ -244,15 +250,29 @@ pub fn show_summary(derived: &Derived, output: &mut Output) -> Result<()> {
         let ceiling = derived.best_auroc.map_or(String::new(), |best| {
             format!("no score can have an expected auroc above {best:.4} on these made-up rows\n")
         });
-        format!("{}\n{table}{ceiling}\n", printable(&derived.title))
+        let missing: String = match derived.missing.len() {
+            0 => String::new(),
+            _ => format!("fewer runs than declared: {}\n", printable(&derived.missing.join(", "))),
+        };
+        format!("{}\n{table}{missing}{ceiling}\n", printable(&derived.title))
     };
     output
         .show(text, || [("experiment", json!(derived.name)), ("summary", json!(derived.summaries))])
 }
 
-pub fn strict_code(strict: bool, comparisons: &[Comparison]) -> u8 {
-    let failed = |one: &Comparison| one.verdict == Verdict::NotReproduced && !one.null_model;
-    u8::from(strict && comparisons.iter().any(failed))
+/// 1 where a judged figure falls short of what is asked for. Figures that nobody judges (not verified,
+/// without a margin, beside reduced runs) and those beside which a control stands count for neither.
+pub fn strict_code(strict: Option<Strict>, comparisons: &[Comparison]) -> u8 {
+    let falls_short = |one: &Comparison| match (one.verdict, strict) {
+        (_, None)
+        | (Verdict::Reproduced | Verdict::Unverified | Verdict::NoMargin, Some(_))
+        | (Verdict::ReducedRun, Some(_)) => false,
+        (Verdict::NotReproduced, Some(_)) => true,
+        (Verdict::Inconclusive | Verdict::Undecidable | Verdict::TooFewRuns, Some(level)) => {
+            level == Strict::Reproduced
+        }
+    };
+    u8::from(comparisons.iter().any(|one| !one.null_model && falls_short(one)))
 }
 
 /// Whatever is found, the exit code is 0: a wrong figure is the paper's, not the user's.

@@ -23,7 +23,8 @@ use seedbed::{dataset, device, doctor, libtorch};
 use super::data::fetch_file;
 use super::tables::{show_comparison, show_summary, strict_code};
 use super::{
-    Alone, BenchOptions, Common, Output, Retry, RunOptions, Training, lines, print, print_json,
+    Alone, BenchOptions, Common, Output, Retry, RunOptions, Strict, Training, lines, print,
+    print_json,
 };
 use crate::derived::{Derived, Losing, Making, papers_of};
 use crate::plan::{Estimate, Plan, Source, duration};
@@ -334,12 +335,12 @@ pub(super) fn sweep(plans: &[&Plan]) -> Result<()> {
     Ok(())
 }
 
-/// Writes and shows the tables of what is stored; 1 when a run failed or, with `strict`, a figure did
-/// not reproduce.
+/// Writes and shows the tables of what is stored; 1 when a run failed or a figure falls short of
+/// what `strict` asks for.
 pub(super) fn publish(
     plans: &[&Plan],
     common: &Common,
-    strict: bool,
+    strict: Option<Strict>,
     making: Making,
 ) -> Result<u8> {
     let mut code = 0;

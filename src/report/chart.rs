@@ -6,6 +6,7 @@ use std::fmt::{self, Display, Write};
 
 use askama::filters::{Escaper, Html, HtmlSafe};
 
+use crate::fingerprint::Quantity;
 use crate::picture::axis::{Axis, is_placeable};
 use crate::report::document::Loss;
 use crate::report::table;
@@ -122,6 +123,10 @@ const CONTROL: f64 = 23.0;
 /// scale. What lies beyond the scale is an arrow at its end.
 pub fn forest(one: &Comparison, scale: Scale) -> Svg {
     let mut svg = Svg::new("forest", FOREST, &forest_words(one));
+    // a measurement has a unit of its own, and without a margin nothing says how wide a drawing is
+    if one.margin.is_none() && matches!(one.metric, Quantity::Diagnostic(_)) {
+        return svg.finish();
+    }
     let at = |value: f64| scale.place(one, value);
     if let Some(margin) = one.margin.filter(|&margin| margin > 0.0) {
         let (low, high) = (at(one.published - margin), at(one.published + margin));

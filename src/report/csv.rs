@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::metrics::Metric;
 use crate::report::document::Loss;
-use crate::summary::{Comparison, Pair, Row, Summary};
+use crate::summary::{Comparison, Pair, Row, Summary, Verdict};
 use crate::whole;
 
 /// The columns of `runs.csv`; one column an axis follows, named by the axis's dotted key.
@@ -30,7 +30,9 @@ pub const SUMMARY: &str = "experiment,cell,metric,n,n_failed,mean,std,min,median
 pub const COMPARISON: &str = "experiment,cell,metric,paper,table,published,published_std,\
     status,n,n_failed,mean,std,difference,ci90_low,ci90_high,margin,verdict,runs_needed,\
     method,published_runs,rounding,test,p_equivalent,p_different,verdict_rounded,verdict_holm,\
-    smallest_margin,power,control_mean,control_share,scale,code,note";
+    smallest_margin,power,control_mean,control_share,scale,code,note,declared_runs,\
+    prediction_low,prediction_high,compatible,decidable_margin,flip_std,flip_below,ended,\
+    share_low,share_high";
 
 /// The columns of `pairs.csv`.
 pub const PAIRS: &str = "experiment,cell,against,axis,metric,n,mean_difference,std_difference,\
@@ -92,7 +94,7 @@ pub fn write_summary(path: &Path, summaries: &[Summary]) -> Result<()> {
 /// Whatever the file system refuses.
 pub fn write_comparison(path: &Path, comparisons: &[Comparison]) -> Result<()> {
     let lines = comparisons.iter().map(|one| {
-        let place = (&one.experiment, &one.cell, one.metric.name());
+        let place = (&one.experiment, &one.cell, &one.metric);
         let published = (&one.paper, &one.table, one.published, one.published_std);
         let measured = (one.n, one.n_failed, one.mean, one.std);
         let interval = (one.difference, one.ci90_low, one.ci90_high, one.margin);
@@ -102,7 +104,11 @@ pub fn write_comparison(path: &Path, comparisons: &[Comparison]) -> Result<()> {
         let others = (one.verdict_rounded.name(), one.verdict_holm.name(), one.smallest_margin);
         let control = (one.power, one.control_mean, one.control_share);
         let said = (one.scale, &one.code, &one.note);
-        let more = (test, chances, others, control, said);
+        let predicted = (one.prediction_low, one.prediction_high, one.compatible);
+        let source = (one.decidable_margin, one.flip_std, one.flip_below.map(Verdict::name));
+        let shares = (one.ended, one.share_low, one.share_high);
+        let source = (one.declared_runs, predicted, source, shares);
+        let more = (test, chances, others, control, said, source);
         (place, published, one.status.name(), measured, interval, verdict, more)
     });
     write(path, COMPARISON.split(','), lines)
@@ -380,7 +386,7 @@ mod tests {
     use super::*;
     use crate::record::{Scale, State};
     use crate::summary::tests::{figure, paper, row, rows};
-    use crate::summary::{compare, summarise};
+    use crate::summary::{Evidence, compare, summarise};
 
     fn written(write: impl FnOnce(&Path) -> Result<()>) -> String {
         let folder = tempfile::tempdir().unwrap();
@@ -516,7 +522,8 @@ mod tests {
             "made-up,\"base,control=untrained\",f1,0,1,,,,,,,,,,,,full,,no run ended ok"
         );
 
-        let comparisons = compare(&summaries, &paper(vec![figure()]), "made-up");
+        let evidence: Vec<Evidence> = summaries.iter().map(Evidence::from).collect();
+        let comparisons = compare(&evidence, &paper(vec![figure()]), "made-up", Some(20));
         let text = written(|path| write_comparison(path, &comparisons));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], COMPARISON);
@@ -524,17 +531,19 @@ mod tests {
             lines[1],
             format!(
                 "made-up,base,f1,paper,Table 2,0.9,,verified,3,0,0.875,0.0,{0},{0},{0},0.02,\
-                 not reproduced,,DAGMM,,0.00005,one-sample t,1.0,0.0,not reproduced,not reproduced,{1},1.0,,,\
-                 full,,all runs are equal",
+                 not reproduced (3 of 20 runs),,DAGMM,20,0.00005,t with our std,1.0,0.0,\
+                 not reproduced,not reproduced,{1},1.0,,,full,,all runs are equal,20,0.875,0.875,\
+                 false,0.0,{2},not reproduced,,,",
                 0.875 - 0.9,
-                0.9 - 0.875
+                0.9 - 0.875,
+                comparisons[0].flip_std.unwrap()
             )
         );
         assert_eq!(
             lines[2],
             "made-up,\"base,control=untrained\",f1,paper,Table 2,0.9,,verified,0,1,,,,,,0.02,\
-             too few runs (1 of 1 runs failed),,DAGMM,,0.00005,one-sample t,,,too few runs,too few runs,,,,,\
-             full,,no run ended ok"
+             too few runs (1 of 20 runs) (1 of 1 runs failed),,DAGMM,20,0.00005,t with our std,,,\
+             too few runs,too few runs,,,,,full,,no run ended ok,20,,,,,,,,,"
         );
     }
 

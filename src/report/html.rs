@@ -70,6 +70,7 @@ impl Kind {
                 Verdict::Reproduced
                 | Verdict::NotReproduced
                 | Verdict::Inconclusive
+                | Verdict::Undecidable
                 | Verdict::TooFewRuns,
             ) => Self::Judged,
         }
@@ -92,7 +93,8 @@ impl Kind {
             }
             Self::Shown => {
                 "These figures have no declared margin, or nobody saw them in their source. They \
-                 stand beside our means for orientation, drawn from 0 to 1."
+                 stand beside our means for orientation, drawn from 0 to 1; what has a unit of its own, \
+                 such as a loss, is not drawn."
             }
             Self::Reduced => {
                 "Fewer epochs or a changed protocol: these runs show that everything works. Whatever \
@@ -156,7 +158,7 @@ struct Group {
 }
 
 struct Figure {
-    metric: &'static str,
+    metric: String,
     /// Empty for the only cell of an experiment.
     cell: Label,
     table: String,
@@ -216,7 +218,7 @@ fn title_of(section: &Section, paper: &str) -> String {
 impl Figure {
     fn of(kind: Kind, one: &Comparison) -> Self {
         Self {
-            metric: table::metric(one.metric),
+            metric: table::quantity(&one.metric),
             cell: Label(if one.cell == "base" { String::new() } else { one.cell.clone() }),
             table: format!("{}, {}", one.table, one.method),
             verdict: if kind == Kind::Reduced { Verdict::ReducedRun } else { one.verdict },
@@ -224,7 +226,10 @@ impl Figure {
             chart: chart::forest(one, kind.scale()),
             published: table::number(one.published),
             spread: published_spread(one),
-            mean: one.mean.map(table::number).unwrap_or_default(),
+            mean: match one.ended {
+                Some(ended) => format!("{ended} of {} runs", one.runs),
+                None => one.mean.map(table::number).unwrap_or_default(),
+            },
             difference: one.difference.map(table::signed).unwrap_or_default(),
             interval: table::interval(one.ci90_low, one.ci90_high, table::signed),
             n: one.n,
@@ -260,6 +265,7 @@ fn class(verdict: Verdict) -> &'static str {
         Verdict::Reproduced => "reproduced",
         Verdict::NotReproduced => "not-reproduced",
         Verdict::Inconclusive => "inconclusive",
+        Verdict::Undecidable => "undecidable",
         Verdict::TooFewRuns => "too-few-runs",
         Verdict::Unverified => "unverified",
         Verdict::NoMargin => "no-margin",
@@ -269,9 +275,10 @@ fn class(verdict: Verdict) -> &'static str {
 
 fn published_spread(one: &Comparison) -> String {
     let std = one.published_std.map(|std| format!("± {}", table::number(std)));
-    let runs = one.published_runs.map(|runs| match runs {
-        1 => "one run".to_owned(),
-        many => format!("{many} runs"),
+    let runs = Some(match one.published_runs {
+        Some(1) => "one run".to_owned(),
+        Some(many) => format!("{many} runs"),
+        None => "runs not said".to_owned(),
     });
     std.into_iter().chain(runs).collect::<Vec<String>>().join(", ")
 }
@@ -351,11 +358,17 @@ impl<'a> Source<'a> {
             figure.experiment.as_ref() == Some(&section.experiment)
         };
         let settings = paper.figures.iter().filter(own);
+        let marks = paper.fingerprints.iter();
+        let marks = marks.filter(|one| one.experiment.as_ref() == Some(&section.experiment));
+        let marks = marks.map(|one| (one.table.as_str(), one.setting.as_str()));
         Self {
             paper,
             link: ["https://", "http://"].iter().any(|start| paper.source.starts_with(start)),
             margins: table::margins(section, paper),
-            settings: settings.map(|f| (f.table.as_str(), f.setting.as_str())).collect(),
+            settings: settings
+                .map(|f| (f.table.as_str(), f.setting.as_str()))
+                .chain(marks)
+                .collect(),
         }
     }
 }
@@ -381,10 +394,13 @@ fn dots(section: &Section) -> ([Vec<Dots>; 2], String) {
     for row in &section.rows {
         cells.entry(&row.cell).or_default().push(row);
     }
-    let compared: IndexSet<Metric> = section.comparisons.iter().map(|one| one.metric).collect();
+    let compared: IndexSet<Metric> =
+        section.comparisons.iter().filter_map(|one| one.metric.metric()).collect();
     let mut figures: HashMap<(&str, Metric), Vec<&Comparison>> = HashMap::new();
     for one in &section.comparisons {
-        figures.entry((&one.cell, one.metric)).or_default().push(one);
+        if let Some(metric) = one.metric.metric() {
+            figures.entry((&one.cell, metric)).or_default().push(one);
+        }
     }
     let mut panels = [Vec::new(), Vec::new()];
     for metric in Metric::ALL {

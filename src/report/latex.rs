@@ -101,6 +101,7 @@ fn columns(table: &Table) -> String {
     let text = |name| match name {
         "cell" | "against" => "L{30mm}",
         "source" | "note" | "verdict" => "L{28mm}",
+        "corrected" | "flips at a paper-std" => "L{20mm}",
         _ => "l",
     };
     table.columns.iter().map(|column| if column.number { "r" } else { text(column.name) }).collect()

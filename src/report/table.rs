@@ -3,6 +3,7 @@
 
 use indexmap::{IndexMap, IndexSet};
 
+use crate::fingerprint::Quantity;
 use crate::metrics::Metric;
 use crate::paper::Paper;
 use crate::record::{Scale, State};
@@ -73,7 +74,9 @@ pub fn left_out(shown: usize, all: usize, what: &str, file: &str) -> String {
 /// What the verdict rule is, for a reader who knows none of it.
 pub const RULE: &str = "A figure is reproduced when the 90 % interval of (our mean − published \
     figure) lies inside its margin, not reproduced when it lies wholly outside, and inconclusive \
-    otherwise. Margins were declared, with their reasons, in the papers' files. Runs that failed are \
+    otherwise, or undecidable where the source's own runs are too few for any number of ours to decide. \
+    The interval holds the sampling error of both sides. A figure is compatible when as many runs of \
+    this protocol as the source made could print it (95 % prediction interval). Margins were declared, with their reasons, in the papers' files. Runs that failed are \
     counted and are in no mean.";
 
 /// What the intervals of the other tables are.
@@ -115,6 +118,7 @@ pub fn lead(document: &Document) -> [String; 2] {
         (Verdict::Reproduced, "reproduced"),
         (Verdict::NotReproduced, "not reproduced"),
         (Verdict::Inconclusive, "inconclusive"),
+        (Verdict::Undecidable, "undecidable"),
         (Verdict::TooFewRuns, "with too few runs"),
     ]);
     let (shown, beside) = with(&[
@@ -142,7 +146,7 @@ fn figures(comparisons: &[&Comparison]) -> String {
     let distinct: IndexSet<_> = comparisons
         .iter()
         .map(|one| {
-            let place = (&one.experiment, &one.paper, &one.table, &one.method, one.metric);
+            let place = (&one.experiment, &one.paper, &one.table, &one.method, &one.metric);
             (place, one.published.to_bits())
         })
         .collect();
@@ -174,22 +178,28 @@ pub fn runs(document: &Document) -> String {
 
 /// What stands beside a verdict: corrections that change it, and what it would take to change it.
 pub fn asides(one: &Comparison) -> Vec<String> {
-    let mut said = Vec::new();
-    if one.verdict_holm != one.verdict {
-        said.push(format!("{} after Holm's correction", one.verdict_holm.name()));
-    }
-    if one.verdict_rounded != one.verdict {
-        said.push(format!("{} given the figure's rounding", one.verdict_rounded.name()));
-    }
+    let mut said: Vec<String> = one.runs_of_declared().into_iter().collect();
+    said.extend(corrections(one));
     if let Some(runs) = one.runs_needed {
-        said.push(format!("about {} runs would decide", count(runs)));
+        said.push(match one.verdict {
+            Verdict::Undecidable => {
+                format!("about {} runs would show that it is not reproduced", count(runs))
+            }
+            _ => format!("about {} runs would decide", count(runs)),
+        });
     }
-    match one.verdict {
-        Verdict::Reproduced | Verdict::NotReproduced | Verdict::Inconclusive => {
-            said.extend(one.smallest_margin.map(|m| format!("smallest margin {}", number(m))));
-            said.extend(one.power.map(|power| format!("power {}", percent(power))));
-        }
-        Verdict::TooFewRuns | Verdict::Unverified | Verdict::NoMargin | Verdict::ReducedRun => {}
+    said.extend(one.compatible.map(|yes| compatible(yes).into()));
+    if one.share_low.is_some() {
+        let share = interval(one.share_low, one.share_high, number);
+        said.push(format!("exact 95 % interval of the share {share}"));
+    }
+    if one.verdict.is_of_an_interval() {
+        said.extend(one.smallest_margin.map(|m| format!("smallest margin {}", number(m))));
+        said.extend(one.power.map(|power| format!("power {}", percent(power))));
+    }
+    if one.verdict == Verdict::Undecidable {
+        let margin = one.decidable_margin.map(number).unwrap_or_default();
+        said.push(format!("no margin up to {margin} was ever decidable"));
     }
     if one.versions > 1 {
         said.push(format!("{} versions of the code", one.versions));
@@ -198,6 +208,32 @@ pub fn asides(one: &Comparison) -> Vec<String> {
         said.push(one.note.clone());
     }
     said
+}
+
+/// Verdicts under a correction, where they differ from the raw one.
+fn corrections(one: &Comparison) -> Vec<String> {
+    let mut said = Vec::new();
+    if one.verdict_holm != one.verdict {
+        said.push(format!("{} after Holm's correction", one.verdict_holm.name()));
+    }
+    if one.verdict_rounded != one.verdict {
+        said.push(format!("{} given the figure's rounding", one.verdict_rounded.name()));
+    }
+    said
+}
+
+/// The word for whether the source's number of runs of our protocol could print the figure.
+fn compatible(yes: bool) -> &'static str {
+    if yes { "compatible" } else { "not compatible" }
+}
+
+/// At which standard deviation of the source's runs another verdict would hold.
+fn flip(one: &Comparison) -> String {
+    match one.flip_std.zip(one.flip_below) {
+        Some((std, below)) if below == one.verdict => format!("above {}", number(std)),
+        Some((std, below)) => format!("{} below {}", below.name(), number(std)),
+        None => String::new(),
+    }
 }
 
 /// The tables of one experiment that have a row.
@@ -232,7 +268,7 @@ pub fn comparisons(section: &Section) -> Table {
         };
         vec![
             one.cell.clone(),
-            metric(one.metric).into(),
+            quantity(&one.metric),
             if one.null_model { format!("control: {}", reach(one)) } else { one.verdict_text() },
             format!("{}, {}, {}, {}", one.paper, one.table, one.method, one.status.name()),
             published,
@@ -259,16 +295,19 @@ fn reach(one: &Comparison) -> String {
 
 /// The statistics behind the verdicts.
 pub fn tests(section: &Section) -> Table {
-    const COLUMNS: [&str; 13] = [
+    const COLUMNS: [&str; 16] = [
         "cell",
         "metric",
         "source",
         "test",
         "#p equivalent",
         "#p different",
-        "given rounding",
-        "after Holm",
+        "corrected",
+        "#95 % prediction",
+        "compatible",
         "#smallest margin",
+        "#decidable above",
+        "flips at a paper-std",
         "#runs to decide",
         "#power",
         "#untrained",
@@ -279,14 +318,17 @@ pub fn tests(section: &Section) -> Table {
     let rows = trained.into_iter().map(|one| {
         vec![
             one.cell.clone(),
-            metric(one.metric).into(),
+            quantity(&one.metric),
             format!("{}, {}, {}", one.paper, one.table, one.method),
             one.test.name().into(),
             one.p_equivalent.map(p).unwrap_or_default(),
             one.p_different.map(p).unwrap_or_default(),
-            one.verdict_rounded.name().into(),
-            one.verdict_holm.name().into(),
+            corrections(one).join("; "),
+            interval(one.prediction_low, one.prediction_high, number),
+            one.compatible.map_or("", |yes| if yes { "yes" } else { "no" }).into(),
             blank(one.smallest_margin),
+            blank(one.decidable_margin),
+            flip(one),
             one.runs_needed.map(count).unwrap_or_default(),
             one.power.map(percent).unwrap_or_default(),
             one.control_mean.map_or_else(String::new, |mean| match one.control_share {
@@ -382,10 +424,18 @@ pub fn pairs(section: &Section) -> Table {
 pub fn margins(section: &Section, paper: &Paper) -> Vec<String> {
     let used = |wanted: Metric| section.comparisons.iter().any(|one| one.metric == wanted);
     let stated = paper.margins.iter().filter(|(metric, _)| used(**metric));
+    let own = paper.fingerprints.iter().filter_map(|one| {
+        let of = Quantity::from(&one.of);
+        let margin = one.margin.as_ref()?;
+        let used = section.comparisons.iter().any(|compared| compared.metric == of);
+        let said = || format!("Margin of {of}: ±{} ({})", trimmed(margin.value), margin.reason);
+        used.then(said)
+    });
     let said: Vec<String> = stated
         .map(|(of, margin)| {
             format!("Margin of {}: ±{} ({})", metric(*of), trimmed(margin.value), margin.reason)
         })
+        .chain(own)
         .collect();
     if said.is_empty() {
         return vec!["No margin is declared, so none of its figures is judged.".into()];
@@ -448,6 +498,15 @@ pub fn reduced(section: &Section) -> Option<&'static str> {
             "Reduced run (--quick or --set), not the full protocol: whatever these runs reach, it \
              is no answer to the published figures.",
         ),
+    }
+}
+
+/// What a figure is of, in running text.
+pub fn quantity(of: &Quantity) -> String {
+    match of {
+        Quantity::Metric(of) => metric(*of).into(),
+        Quantity::Diagnostic(name) => name.clone(),
+        Quantity::Outcome(ended) => format!("runs that ended {}", state(*ended)),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::fingerprint::Quantity;
 use crate::metrics::Metric;
 use crate::paper::Paper;
 use crate::record::Scale;
@@ -33,6 +34,8 @@ struct Table {
     header: Vec<&'static str>,
     /// Cell, fields, colour of the last field.
     lines: Vec<(String, Vec<String>, &'static str)>,
+    /// Below each line, as far as there are any; an empty one is not set.
+    details: Vec<String>,
     /// Columns from the left that hold words; the others, but the last, hold numbers.
     words: usize,
 }
@@ -66,7 +69,7 @@ impl Table {
             line(&mut self.header.iter().copied()) + if said { self.header[last] } else { "" };
         let mut text = paint(header.trim_end(), DIM, colour) + "\n";
         let mut cell = "";
-        for (this, fields, code) in &self.lines {
+        for (index, (this, fields, code)) in self.lines.iter().enumerate() {
             if this != cell {
                 text += &format!("{}\n", paint(this, BOLD, colour));
                 cell = this;
@@ -74,6 +77,9 @@ impl Table {
             let start = line(&mut fields.iter().map(String::as_str));
             let whole = start + &paint(&fields[last], code, colour);
             text += &format!("{}\n", whole.trim_end());
+            if let Some(detail) = self.details.get(index).filter(|detail| !detail.is_empty()) {
+                text += &format!("    {}\n", paint(detail, DIM, colour));
+            }
         }
         text
     }
@@ -121,7 +127,8 @@ pub fn summary_table(summaries: &[Summary], from: &str, colour: bool) -> String 
         "95 % BCa interval",
         "note",
     ];
-    let table = Table { header: header.into(), lines: lines.collect(), words: 1 };
+    let lines = lines.collect();
+    let table = Table { header: header.into(), lines, details: Vec::new(), words: 1 };
     let codes = codes(summaries.iter().map(|one| (one.versions, one.code.as_str())));
     format!(
         "{}{}{codes}",
@@ -171,7 +178,8 @@ pub fn pairs_table(pairs: &[&Pair], from: &str, colour: bool) -> String {
         "r",
         "note",
     ];
-    let table = Table { header: header.into(), lines: lines.collect(), words: 2 };
+    let lines = lines.collect();
+    let table = Table { header: header.into(), lines, details: Vec::new(), words: 2 };
     let title = title(&first.experiment, first.scale, from, colour);
     let more = match pairs.len().saturating_sub(PAIRS) {
         0 => String::new(),
@@ -194,11 +202,17 @@ pub fn power_table(lines: &[Power], experiment: &str, from: &str, colour: bool) 
     let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.4}"));
     let share =
         |value: Option<f64>| value.map_or(String::new(), |value| format!("{:.1} %", 100.0 * value));
-    let count = |value: Option<usize>| value.map_or(String::new(), |value| value.to_string());
     let rows = lines.iter().map(|one| {
+        // of a known std a missing number is none at all
+        let count = |value: Option<usize>| match (value, one.std) {
+            (Some(value), _) => value.to_string(),
+            (None, Some(_)) => "none".into(),
+            (None, None) => String::new(),
+        };
         let fields = vec![
             one.metric.name().into(),
             format!("±{}", one.margin),
+            one.published_runs.map_or("exact".into(), |runs| runs.to_string()),
             one.runs.to_string(),
             number(one.std),
             one.n.to_string(),
@@ -209,12 +223,14 @@ pub fn power_table(lines: &[Power], experiment: &str, from: &str, colour: bool) 
             number(one.largest_std),
             count(one.runs_for_80),
             count(one.runs_for_90),
+            share(one.most_power),
         ];
         (one.cell.clone(), fields, "")
     });
     let header = [
         "metric",
         "margin",
+        "source",
         "runs",
         "std",
         "of n",
@@ -225,18 +241,40 @@ pub fn power_table(lines: &[Power], experiment: &str, from: &str, colour: bool) 
         "std for 80 %",
         "runs for 80 %",
         "runs for 90 %",
+        "at most",
     ];
-    let table = Table { header: header.into(), lines: rows.collect(), words: 1 };
+    let rows = rows.collect();
+    let table = Table { header: header.into(), lines: rows, details: Vec::new(), words: 1 };
     format!(
-        "{} · what as many runs can show · std of the runs in {}\n{}\
-         d = 0 and d = m/2: chance of 'reproduced' when the true difference is none or half the \
-         margin m; d = 2m: chance of\n'not reproduced' when it is twice the margin; then the \
-         smallest margin, the largest std and the runs that give\n'reproduced' a chance of 80 % \
-         (90 %) when the true difference is none\n",
+        "{} · what as many runs can show · std of the runs in {}\n{}{}\
+         source: runs of the published mean (1 where it does not say), taken to spread as ours do. d = 0 \
+         and d = m/2: chance of\n'reproduced' when the true difference is none or half the margin m; d = \
+         2m: chance of 'not reproduced' when it is twice the\nmargin; then the smallest margin, the \
+         largest std and the runs that give 'reproduced' a chance of 80 % (90 %) when the true\n\
+         difference is none, and the chance that no number of runs exceeds\n",
         paint(experiment, BOLD, colour),
         printable(from),
         table.render(colour),
+        hopeless(lines),
     )
+}
+
+/// Says of which lines no number of runs has a chance of 80 %.
+fn hopeless(lines: &[Power]) -> String {
+    let mut text = String::new();
+    for one in lines.iter().filter(|one| one.std.is_some() && one.runs_for_80.is_none()) {
+        let (cell, metric) = (printable(&one.cell), one.metric.name());
+        let source = match one.published_runs {
+            Some(1) => "a source of one run".to_owned(),
+            Some(runs) => format!("a source of {runs} runs"),
+            None => "an exact number".to_owned(),
+        };
+        text += &format!(
+            "{cell}, {metric}: no number of runs has a chance of 80 % within ±{} of {source}\n",
+            one.margin
+        );
+    }
+    text
 }
 
 /// Said only where it matters: of more than one version.
@@ -270,7 +308,7 @@ pub fn comparison_table(
     let lines = comparisons.iter().map(|one| {
         let spread = one.published_std.map_or(String::new(), |std| format!(" ± {std:.4}"));
         let fields = vec![
-            one.metric.name().into(),
+            one.metric.to_string(),
             format!("{:.4}{spread}", one.published),
             format!("{}, {}", one.table, one.status.name()),
             one.n.to_string(),
@@ -297,7 +335,8 @@ pub fn comparison_table(
         "margin",
         "verdict",
     ];
-    let table = Table { header: header.into(), lines: lines.collect(), words: 3 };
+    let (lines, details) = (lines.collect(), comparisons.iter().map(|one| details(one)).collect());
+    let table = Table { header: header.into(), lines, details, words: 3 };
     format!(
         "{}{}{}",
         title(&first.experiment, first.scale, from, colour),
@@ -329,8 +368,18 @@ fn bracket(low: Option<f64>, high: Option<f64>, number: impl Fn(f64) -> String) 
 
 fn said(one: &Comparison) -> String {
     let mut text = one.verdict_text();
+    text += match one.compatible {
+        Some(true) => ", compatible",
+        Some(false) => ", not compatible",
+        None => "",
+    };
     if let Some(runs) = one.runs_needed {
-        text += &format!("; about {runs} runs would decide");
+        text += &match one.verdict {
+            Verdict::Undecidable => {
+                format!("; about {runs} runs would show that it is not reproduced")
+            }
+            _ => format!("; about {runs} runs would decide"),
+        };
     }
     if one.verdict_holm != one.verdict {
         text += &format!("; {} after Holm's correction for its table", one.verdict_holm.name());
@@ -355,7 +404,7 @@ fn verdict_colour(one: &Comparison) -> &'static str {
     match one.verdict {
         Verdict::Reproduced => GREEN,
         Verdict::NotReproduced => RED,
-        Verdict::Inconclusive | Verdict::TooFewRuns => YELLOW,
+        Verdict::Inconclusive | Verdict::Undecidable | Verdict::TooFewRuns => YELLOW,
         Verdict::Unverified | Verdict::NoMargin | Verdict::ReducedRun => DIM,
     }
 }
@@ -369,12 +418,52 @@ fn notes(comparisons: &[&Comparison], paper: &Paper) -> String {
             text += &format!("margin of {}: ±{} ({reason})\n", metric.name(), margin.value);
         }
     }
+    for one in &paper.fingerprints {
+        let of = Quantity::from(&one.of);
+        let used = comparisons.iter().any(|compared| compared.metric == of);
+        if let Some(margin) = one.margin.as_ref().filter(|_| used) {
+            let (of, reason) = (of.to_string(), printable(&margin.reason));
+            text += &format!("margin of {}: ±{} ({reason})\n", printable(&of), margin.value);
+        }
+    }
     if comparisons.iter().any(|one| one.test == Test::Welch) {
         text += "Welch's t interval where the paper prints a std and its number of runs\n";
     }
     text += &codes(comparisons.iter().map(|one| (one.versions, one.code.as_str())));
-    text + "a figure is reproduced when the 90 % t interval of (mean − published) lies inside its \
-            margin; failed runs are in no mean\n"
+    text + "a figure is reproduced when the 90 % t interval of (mean − published), with the sampling \
+            error of both sides, lies inside its\nmargin, and compatible when as many runs of this \
+            protocol as the source made could print it; failed runs are in no mean\n"
+}
+
+/// What stands behind a verdict, for the line below it; empty of a control beside a figure of the
+/// trained model, and where nothing is judged.
+fn details(one: &Comparison) -> String {
+    let mut said = Vec::new();
+    if let Some((low, high)) = one.share_low.zip(one.share_high) {
+        return format!("exact 95 % interval of the share [{low:.4}, {high:.4}]");
+    }
+    if one.null_model || !one.verdict.is_of_an_interval() {
+        return String::new();
+    }
+    if let Some((low, high)) = one.prediction_low.zip(one.prediction_high) {
+        let runs = match one.published_runs {
+            Some(runs) if runs > 1 => format!("{runs} such runs"),
+            Some(_) | None => "one such run".into(),
+        };
+        said.push(format!("{runs} would print [{low:.4}, {high:.4}]"));
+    }
+    said.extend(
+        one.decidable_margin
+            .map(|margin| format!("no margin up to {margin:.4} was ever decidable")),
+    );
+    said.extend(one.flip_std.zip(one.flip_below).map(|(std, below)| {
+        if below == one.verdict {
+            format!("flips above a paper-std of {std:.4}")
+        } else {
+            format!("{} below a paper-std of {std:.4}", below.name())
+        }
+    }));
+    said.join("; ")
 }
 
 /// A text from a file, in a colour.
@@ -389,7 +478,7 @@ mod tests {
     use crate::paper::{Figure, Status};
     use crate::record::State;
     use crate::summary::tests::{figure, paper, rows};
-    use crate::summary::{Row, bootstrap, compare, summarise};
+    use crate::summary::{Evidence, Row, bootstrap, compare, summarise};
 
     fn runs() -> Vec<Row> {
         let mut runs = rows("base", &[0.9, 0.905, 0.895, 0.1]);
@@ -406,7 +495,8 @@ mod tests {
             ..figure()
         };
         let paper = paper(vec![figure(), recalled]);
-        let comparisons = compare(&summarise(runs).unwrap(), &paper, "made-up");
+        let evidence: Vec<Evidence> = summarise(runs).unwrap().iter().map(Evidence::from).collect();
+        let comparisons = compare(&evidence, &paper, "made-up", Some(5));
         let comparisons: Vec<&Comparison> = comparisons.iter().collect();
         comparison_table(&comparisons, &paper, "results/made-up/runs.csv", colour)
     }
@@ -417,14 +507,17 @@ mod tests {
 made-up · full protocol · results/made-up/runs.csv
   metric  published        source             n  failed    mean     std  difference     90 % t interval  margin  verdict
 base
-  f1      0.9000           Table 2, verified  3       1  0.9000  0.0050     +0.0000  [-0.0084, +0.0084]  0.0200  reproduced (1 of 4 runs failed)
-  f1      0.9000 ± 0.0100  Table 3, recalled  3       1  0.9000  0.0050     +0.0000  [-0.0084, +0.0084]  0.0200  unverified (1 of 4 runs failed); published std without a number of runs: the figure counts as exact
+  f1      0.9000           Table 2, verified  3       1  0.9000  0.0050     +0.0000  [-0.0090, +0.0090]  0.0200  reproduced (4 of 5 runs) (1 of 4 runs failed), compatible
+    20 such runs would print [0.8867, 0.9133]; no margin up to 0.0033 was ever decidable; flips above a paper-std of 0.0503
+  f1      0.9000 ± 0.0100  Table 3, recalled  3       1  0.9000  0.0050     +0.0000  [-0.0074, +0.0074]  0.0200  unverified (4 of 5 runs) (1 of 4 runs failed), compatible; no power: the figure has a spread of its own
 base,control=untrained
-  f1      0.9000           Table 2, verified  3       0  0.8100  0.0000     -0.0900  [-0.0900, -0.0900]  0.0200  not reproduced; untrained reaches 90 % of the figure; all runs are equal
-  f1      0.9000 ± 0.0100  Table 3, recalled  3       0  0.8100  0.0000     -0.0900  [-0.0900, -0.0900]  0.0200  unverified; untrained reaches 90 % of the figure; published std without a number of runs: the figure counts as exact; all runs are equal
+  f1      0.9000           Table 2, verified  3       0  0.8100  0.0000     -0.0900  [-0.0900, -0.0900]  0.0200  not reproduced (3 of 5 runs), not compatible; untrained reaches 90 % of the figure; all runs are equal
+  f1      0.9000 ± 0.0100  Table 3, recalled  3       0  0.8100  0.0000     -0.0900  [-0.0939, -0.0861]  0.0200  unverified (3 of 5 runs), not compatible; untrained reaches 90 % of the figure; all runs are equal; no power: the figure has a spread of its own
 published: A paper (paper), https://example.org
 margin of f1: ±0.02 (two points)
-a figure is reproduced when the 90 % t interval of (mean − published) lies inside its margin; failed runs are in no mean
+Welch's t interval where the paper prints a std and its number of runs
+a figure is reproduced when the 90 % t interval of (mean − published), with the sampling error of both sides, lies inside its
+margin, and compatible when as many runs of this protocol as the source made could print it; failed runs are in no mean
 ";
         assert_eq!(comparison(&runs(), false), expected);
     }
@@ -487,7 +580,11 @@ base,control=untrained
     #[test]
     fn colour_is_added_only_when_asked_for_and_changes_no_text() {
         let coloured = comparison(&runs(), true);
-        assert!(coloured.contains("\x1b[32mreproduced (1 of 4 runs failed)\x1b[0m"));
+        assert!(
+            coloured.contains(
+                "\x1b[32mreproduced (4 of 5 runs) (1 of 4 runs failed), compatible\x1b[0m"
+            )
+        );
         let codes = ["1", "2", "31", "32", "33", "0"];
         let plain =
             codes.iter().fold(coloured, |text, code| text.replace(&format!("\x1b[{code}m"), ""));

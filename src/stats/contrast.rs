@@ -5,7 +5,11 @@
 use super::interval::{upper_quantile, upper_tail};
 use super::{Interval, RUNS_CAP, RUNS_MIN, VERDICT_LEVEL};
 
-/// What is known of a mean: ours, or a published one.
+/// Relative to the numbers compared: a distance up to this is made by floating point alone, for
+/// figures have far fewer decimals.
+const NOISE: f64 = 1e-12;
+
+/// What is known of a mean of values that we have.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample {
     /// Values the mean was taken over.
@@ -15,29 +19,86 @@ pub struct Sample {
     pub std: f64,
 }
 
+/// What is known of a published mean, which is a sample too.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Published {
+    pub mean: f64,
+    /// Runs that it is the mean of, at least 1.
+    pub runs: usize,
+    /// Its standard deviation with n − 1, where that is printed; of one run there is none.
+    pub std: Option<f64>,
+}
+
+impl Published {
+    fn spread(&self) -> Option<f64> {
+        self.std.filter(|_| self.runs > 1)
+    }
+
+    fn error_of(&self, std: f64) -> f64 {
+        std / (self.runs as f64).sqrt()
+    }
+}
+
+/// Where an interval lies beside ±margin. Touching is neither inside nor outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Inside,
+    /// Wholly outside, on one side.
+    Outside,
+    Across,
+}
+
 /// A difference of means, ours − theirs, with its standard error and degrees of freedom.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Contrast {
     pub difference: f64,
     pub standard_error: f64,
+    /// The part of it that the source's own runs leave, however many of ours there are.
+    pub source_error: f64,
     /// Of Student's distribution; at least 1.
     pub degrees: f64,
+    /// Distances up to this are made by floating point.
+    noise: f64,
 }
 
 impl Contrast {
     /// Against a number that counts as exact: standard error std / √n, n − 1 degrees of freedom
     /// (Student, 1908). `None` for n < 2.
     pub fn one_sample(ours: &Sample, figure: f64) -> Option<Self> {
-        let (standard_error, degrees) = spread_of_difference(ours.n, ours.std, None)?;
-        Some(Self { difference: ours.mean - figure, standard_error, degrees })
+        let ours_alone = Error::of_mean(ours.n, ours.std)?;
+        Some(Self::with(ours, figure, ours_alone, 0.0))
+    }
+
+    /// Against a published mean: by [`Contrast::welch`] where its standard deviation is printed, else
+    /// with our standard deviation for both, s·√(1/n + 1/n₂) with n − 1 degrees of freedom. The latter
+    /// is exact for normal runs whose standard deviation the source shares. `None` for n < 2.
+    pub fn of(ours: &Sample, published: &Published) -> Option<Self> {
+        if published.spread().is_some() {
+            return Self::welch(ours, published);
+        }
+        let alone = Error::of_mean(ours.n, ours.std)?;
+        let theirs = published.error_of(ours.std);
+        let both = Error { size: alone.size.hypot(theirs), ..alone };
+        Some(Self::with(ours, published.mean, both, theirs))
     }
 
     /// Against a published mean with its own spread: standard error √(s₁²/n₁ + s₂²/n₂) (Welch,
-    /// 1947) with the degrees of freedom of Satterthwaite (1946). `None` when either n < 2.
-    pub fn welch(ours: &Sample, published: &Sample) -> Option<Self> {
-        let theirs = Some((published.std, published.n));
-        let (standard_error, degrees) = spread_of_difference(ours.n, ours.std, theirs)?;
-        Some(Self { difference: ours.mean - published.mean, standard_error, degrees })
+    /// 1947) with the degrees of freedom of Satterthwaite (1946). `None` when either n < 2, or
+    /// where no standard deviation is printed.
+    pub fn welch(ours: &Sample, published: &Published) -> Option<Self> {
+        let theirs = Error::of_mean(published.runs, published.spread()?)?;
+        let both = Error::of_mean(ours.n, ours.std)?.beside(theirs);
+        Some(Self::with(ours, published.mean, both, theirs.size))
+    }
+
+    fn with(ours: &Sample, figure: f64, error: Error, source_error: f64) -> Self {
+        Self {
+            difference: ours.mean - figure,
+            standard_error: error.size,
+            source_error,
+            degrees: error.degrees,
+            noise: NOISE * ours.mean.abs().max(figure.abs()),
+        }
     }
 
     /// The two-sided confidence interval of the true difference, for a `level` in (0, 1):
@@ -48,10 +109,35 @@ impl Contrast {
     }
 
     fn half_width(&self, level: f64) -> f64 {
-        if self.standard_error == 0.0 {
+        self.times_quantile((1.0 - level) / 2.0, self.standard_error)
+    }
+
+    fn times_quantile(&self, tail: f64, error: f64) -> f64 {
+        if error == 0.0 {
             return 0.0;
         }
-        upper_quantile((1.0 - level) / 2.0, self.degrees) * self.standard_error
+        upper_quantile(tail, self.degrees) * error
+    }
+
+    /// Where the interval of this `level` lies beside ±`margin` when the published number may be off
+    /// by `rounding` to either side: it must be inside, or outside, wherever that number is.
+    pub fn place(&self, level: f64, margin: f64, rounding: f64) -> Place {
+        let Interval { low, high } = self.interval(level);
+        let (inner, outer) = (margin - rounding - self.noise, margin + rounding + self.noise);
+        if -inner < low && high < inner {
+            Place::Inside
+        } else if outer < low || high < -outer {
+            Place::Outside
+        } else {
+            Place::Across
+        }
+    }
+
+    /// Whether the interval that decides a verdict lies inside ±`margin` or wholly outside it: by the
+    /// tail beyond the room, not by the quantile, which is the same comparison, several times cheaper.
+    fn decides(&self, margin: f64) -> bool {
+        let room = (self.difference.abs() - margin).abs();
+        room > self.noise && self.tail(room) < (1.0 - VERDICT_LEVEL) / 2.0
     }
 
     /// The p value of equivalence: the larger one of the two one-sided tests that the true
@@ -76,12 +162,12 @@ impl Contrast {
         if self.standard_error > 0.0 {
             return upper_tail(distance / self.standard_error, self.degrees);
         }
-        if distance > 0.0 {
-            0.0
-        } else if distance < 0.0 {
-            1.0
-        } else {
+        if distance.abs() <= self.noise {
             0.5
+        } else if distance > 0.0 {
+            0.0
+        } else {
+            1.0
         }
     }
 
@@ -90,54 +176,54 @@ impl Contrast {
     pub fn smallest_margin(&self, alpha: f64) -> f64 {
         self.difference.abs() + self.half_width(1.0 - 2.0 * alpha)
     }
+
+    /// The half width of the 1 − 2`alpha` interval that the source's own runs alone leave, with the
+    /// spread as it is seen now. A margin that is not wider was never to be decided by this source:
+    /// however many runs of ours there are, the interval does not fit into it.
+    pub fn decidable_margin(&self, alpha: f64) -> f64 {
+        self.times_quantile(alpha, self.source_error)
+    }
 }
 
-/// Standard error and degrees of freedom of a mean of `n` values with this `std`, or of its
-/// difference from a published mean of known std and n; `None` when either n < 2. Equal to
-/// (v₁ + v₂)² / (v₁²/(n₁ − 1) + v₂²/(n₂ − 1)) with v = s²/n, written with the shares of v₁ + v₂ so
-/// that small v do not vanish. Without any spread the degrees are those of the pooled test.
-fn spread_of_difference(n: usize, std: f64, published: Option<(f64, usize)>) -> Option<(f64, f64)> {
-    if n < 2 {
-        return None;
-    }
-    let (ours, degrees) = (std / (n as f64).sqrt(), (n - 1) as f64);
-    let Some((std, n)) = published else {
-        return Some((ours, degrees));
-    };
-    if n < 2 {
-        return None;
-    }
-    let (theirs, their_degrees) = (std / (n as f64).sqrt(), (n - 1) as f64);
-    let both = ours.hypot(theirs);
-    if both == 0.0 {
-        return Some((0.0, degrees + their_degrees));
-    }
-    let (share, their_share) = ((ours / both).powi(2), (theirs / both).powi(2));
-    Some((both, 1.0 / (share.powi(2) / degrees + their_share.powi(2) / their_degrees)))
+/// A standard error with its degrees of freedom.
+#[derive(Clone, Copy)]
+struct Error {
+    size: f64,
+    degrees: f64,
 }
 
-/// The smallest number of runs, at least 3, at which the 90 % interval of a `difference` would lie
-/// inside ±`margin` or wholly outside it, if difference and `std` stayed what they are: a plan,
-/// not a promise. `published` is the std and n of the published mean where that has a spread;
-/// more runs of ours do not narrow it. `None` when the difference sits on the margin, where no
-/// number decides, when the published mean is too uncertain for any number to, and above
-/// [`RUNS_CAP`].
-pub fn runs_needed(
-    difference: f64,
-    std: f64,
-    published: Option<(f64, usize)>,
-    margin: f64,
-) -> Option<usize> {
-    let room = (difference.abs() - margin).abs();
-    // by the tail beyond the room, not by the quantile: the same comparison, ten times cheaper
+impl Error {
+    /// Of a mean of `n` values with this `std`; `None` for n < 2.
+    fn of_mean(n: usize, std: f64) -> Option<Self> {
+        (n > 1).then(|| Self { size: std / (n as f64).sqrt(), degrees: (n - 1) as f64 })
+    }
+
+    /// Of the difference of two means. The degrees equal (v₁ + v₂)² / (v₁²/(n₁ − 1) + v₂²/(n₂ − 1))
+    /// with v = s²/n, written with the shares of v₁ + v₂ so that small v do not vanish. Without any
+    /// spread they are those of the pooled test.
+    fn beside(self, theirs: Self) -> Self {
+        let both = self.size.hypot(theirs.size);
+        if both == 0.0 {
+            return Self { size: 0.0, degrees: self.degrees + theirs.degrees };
+        }
+        let part = |one: Self| (one.size / both).powi(4) / one.degrees;
+        Self { size: both, degrees: 1.0 / (part(self) + part(theirs)) }
+    }
+}
+
+/// The smallest number of runs, at least 3, at which the 90 % interval of the difference would lie
+/// inside ±`margin` or wholly outside it, if our mean and std stayed what they are: a plan, not a
+/// promise. More runs of ours do not narrow what the source's own runs leave open. `None` when the
+/// difference sits on the margin, where no number decides, when the published mean is too uncertain
+/// for any number to, and above [`RUNS_CAP`].
+pub fn runs_needed(ours: &Sample, published: &Published, margin: f64) -> Option<usize> {
     let decides = |n| {
-        spread_of_difference(n, std, published).is_some_and(|(standard_error, degrees)| {
-            let contrast = Contrast { difference, standard_error, degrees };
-            contrast.tail(room) < (1.0 - VERDICT_LEVEL) / 2.0
-        })
+        Contrast::of(&Sample { n, ..*ours }, published)
+            .is_some_and(|contrast| contrast.decides(margin))
     };
     // a published spread makes the half width rise again where its few degrees of freedom come to
     // rule, so this steps up, by one at first and then by a 32nd, and bisects the step that decides
+    let step = |n: usize| if published.spread().is_some() { 1 + n / 32 } else { n };
     let mut undecided = RUNS_MIN - 1;
     let mut decided = RUNS_MIN;
     while !decides(decided) {
@@ -145,7 +231,7 @@ pub fn runs_needed(
             return None;
         }
         undecided = decided;
-        decided = (decided + 1 + decided / 32).min(RUNS_CAP);
+        decided = (decided + step(decided)).min(RUNS_CAP);
     }
     while decided - undecided > 1 {
         let middle = undecided + (decided - undecided) / 2;
@@ -156,6 +242,49 @@ pub fn runs_needed(
         }
     }
     Some(decided)
+}
+
+/// A standard deviation that a source did not print, at which a verdict would be another one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Flip {
+    pub std: f64,
+    /// What holds for any smaller one.
+    pub below: Place,
+}
+
+/// The standard deviation of the source's runs at which the 90 % interval would begin to cross an edge
+/// of ±`margin`: Welch's interval with that std over the source's runs, of one run with a spread that
+/// is known exactly. `None` where the interval crosses an edge even beside an exact figure.
+pub fn flip(ours: &Sample, published: &Published, margin: f64) -> Option<Flip> {
+    let alone = Error::of_mean(ours.n, ours.std)?;
+    let decides = |std: f64| {
+        let size = published.error_of(std);
+        let degrees = if published.runs > 1 { (published.runs - 1) as f64 } else { f64::INFINITY };
+        let both = if size > 0.0 { alone.beside(Error { size, degrees }) } else { alone };
+        Contrast::with(ours, published.mean, both, size).decides(margin)
+    };
+    if !decides(0.0) {
+        return None;
+    }
+    let difference = (ours.mean - published.mean).abs();
+    let scale = difference.max(margin).max(ours.std);
+    let (mut low, mut high) = (0.0, 1e-3 * scale);
+    while decides(high) {
+        if high > 1e6 * scale {
+            return None;
+        }
+        (low, high) = (high, 1.5 * high);
+    }
+    while high - low > 1e-10 * high {
+        let middle = f64::midpoint(low, high);
+        if decides(middle) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    let below = if difference < margin { Place::Inside } else { Place::Outside };
+    Some(Flip { std: high, below })
 }
 
 /// Holm's (1979) step-down adjustment of the `p` values of several tests, in the order given: the
@@ -181,12 +310,19 @@ mod tests {
         Sample { n, mean: 0.92, std }
     }
 
+    fn published(runs: usize, std: Option<f64>) -> Published {
+        Published { mean: 0.9, runs, std }
+    }
+
     #[test]
     fn a_contrast_needs_two_values_on_either_side() {
         assert_eq!(Contrast::one_sample(&ours(1, 0.1), 0.9), None);
-        assert_eq!(Contrast::welch(&ours(1, 0.1), &ours(5, 0.1)), None);
-        assert_eq!(Contrast::welch(&ours(5, 0.1), &ours(1, 0.0)), None);
-        assert_eq!(Contrast::welch(&ours(5, 0.0), &ours(4, 0.0)).unwrap().degrees, 7.0);
+        assert_eq!(Contrast::of(&ours(1, 0.1), &published(5, None)), None);
+        assert_eq!(Contrast::welch(&ours(1, 0.1), &published(5, Some(0.1))), None);
+        assert_eq!(Contrast::welch(&ours(5, 0.1), &published(1, Some(0.0))), None);
+        assert_eq!(Contrast::welch(&ours(5, 0.1), &published(5, None)), None);
+        let welch = Contrast::welch(&ours(5, 0.0), &published(4, Some(0.0)));
+        assert_eq!(welch.unwrap().degrees, 7.0);
     }
 
     #[test]
@@ -203,8 +339,53 @@ mod tests {
     #[test]
     fn a_published_spread_of_0_is_no_other_than_an_exact_figure() {
         let exact = Contrast::one_sample(&ours(5, 0.1), 0.9).unwrap();
-        let welch = Contrast::welch(&ours(5, 0.1), &Sample { n: 9, mean: 0.9, std: 0.0 }).unwrap();
-        assert_eq!(exact, welch);
+        assert_eq!(exact, Contrast::welch(&ours(5, 0.1), &published(9, Some(0.0))).unwrap());
+    }
+
+    #[test]
+    fn a_source_without_a_std_has_ours_over_its_own_runs() {
+        let of = |runs| Contrast::of(&ours(20, 0.0583), &published(runs, None)).unwrap();
+        assert!((of(20).standard_error - 0.0583 * 0.1f64.sqrt()).abs() < 1e-15);
+        assert!((of(1).standard_error - 0.0583 * 1.05f64.sqrt()).abs() < 1e-15);
+        assert_eq!((of(20).degrees, of(1).degrees), (19.0, 19.0));
+        // one run has no std, whatever is printed beside it
+        let printed = Contrast::of(&ours(20, 0.0583), &published(1, Some(0.5))).unwrap();
+        assert_eq!(printed, of(1));
+        let floor = of(20).decidable_margin(0.05);
+        assert!((floor - 1.729_132_8 * 0.0583 / 20f64.sqrt()).abs() < 1e-9, "{floor}");
+    }
+
+    #[test]
+    fn touching_the_margin_is_neither_inside_nor_outside_whatever_floating_point_makes_of_it() {
+        for (mean, figure, margin) in
+            [(0.9569, 0.9369, 0.02), (0.9169, 0.9369, 0.02), (0.3, 0.1, 0.2), (11.37, 11.35, 0.02)]
+        {
+            let edge = Published { mean: figure, runs: 20, std: None };
+            let at = |mean| Contrast::of(&Sample { n: 20, mean, std: 0.0 }, &edge).unwrap();
+            assert_eq!(at(mean).place(VERDICT_LEVEL, margin, 0.0), Place::Across, "{mean}");
+            assert_eq!((at(mean).p_equivalent(margin), at(mean).p_different(margin)), (0.5, 0.5));
+            let inward = (figure - mean).signum() * 1e-9;
+            assert_eq!(at(mean + inward).place(VERDICT_LEVEL, margin, 0.0), Place::Inside);
+            assert_eq!(at(mean - inward).place(VERDICT_LEVEL, margin, 0.0), Place::Outside);
+        }
+    }
+
+    #[test]
+    fn a_flip_is_where_the_interval_begins_to_cross_an_edge() {
+        let far = Sample { n: 20, mean: 0.8751, std: 0.0583 };
+        let zong = Published { mean: 0.9369, runs: 20, std: None };
+        let found = flip(&far, &zong, 0.02).unwrap();
+        assert_eq!(found.below, Place::Outside);
+        let place = |std| {
+            let published = Published { std: Some(std), ..zong };
+            Contrast::welch(&far, &published).unwrap().place(VERDICT_LEVEL, 0.02, 0.0)
+        };
+        let [below, above] = [0.999, 1.001].map(|factor| place(factor * found.std));
+        assert_eq!((below, above), (Place::Outside, Place::Across));
+        // on the margin nothing decides, not even an exact figure
+        assert_eq!(flip(&Sample { mean: 0.9169, ..far }, &zong, 0.02), None);
+        let one = flip(&Sample { std: 0.0, ..far }, &Published { runs: 1, ..zong }, 0.02).unwrap();
+        assert!((one.std - 0.0418 / 1.644_85).abs() < 1e-4, "{one:?}");
     }
 
     #[test]
@@ -225,12 +406,19 @@ mod tests {
 
     #[test]
     fn no_number_of_runs_decides_on_the_margin_beyond_the_cap_or_beside_a_vague_figure() {
-        assert_eq!(runs_needed(0.02, 0.01, None, 0.02), None);
-        assert_eq!(runs_needed(0.02, 0.0, None, 0.02), None);
-        assert_eq!(runs_needed(0.0199999, 0.05, None, 0.02), None);
-        assert_eq!(runs_needed(0.0, 0.0, None, 0.0), None);
-        assert_eq!(runs_needed(0.0, 0.001, Some((0.05, 5)), 0.02), None);
-        assert_eq!(runs_needed(0.0, 0.001, Some((0.0, 1)), 0.02), None);
-        assert_eq!(runs_needed(0.0, 1e-6, None, 0.02), Some(RUNS_MIN));
+        let needed = |difference: f64, std: f64, runs: usize, their_std: Option<f64>| {
+            let ours = Sample { n: 5, mean: 0.5 + difference, std };
+            runs_needed(&ours, &Published { mean: 0.5, runs, std: their_std }, 0.02)
+        };
+        let many = RUNS_CAP * RUNS_CAP;
+        assert_eq!(needed(0.02, 0.01, many, None), None);
+        assert_eq!(needed(0.02, 0.0, many, None), None);
+        assert_eq!(needed(0.0199999, 0.05, many, None), None);
+        assert_eq!(needed(0.0, 0.001, 5, Some(0.05)), None);
+        assert_eq!(needed(0.0, 0.02, 1, None), None, "one run of the source leaves too much open");
+        assert_eq!(needed(0.0, 0.01, 1, None), Some(9));
+        assert_eq!(needed(0.0, 1e-6, 1, None), Some(RUNS_MIN));
+        let exact = Published { mean: 0.5, runs: 20, std: None };
+        assert_eq!(runs_needed(&Sample { n: 5, mean: 0.5, std: 0.0 }, &exact, 0.0), None);
     }
 }

@@ -9,14 +9,16 @@ mod contrast;
 mod interval;
 mod paired;
 mod power;
+mod proportion;
 
 pub use bootstrap::{bca_from, bca_interval};
-pub use contrast::{Contrast, Sample, holm, runs_needed};
+pub use contrast::{Contrast, Flip, Place, Published, Sample, flip, holm, runs_needed};
 pub use interval::{Interval, t_interval};
 pub use paired::{Wilcoxon, cohen_dz, rank_biserial, wilcoxon};
 pub use power::{
     Design, margin_for_power, power_not_reproduced, power_reproduced, runs_for_power, std_for_power,
 };
+pub use proportion::{exact_share, fisher};
 
 /// More runs than this nobody makes: no search for a number of runs goes further.
 pub const RUNS_CAP: usize = 100_000;
@@ -35,10 +37,19 @@ pub fn mean(values: &[f64]) -> Option<f64> {
     Some(first + excess / values.len() as f64)
 }
 
-/// The sample standard deviation √(Σ(x − mean)² / (n − 1)); `None` for fewer than two values.
+/// Values that differ by no more than this share of the largest are equal: printed figures have far
+/// fewer digits, and sums in another order differ in the last bits.
+const EQUAL: f64 = 1e-12;
+
+/// The sample standard deviation √(Σ(x − mean)² / (n − 1)); `None` for fewer than two values. Exactly
+/// 0 where the values are equal up to rounding.
 pub fn std(values: &[f64]) -> Option<f64> {
     if values.len() < 2 {
         return None;
+    }
+    let (low, high) = (min(values)?, max(values)?);
+    if high - low <= EQUAL * low.abs().max(high.abs()) {
+        return Some(0.0);
     }
     let mean = mean(values)?;
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
@@ -109,6 +120,9 @@ mod tests {
     fn equal_values_have_exactly_no_spread() {
         assert_ne!((0.1 + 0.1 + 0.1) / 3.0, 0.1, "a plain sum is not exact");
         assert_eq!((mean(&[0.1; 3]), std(&[0.1; 3])), (Some(0.1), Some(0.0)));
+        let last_bit = [0.9569, f64::from_bits(0.9569f64.to_bits() + 1), 0.9569];
+        assert_eq!(std(&last_bit), Some(0.0));
+        assert!(std(&[0.9569, 0.9569, 0.9569 + 1e-9]).unwrap() > 0.0);
     }
 
     #[test]

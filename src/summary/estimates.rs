@@ -96,7 +96,7 @@ pub fn bootstrap(summaries: &mut [Summary], rows: &[Row], resamples: usize) -> u
     made
 }
 
-fn cells(rows: &[Row]) -> IndexMap<(&str, &str), Vec<&Row>> {
+pub(super) fn cells(rows: &[Row]) -> IndexMap<(&str, &str), Vec<&Row>> {
     let mut cells: IndexMap<(&str, &str), Vec<&Row>> = IndexMap::new();
     for row in rows {
         cells.entry((&row.experiment, &row.cell)).or_default().push(row);

@@ -5,6 +5,7 @@
 
 mod audit;
 mod estimates;
+mod evidence;
 mod pairs;
 mod power;
 mod verdict;
@@ -21,6 +22,7 @@ use crate::record::{Scale, State};
 
 pub use audit::refuse_shared_digests;
 pub use estimates::{Summary, bootstrap, summarise};
+pub use evidence::{Evidence, Measurement, evidence};
 pub use pairs::{Pair, pairs};
 pub use power::{Power, power};
 pub use verdict::{Comparison, Test, Verdict, compare};
@@ -316,7 +318,7 @@ pub(crate) mod tests {
             value: 0.9,
             decimals: 4,
             std: None,
-            runs: None,
+            runs: Some(20),
             status: Status::Verified,
             source: None,
             experiment: Some("made-up".into()),
@@ -334,6 +336,7 @@ pub(crate) mod tests {
             counts: BTreeMap::new(),
             test_sets: Vec::new(),
             figures,
+            fingerprints: Vec::new(),
         }
     }
 

@@ -11,8 +11,8 @@ use crate::stats::{self, Design};
 const WANTED: f64 = 0.8;
 const HIGH: f64 = 0.9;
 
-/// What `runs` runs of one cell can show about figures of one metric. Where the std is not known
-/// yet, only what follows from the margin is.
+/// What `runs` runs of one cell can show about figures of one metric that are means of as many runs.
+/// Where the std is not known yet, only what follows from the margin is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Power {
     pub experiment: String,
@@ -21,6 +21,8 @@ pub struct Power {
     /// Whose margin it is; empty for one of the user's.
     pub paper: String,
     pub margin: f64,
+    /// Runs of the source, 1 where it does not say; `None` without a figure, for an exact number.
+    pub published_runs: Option<usize>,
     /// Runs that are planned.
     pub runs: usize,
     /// Of the runs that are stored, and their number.
@@ -39,12 +41,15 @@ pub struct Power {
     /// Runs that it takes for 80 % and for 90 %.
     pub runs_for_80: Option<usize>,
     pub runs_for_90: Option<usize>,
+    /// The power that no number of runs exceeds if nothing differs: that of [`stats::RUNS_CAP`].
+    pub most_power: Option<f64>,
 }
 
-/// One line a cell (controls left out, unless a figure names one), paper and metric with a margin
-/// and a verified figure; with a `margin` of the caller's one line a trained cell and metric, of
-/// those that figures are compared in, else F1 and AUROC. Figures that print a std and a number of
-/// runs are judged by Welch's test, whose power is not computed; they are treated as exact here.
+/// One line a cell (controls left out, unless a figure names one), paper, metric with a margin and
+/// number of runs of its verified figures; with a `margin` of the caller's one line a trained cell,
+/// metric and number of runs, of those that figures are compared in, else F1 and AUROC against an exact
+/// number. Figures that print a std are judged by Welch's test, whose power is not computed; their runs
+/// are taken to spread as ours do here.
 pub fn power(
     experiment: &str,
     cells: &[String],
@@ -60,20 +65,32 @@ pub fn power(
             Some(_) => Vec::new(),
             None => declared(experiment, cell, papers),
         };
-        for (metric, paper, margin) in judged {
-            let known = summaries.iter().find(|one| {
-                one.experiment == experiment && one.cell == *cell && one.metric == metric
+        for one in judged {
+            let known = summaries.iter().find(|summary| {
+                summary.experiment == experiment
+                    && summary.cell == *cell
+                    && summary.metric == one.metric
             });
             let std = known.and_then(|one| one.std).filter(|&std| std > 0.0);
-            let n = known.map_or(0, |one| one.n);
-            lines.push(line((experiment, cell, metric, paper), margin, runs, std, n));
+            let stored = (std, known.map_or(0, |one| one.n));
+            lines.push(line((experiment, cell), &one, runs, stored));
         }
     }
     lines
 }
 
+/// What is judged of a cell, each once.
+#[derive(PartialEq)]
+struct Judged<'a> {
+    metric: Metric,
+    /// Empty for a margin of the caller's.
+    paper: &'a str,
+    margin: f64,
+    published_runs: Option<usize>,
+}
+
 /// Metrics of a cell that a paper declares a margin for and prints a verified figure of.
-fn declared<'a>(experiment: &str, cell: &str, papers: &'a [Paper]) -> Vec<(Metric, &'a str, f64)> {
+fn declared<'a>(experiment: &str, cell: &str, papers: &'a [Paper]) -> Vec<Judged<'a>> {
     let mut judged = Vec::new();
     for paper in papers {
         for (&metric, margin) in &paper.margins {
@@ -81,9 +98,15 @@ fn declared<'a>(experiment: &str, cell: &str, papers: &'a [Paper]) -> Vec<(Metri
                 Some(named) => named == cell,
                 None => split_control(cell).1.is_none(),
             };
-            let mut figures = figures(experiment, paper).filter(|figure| figure.metric == metric);
-            if figures.any(|figure| figure.status == Status::Verified && of_cell(&figure)) {
-                judged.push((metric, paper.name.as_str(), margin.value));
+            let figures = figures(experiment, paper).filter(|figure| figure.metric == metric);
+            let verified = figures.filter(|figure| figure.status == Status::Verified);
+            for figure in verified.filter(of_cell) {
+                let published_runs = Some(source_runs(figure));
+                let one =
+                    Judged { metric, paper: &paper.name, margin: margin.value, published_runs };
+                if !judged.contains(&one) {
+                    judged.push(one);
+                }
             }
         }
     }
@@ -91,17 +114,29 @@ fn declared<'a>(experiment: &str, cell: &str, papers: &'a [Paper]) -> Vec<(Metri
 }
 
 /// Metrics that a margin can be planned for, without a paper's margin for them.
-fn planned(experiment: &str, papers: &[Paper], margin: f64) -> Vec<(Metric, &'static str, f64)> {
-    let compared: Vec<Metric> = papers
-        .iter()
-        .flat_map(|paper| figures(experiment, paper))
-        .map(|figure| figure.metric)
-        .collect();
-    let metrics = Metric::ALL.into_iter().filter(|metric| match compared.is_empty() {
-        true => matches!(metric, Metric::F1 | Metric::Auroc),
-        false => compared.contains(metric),
-    });
-    metrics.map(|metric| (metric, "", margin)).collect()
+fn planned<'a>(experiment: &str, papers: &[Paper], margin: f64) -> Vec<Judged<'a>> {
+    let compared: Vec<&Figure> =
+        papers.iter().flat_map(|paper| figures(experiment, paper)).collect();
+    let mut judged = Vec::new();
+    for metric in Metric::ALL {
+        let figures = compared.iter().filter(|figure| figure.metric == metric);
+        let mut sources: Vec<Option<usize>> = figures.map(|one| Some(source_runs(one))).collect();
+        if compared.is_empty() && matches!(metric, Metric::F1 | Metric::Auroc) {
+            sources.push(None);
+        }
+        for published_runs in sources {
+            let one = Judged { metric, paper: "", margin, published_runs };
+            if !judged.contains(&one) {
+                judged.push(one);
+            }
+        }
+    }
+    judged
+}
+
+/// As a verdict takes them: one where the source does not say.
+fn source_runs(figure: &Figure) -> usize {
+    figure.runs.and_then(|runs| usize::try_from(runs).ok()).unwrap_or(1)
 }
 
 fn figures<'a>(experiment: &str, paper: &'a Paper) -> impl Iterator<Item = &'a Figure> {
@@ -109,32 +144,34 @@ fn figures<'a>(experiment: &str, paper: &'a Paper) -> impl Iterator<Item = &'a F
 }
 
 fn line(
-    (experiment, cell, metric, paper): (&str, &str, Metric, &str),
-    margin: f64,
+    (experiment, cell): (&str, &str),
+    judged: &Judged,
     runs: usize,
-    std: Option<f64>,
-    n: usize,
+    (std, n): (Option<f64>, usize),
 ) -> Power {
-    let enough = runs >= stats::RUNS_MIN;
-    let design = std.filter(|_| enough).map(|std| Design { n: runs, std, margin });
+    let Judged { metric, paper, margin, published_runs: published } = *judged;
+    let plan = Design { n: runs, std: std.unwrap_or(1.0), margin, published };
+    let known = std.map(|_| &plan);
+    let planned = known.filter(|_| runs >= stats::RUNS_MIN);
+    let without_end = Design { n: stats::RUNS_CAP, ..plan };
     Power {
         experiment: experiment.into(),
         cell: cell.into(),
         metric,
         paper: paper.into(),
         margin,
+        published_runs: published,
         runs,
         std,
         n,
-        power: design.as_ref().map(|design| stats::power_reproduced(design, 0.0)),
-        power_half: design.as_ref().map(|design| stats::power_reproduced(design, margin / 2.0)),
-        power_twice: design
-            .as_ref()
-            .map(|design| stats::power_not_reproduced(design, 2.0 * margin)),
-        smallest_margin: std.and_then(|std| stats::margin_for_power(runs, std, WANTED)),
-        largest_std: stats::std_for_power(runs, margin, WANTED),
-        runs_for_80: std.and_then(|std| stats::runs_for_power(std, margin, 0.0, WANTED)),
-        runs_for_90: std.and_then(|std| stats::runs_for_power(std, margin, 0.0, HIGH)),
+        power: planned.map(|plan| stats::power_reproduced(plan, 0.0)),
+        power_half: planned.map(|plan| stats::power_reproduced(plan, margin / 2.0)),
+        power_twice: planned.map(|plan| stats::power_not_reproduced(plan, 2.0 * margin)),
+        smallest_margin: known.and_then(|plan| stats::margin_for_power(plan, WANTED)),
+        largest_std: stats::std_for_power(&plan, WANTED),
+        runs_for_80: known.and_then(|plan| stats::runs_for_power(plan, 0.0, WANTED)),
+        runs_for_90: known.and_then(|plan| stats::runs_for_power(plan, 0.0, HIGH)),
+        most_power: known.map(|_| stats::power_reproduced(&without_end, 0.0)),
     }
 }
 
@@ -152,6 +189,13 @@ mod tests {
 
     #[test]
     fn a_line_stands_for_each_margin_that_a_verified_figure_is_judged_by() {
+        let of_one = Figure { method: "other".into(), runs: None, ..figure() };
+        let both = [figure(), figure(), of_one];
+        let sources: Vec<Option<usize>> = lines(&["base"], &[paper(both.into())], None)
+            .into_iter()
+            .map(|one| one.published_runs)
+            .collect();
+        assert_eq!(sources, [Some(20), Some(1)], "figures of as many runs share a line");
         let recalled = Figure { status: Status::Recalled, ..figure() };
         let of_control = Figure { cell: Some("base,control=untrained".into()), ..figure() };
         let cells = ["base", "base,control=untrained"];
@@ -168,7 +212,16 @@ mod tests {
         assert!((known.std.unwrap() - 0.02).abs() < 1e-12);
         assert!(known.power.unwrap() > known.power_half.unwrap());
         assert!(known.smallest_margin.unwrap() < 0.02 && known.largest_std.unwrap() > 0.02);
-        assert!(known.runs_for_80.unwrap() < known.runs_for_90.unwrap());
+        // beside a figure of one run nothing is ever shown within one std
+        let of_one = paper(vec![Figure { runs: None, ..figure() }]);
+        let one = &lines(&["base"], &[of_one], None)[0];
+        assert!(one.smallest_margin.unwrap() > 0.02 && one.largest_std.unwrap() < 0.02);
+        assert_eq!((one.runs_for_80, one.runs_for_90), (None, None));
+        assert!(one.most_power.unwrap() < 0.01);
+        let of_200 = paper(vec![Figure { runs: Some(200), ..figure() }]);
+        let many = &lines(&["base"], &[of_200], None)[0];
+        assert!(many.runs_for_80.unwrap() < many.runs_for_90.unwrap());
+        assert!(many.power.unwrap() < many.most_power.unwrap());
         let unknown = &lines(&["other"], &[paper(vec![figure()])], None)[0];
         assert_eq!((unknown.std, unknown.power, unknown.runs_for_80), (None, None, None));
         assert_eq!(unknown.largest_std, known.largest_std);

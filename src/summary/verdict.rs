@@ -5,14 +5,19 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::{Summary, split_control};
+use super::evidence::{Claim, claims};
+use super::{Evidence, split_control};
+use crate::fingerprint::Quantity;
 use crate::metrics::Metric;
-use crate::paper::{Figure, Paper, Status};
+use crate::paper::{Paper, Status};
 use crate::record::Scale;
-use crate::stats::{self, Contrast, Design, Sample};
+use crate::stats::{self, Contrast, Design, Flip, Interval, Place, Published, Sample};
 
 /// Of each of the two one-sided tests behind the interval that decides.
 const ALPHA: f64 = (1.0 - stats::VERDICT_LEVEL) / 2.0;
+
+/// Of the interval in which the source's runs of our protocol would put their mean.
+const PREDICTION_LEVEL: f64 = 0.95;
 
 /// The control that a figure is measured by; a file of someone else's may have others beside it.
 const UNTRAINED: &str = "untrained";
@@ -26,9 +31,13 @@ pub enum Verdict {
     /// It lies wholly outside the margin.
     #[serde(rename = "not reproduced")]
     NotReproduced,
-    /// Neither.
+    /// Neither, and more runs of ours can decide.
     #[serde(rename = "inconclusive")]
     Inconclusive,
+    /// Neither, and the source's own sampling error is as wide as the margin: no number of our runs
+    /// can show that the figure is reproduced.
+    #[serde(rename = "undecidable")]
+    Undecidable,
     /// Fewer than three runs.
     #[serde(rename = "too few runs")]
     TooFewRuns,
@@ -50,10 +59,20 @@ impl Verdict {
             Self::Reproduced => "reproduced",
             Self::NotReproduced => "not reproduced",
             Self::Inconclusive => "inconclusive",
+            Self::Undecidable => "undecidable",
             Self::TooFewRuns => "too few runs",
             Self::Unverified => "unverified",
             Self::NoMargin => "no margin",
             Self::ReducedRun => "reduced run",
+        }
+    }
+
+    /// Whether it answers the question, or says that the runs do not: all others say that nothing
+    /// was asked, or that there were too few runs to ask.
+    pub fn is_of_an_interval(self) -> bool {
+        match self {
+            Self::Reproduced | Self::NotReproduced | Self::Inconclusive | Self::Undecidable => true,
+            Self::TooFewRuns | Self::Unverified | Self::NoMargin | Self::ReducedRun => false,
         }
     }
 }
@@ -61,20 +80,24 @@ impl Verdict {
 /// How our mean and the published one are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Test {
-    /// The published mean counts as exact.
-    #[serde(rename = "one-sample t")]
-    OneSample,
+    /// The paper prints no standard deviation, so its runs are taken to spread as ours do.
+    #[serde(rename = "t with our std")]
+    OurStd,
     /// The paper prints a standard deviation and a number of runs.
     #[serde(rename = "Welch t")]
     Welch,
+    /// Shares of runs that ended so.
+    #[serde(rename = "Fisher")]
+    Fisher,
 }
 
 impl Test {
     /// The words in files and tables.
     pub fn name(self) -> &'static str {
         match self {
-            Self::OneSample => "one-sample t",
+            Self::OurStd => "t with our std",
             Self::Welch => "Welch t",
+            Self::Fisher => "Fisher",
         }
     }
 }
@@ -85,7 +108,8 @@ pub struct Comparison {
     pub experiment: String,
     pub cell: String,
     pub scale: Scale,
-    pub metric: Metric,
+    /// What was published; the column keeps its name from the time when all were metrics.
+    pub metric: Quantity,
     /// Name of the paper's file.
     pub paper: String,
     pub table: String,
@@ -93,7 +117,7 @@ pub struct Comparison {
     pub method: String,
     pub published: f64,
     pub published_std: Option<f64>,
-    /// Runs that the published mean is over, where that is stated.
+    /// Runs that the published mean is over, where that is stated; else it counts as one run's.
     pub published_runs: Option<u64>,
     /// The published number stands for all within this much of it: half a unit of its last digit.
     pub rounding: f64,
@@ -122,10 +146,11 @@ pub struct Comparison {
     pub p_different: Option<f64>,
     /// The figure would be reproduced under any margin above this.
     pub smallest_margin: Option<f64>,
-    /// For an inconclusive verdict: how many runs would decide, see [`stats::runs_needed`].
+    /// How many runs would decide, see [`stats::runs_needed`]; of an undecidable figure how many would
+    /// show that it is not reproduced.
     pub runs_needed: Option<usize>,
-    /// How often `n` runs with this std would earn `reproduced` if nothing differed, where the
-    /// published figure counts as exact.
+    /// How often `n` runs with this std would earn `reproduced` if nothing differed, unless the figure
+    /// has a spread of its own.
     pub power: Option<f64>,
     /// The mean of the cell's untrained control, and how much of the figure that is.
     pub control_mean: Option<f64>,
@@ -139,18 +164,41 @@ pub struct Comparison {
     pub code: String,
     /// Why something is blank or not what one expects; empty where there is nothing to say.
     pub note: String,
+    /// Runs that the experiment declares for a cell, where it is known.
+    pub declared_runs: Option<u64>,
+    /// The 95 % prediction interval of the mean of as many runs as the source has.
+    pub prediction_low: Option<f64>,
+    pub prediction_high: Option<f64>,
+    /// Whether the published figure lies in it: whether the source's number of runs of this protocol
+    /// could print it.
+    pub compatible: Option<bool>,
+    /// The source's own part of the 90 % interval: no margin up to this can be shown by any number of
+    /// our runs.
+    pub decidable_margin: Option<f64>,
+    /// The standard deviation of the source's runs at which the verdict would be another one, where the
+    /// source prints none, and the verdict for any smaller one.
+    pub flip_std: Option<f64>,
+    pub flip_below: Option<Verdict>,
+    /// Of an outcome: how many of our runs ended so, and the exact 95 % interval of their share.
+    pub ended: Option<usize>,
+    pub share_low: Option<f64>,
+    pub share_high: Option<f64>,
 }
 
 impl Comparison {
-    /// The verdict with what is missing from it: `VERDICT`, then ` (F of T runs failed)` when any
-    /// run failed, then ` (U of T runs without a value)` when the metric was undefined in any, then
+    /// The verdict with what is missing from it: `VERDICT`, then ` (R of D runs)` when the cell has fewer
+    /// runs than the experiment declares, then ` (F of T runs failed)` when any run failed, then ` (U of T runs without a value)` when the metric was undefined in any, then
     /// ` (N versions of the code)` when more than one made the runs.
     pub fn verdict_text(&self) -> String {
         let mut text = self.verdict.name().to_string();
+        if let Some(missing) = self.runs_of_declared() {
+            text += &format!(" ({missing})");
+        }
         if self.n_failed > 0 {
             text += &format!(" ({} of {} runs failed)", self.n_failed, self.runs);
         }
-        let undefined = self.runs - self.n - self.n_failed;
+        // failed runs count for an outcome too
+        let undefined = self.runs.saturating_sub(self.n + self.n_failed);
         if undefined > 0 {
             text += &format!(" ({undefined} of {} runs without a value)", self.runs);
         }
@@ -160,18 +208,25 @@ impl Comparison {
         text
     }
 
+    /// `6 of 20 runs`, where the cell has fewer runs than the experiment declares.
+    pub fn runs_of_declared(&self) -> Option<String> {
+        let declared = self.declared_runs.filter(|&declared| (self.runs as u64) < declared)?;
+        Some(format!("{} of {declared} runs", self.runs))
+    }
+
     /// How much of the figure our mean is, for a control beside a figure of the trained model.
     pub fn reach(&self) -> Option<f64> {
         self.mean
             .filter(|_| self.null_model)
-            .and_then(|mean| share(self.metric, mean, self.published))
+            .and_then(|mean| share(&self.metric, mean, self.published))
     }
 }
 
 /// `mean` as a share of `published`. None for an area under the ROC curve, whose worst is not 0: a
-/// detector that knows nothing has 0.5, and no share of a figure says how much that is.
-fn share(metric: Metric, mean: f64, published: f64) -> Option<f64> {
-    match metric {
+/// detector that knows nothing has 0.5, and no share of a figure says how much that is; none for what
+/// is no metric.
+fn share(quantity: &Quantity, mean: f64, published: f64) -> Option<f64> {
+    match quantity.metric()? {
         Metric::Auroc | Metric::AurocOfFlags => None,
         Metric::Precision | Metric::Recall | Metric::F1 | Metric::Auprc => {
             (published > 0.0).then(|| mean / published)
@@ -179,123 +234,107 @@ fn share(metric: Metric, mean: f64, published: f64) -> Option<f64> {
     }
 }
 
-/// Every figure that `paper` prints for `experiment`, beside the cells it is to be compared with:
-/// cells in the order of the summaries, then metrics, then figures in the order of the paper's
-/// file; last the cells that a figure names and nobody ran.
-pub fn compare(summaries: &[Summary], paper: &Paper, experiment: &str) -> Vec<Comparison> {
-    let figures: Vec<&Figure> = paper
-        .figures
-        .iter()
-        .filter(|figure| figure.experiment.as_deref() == Some(experiment))
-        .collect();
-    let summaries: Vec<&Summary> =
-        summaries.iter().filter(|summary| summary.experiment == experiment).collect();
-    let controls: HashMap<(&str, Metric), &Summary> = summaries
+/// Every figure and fingerprint that `paper` prints for `experiment`, beside the cells it is to be
+/// compared with: cells in the order of the evidence, within each quantity; last the cells that a
+/// figure names and nobody ran. `declared` is the number of runs that the experiment declares for a
+/// cell, where the experiment is known.
+pub fn compare(
+    evidence: &[Evidence],
+    paper: &Paper,
+    experiment: &str,
+    declared: Option<u64>,
+) -> Vec<Comparison> {
+    let claims = claims(paper, experiment);
+    let evidence: Vec<&Evidence> =
+        evidence.iter().filter(|one| one.experiment == experiment).collect();
+    let controls: HashMap<(&str, &Quantity), &Evidence> = evidence
         .iter()
         .filter_map(|one| {
             let (cell, control) = split_control(&one.cell);
-            (control == Some(UNTRAINED)).then_some(((cell, one.metric), *one))
+            (control == Some(UNTRAINED)).then_some(((cell, &one.quantity), *one))
         })
         .collect();
     let mut comparisons = Vec::new();
-    for summary in &summaries {
-        let control = controls.get(&(summary.cell.as_str(), summary.metric)).copied();
-        let met = figures.iter().filter(|figure| meets(figure, summary));
-        comparisons.extend(met.map(|figure| compare_one(summary, figure, paper, control)));
+    for one in &evidence {
+        let control = controls.get(&(one.cell.as_str(), &one.quantity)).copied();
+        let met = claims.iter().filter(|claim| meets(claim, one));
+        comparisons.extend(met.map(|claim| compare_one(one, claim, &paper.name, control)));
     }
-    let Some(any) = summaries.first() else {
+    let Some(any) = evidence.first() else {
         return comparisons;
     };
-    for figure in figures {
-        let Some(cell) = &figure.cell else { continue };
-        if summaries.iter().all(|summary| summary.cell != *cell) {
-            let nobody_ran = no_runs(experiment, cell, any.scale, figure.metric);
-            comparisons.push(compare_one(&nobody_ran, figure, paper, None));
+    for claim in &claims {
+        let Some(cell) = claim.cell else { continue };
+        if evidence.iter().all(|one| one.cell != cell) {
+            let quantity = claim.quantity.clone();
+            let nobody_ran = Evidence::none(experiment, cell, any.scale, quantity);
+            comparisons.push(compare_one(&nobody_ran, claim, &paper.name, None));
         }
     }
     correct_by_holm(&mut comparisons);
+    for one in &mut comparisons {
+        one.declared_runs = declared;
+    }
     comparisons
 }
 
 /// Whether a figure is to be set beside a cell: it names none, or this one, or the cell that this
 /// one is a control of.
-fn meets(figure: &Figure, summary: &Summary) -> bool {
-    let of_cell = figure.cell.as_ref().is_none_or(|cell| {
-        let (trained, control) = split_control(&summary.cell);
-        *cell == summary.cell || (control.is_some() && *cell == trained)
+fn meets(claim: &Claim, evidence: &Evidence) -> bool {
+    let of_cell = claim.cell.is_none_or(|cell| {
+        let (trained, control) = split_control(&evidence.cell);
+        cell == evidence.cell || (control.is_some() && cell == trained)
     });
-    figure.metric == summary.metric && of_cell
-}
-
-fn no_runs(experiment: &str, cell: &str, scale: Scale, metric: Metric) -> Summary {
-    Summary {
-        experiment: experiment.into(),
-        cell: cell.into(),
-        scale,
-        metric,
-        runs: 0,
-        n: 0,
-        n_failed: 0,
-        mean: None,
-        std: None,
-        min: None,
-        q1: None,
-        median: None,
-        q3: None,
-        max: None,
-        ci95_low: None,
-        ci95_high: None,
-        bca95_low: None,
-        bca95_high: None,
-        versions: 0,
-        code: String::new(),
-        note: "nobody ran this cell".into(),
-    }
+    claim.quantity == evidence.quantity && of_cell
 }
 
 fn compare_one(
-    summary: &Summary,
-    figure: &Figure,
-    paper: &Paper,
-    control: Option<&Summary>,
+    ours: &Evidence,
+    claim: &Claim,
+    paper: &str,
+    control: Option<&Evidence>,
 ) -> Comparison {
-    let margin = paper.margins.get(&figure.metric).map(|margin| margin.value);
-    let (test, contrast) = contrast(summary, figure);
+    let margin = claim.margin;
+    let published = published(claim);
+    let contrast = sample(ours).and_then(|ours| Contrast::of(&ours, &published));
     let interval = contrast.map(|contrast| contrast.interval(stats::VERDICT_LEVEL));
-    let decided = |rounding: f64| match (barred(figure.status, summary, margin), contrast, margin) {
+    let decided = |rounding: f64| match (barred(claim.status, ours, margin), contrast, margin) {
         (Some(verdict), _, _) => verdict,
         (None, Some(contrast), Some(margin)) => decide(&contrast, margin, rounding),
         (None, _, _) => Verdict::TooFewRuns,
     };
     let verdict = decided(0.0);
-    let outlook = outlook(summary, figure, margin, verdict);
+    let outlook = outlook(ours, claim, margin, verdict);
+    let prediction = contrast.zip(ours.mean).filter(|_| ours.scale == Scale::Full);
+    let prediction = prediction.map(|(contrast, mean)| prediction_interval(&contrast, mean));
+    let share_of_runs = ours.ended.and_then(|ended| exact_share(ended, ours.runs));
     let control_mean = control.and_then(|control| control.mean);
     let judged = contrast.zip(margin);
     Comparison {
-        experiment: summary.experiment.clone(),
-        cell: summary.cell.clone(),
-        scale: summary.scale,
-        metric: figure.metric,
-        paper: paper.name.clone(),
-        table: figure.table.clone(),
-        method: figure.method.clone(),
-        published: figure.value,
-        published_std: figure.std,
-        published_runs: figure.runs,
-        rounding: figure.rounding(),
-        status: figure.status,
-        runs: summary.runs,
-        n: summary.n,
-        n_failed: summary.n_failed,
-        mean: summary.mean,
-        std: summary.std,
-        difference: summary.mean.map(|mean| mean - figure.value),
-        test,
+        experiment: ours.experiment.clone(),
+        cell: ours.cell.clone(),
+        scale: ours.scale,
+        metric: claim.quantity.clone(),
+        paper: paper.into(),
+        table: claim.table.into(),
+        method: claim.method.into(),
+        published: claim.value,
+        published_std: claim.std,
+        published_runs: claim.runs,
+        rounding: claim.rounding,
+        status: claim.status,
+        runs: ours.runs,
+        n: ours.n,
+        n_failed: ours.n_failed,
+        mean: ours.mean,
+        std: ours.std,
+        difference: ours.mean.map(|mean| mean - claim.value),
+        test: test(claim, &published),
         ci90_low: interval.map(|interval| interval.low),
         ci90_high: interval.map(|interval| interval.high),
         margin,
         verdict,
-        verdict_rounded: decided(figure.rounding()),
+        verdict_rounded: decided(claim.rounding),
         verdict_holm: verdict,
         p_equivalent: judged.map(|(contrast, margin)| contrast.p_equivalent(margin)),
         p_different: judged.map(|(contrast, margin)| contrast.p_different(margin)),
@@ -303,12 +342,46 @@ fn compare_one(
         runs_needed: outlook.runs_needed,
         power: outlook.power,
         control_mean,
-        control_share: control_mean.and_then(|mean| share(figure.metric, mean, figure.value)),
-        null_model: split_control(&summary.cell).1.is_some()
-            && figure.cell.as_ref() != Some(&summary.cell),
-        versions: summary.versions,
-        code: summary.code.clone(),
-        note: note(summary, figure, margin, &outlook),
+        control_share: control_mean.and_then(|mean| share(&claim.quantity, mean, claim.value)),
+        null_model: split_control(&ours.cell).1.is_some() && claim.cell != Some(ours.cell.as_str()),
+        versions: ours.versions,
+        code: ours.code.clone(),
+        note: note(ours, claim, margin, &outlook),
+        declared_runs: None,
+        prediction_low: prediction.map(|interval| interval.low),
+        prediction_high: prediction.map(|interval| interval.high),
+        compatible: match prediction {
+            Some(interval) => Some(holds(&interval, claim.value)),
+            None => outcome_is_compatible(ours, claim),
+        },
+        decidable_margin: contrast.map(|contrast| contrast.decidable_margin(ALPHA)),
+        flip_std: outlook.flip.map(|flip| flip.std),
+        flip_below: outlook.flip.map(|flip| verdict_of(flip.below)),
+        ended: ours.ended,
+        share_low: share_of_runs.map(|share| share.low),
+        share_high: share_of_runs.map(|share| share.high),
+    }
+}
+
+fn exact_share(ended: usize, runs: usize) -> Option<Interval> {
+    stats::exact_share(ended as u64, runs as u64, PREDICTION_LEVEL)
+}
+
+/// Whether runs of one kind could end as ours and the source's did, by Fisher's exact test at 5 %. None
+/// for what is no outcome, and for reduced runs.
+fn outcome_is_compatible(ours: &Evidence, claim: &Claim) -> Option<bool> {
+    let ended = ours.ended.filter(|_| ours.scale == Scale::Full)?;
+    let their_runs = claim.runs.unwrap_or(1);
+    let their_ended = (claim.value * their_runs as f64).round() as u64;
+    let p = stats::fisher(ended as u64, ours.runs as u64, their_ended, their_runs);
+    Some(p >= 1.0 - PREDICTION_LEVEL)
+}
+
+fn test(claim: &Claim, published: &Published) -> Test {
+    match claim.quantity {
+        Quantity::Outcome(_) => Test::Fisher,
+        Quantity::Metric(_) | Quantity::Diagnostic(_) if has_spread(published) => Test::Welch,
+        Quantity::Metric(_) | Quantity::Diagnostic(_) => Test::OurStd,
     }
 }
 
@@ -317,56 +390,68 @@ fn compare_one(
 struct Outlook {
     runs_needed: Option<usize>,
     power: Option<f64>,
+    flip: Option<Flip>,
     notes: Vec<String>,
 }
 
-fn outlook(summary: &Summary, figure: &Figure, margin: Option<f64>, verdict: Verdict) -> Outlook {
-    let known = summary.mean.zip(summary.std).zip(margin);
-    let Some(((mean, std), margin)) = known.filter(|_| summary.n >= stats::RUNS_MIN) else {
+fn outlook(summary: &Evidence, figure: &Claim, margin: Option<f64>, verdict: Verdict) -> Outlook {
+    let known = sample(summary).zip(margin).filter(|_| summary.n >= stats::RUNS_MIN);
+    let Some((ours, margin)) = known else {
         return Outlook::default();
     };
     let mut outlook = Outlook::default();
-    let spread = published_spread(figure);
-    match spread {
-        Some(_) => outlook.notes.push("no power: the figure has a spread of its own".into()),
-        None => {
-            let design = Design { n: summary.n, std, margin };
-            outlook.power = Some(stats::power_reproduced(&design, 0.0));
+    let published = published(figure);
+    if has_spread(&published) {
+        outlook.notes.push("no power: the figure has a spread of its own".into());
+    } else {
+        let runs = Some(published.runs);
+        let design = Design { n: ours.n, std: ours.std, margin, published: runs };
+        outlook.power = Some(stats::power_reproduced(&design, 0.0));
+        if verdict.is_of_an_interval() {
+            outlook.flip = stats::flip(&ours, &published, margin);
         }
     }
-    if verdict == Verdict::Inconclusive {
-        outlook.runs_needed = stats::runs_needed(mean - figure.value, std, spread, margin);
-        if outlook.runs_needed.is_none() {
-            outlook.notes.push(match spread {
-                Some(_) => "no number of runs decides, beside the figure's own spread".into(),
-                None => format!("at this difference not even {} runs decide", stats::RUNS_CAP),
-            });
-        }
+    let can_only_be_missed = (ours.mean - published.mean).abs() > margin;
+    if verdict == Verdict::Inconclusive || (verdict == Verdict::Undecidable && can_only_be_missed) {
+        outlook.runs_needed = stats::runs_needed(&ours, &published, margin);
+    }
+    if verdict == Verdict::Inconclusive && outlook.runs_needed.is_none() {
+        outlook.notes.push(format!("at this difference not even {} runs decide", stats::RUNS_CAP));
     }
     outlook
 }
 
-/// Standard deviation and number of runs of a figure that is a sample.
-fn published_spread(figure: &Figure) -> Option<(f64, usize)> {
-    let runs = figure.runs.and_then(|runs| usize::try_from(runs).ok());
-    figure.std.zip(runs).filter(|&(_, runs)| runs >= 2)
+fn sample(summary: &Evidence) -> Option<Sample> {
+    summary.mean.zip(summary.std).map(|(mean, std)| Sample { n: summary.n, mean, std })
 }
 
-/// Welch's comparison where the paper prints a standard deviation and its number of runs, else that
-/// with an exact figure.
-fn contrast(summary: &Summary, figure: &Figure) -> (Test, Option<Contrast>) {
-    let ours = summary.mean.zip(summary.std).map(|(mean, std)| Sample { n: summary.n, mean, std });
-    match published_spread(figure) {
-        Some((std, n)) => {
-            let published = Sample { n, mean: figure.value, std };
-            (Test::Welch, ours.and_then(|ours| Contrast::welch(&ours, &published)))
-        }
-        None => (Test::OneSample, ours.and_then(|o| Contrast::one_sample(&o, figure.value))),
-    }
+/// The figure as a sample: of one run where the source does not say of how many.
+fn published(figure: &Claim) -> Published {
+    let runs = figure.runs.and_then(|runs| usize::try_from(runs).ok());
+    let std = figure.std.filter(|_| runs.is_some());
+    Published { mean: figure.value, runs: runs.unwrap_or(1), std }
+}
+
+fn has_spread(published: &Published) -> bool {
+    published.runs > 1 && published.std.is_some()
+}
+
+/// Where as many runs of our protocol as the source made would put their mean: our mean ± t(.975) ·
+/// standard error of the difference (Patil, Peng and Leek, 2016; Spence and Stanley, 2016).
+fn prediction_interval(contrast: &Contrast, mean: f64) -> Interval {
+    let Interval { low, high } = contrast.interval(PREDICTION_LEVEL);
+    let (below, above) = (contrast.difference - low, high - contrast.difference);
+    Interval { low: mean - below, high: mean + above }
+}
+
+/// Equal up to rounding is equal: runs without spread can print exactly their own mean.
+fn holds(interval: &Interval, value: f64) -> bool {
+    let noise = 1e-12 * value.abs();
+    interval.low - noise <= value && value <= interval.high + noise
 }
 
 /// Why there can be no verdict, whatever the runs came to.
-fn barred(status: Status, summary: &Summary, margin: Option<f64>) -> Option<Verdict> {
+fn barred(status: Status, summary: &Evidence, margin: Option<f64>) -> Option<Verdict> {
     match status {
         Status::Verified => {}
         Status::Indirect | Status::Derived | Status::Recalled => return Some(Verdict::Unverified),
@@ -385,14 +470,19 @@ fn barred(status: Status, summary: &Summary, margin: Option<f64>) -> Option<Verd
 /// margin or more (two one-sided tests; Schuirmann, 1987). A rounded figure may be off by
 /// `rounding`, so the verdict must hold wherever it lies.
 fn decide(contrast: &Contrast, margin: f64, rounding: f64) -> Verdict {
-    let interval = contrast.interval(stats::VERDICT_LEVEL);
-    let (inner, outer) = (margin - rounding, margin + rounding);
-    if -inner < interval.low && interval.high < inner {
-        Verdict::Reproduced
-    } else if outer < interval.low || interval.high < -outer {
-        Verdict::NotReproduced
-    } else {
-        Verdict::Inconclusive
+    match contrast.place(stats::VERDICT_LEVEL, margin, rounding) {
+        Place::Across if contrast.decidable_margin(ALPHA) >= margin - rounding => {
+            Verdict::Undecidable
+        }
+        place => verdict_of(place),
+    }
+}
+
+fn verdict_of(place: Place) -> Verdict {
+    match place {
+        Place::Inside => Verdict::Reproduced,
+        Place::Outside => Verdict::NotReproduced,
+        Place::Across => Verdict::Inconclusive,
     }
 }
 
@@ -401,12 +491,8 @@ fn decide(contrast: &Contrast, margin: f64, rounding: f64) -> Verdict {
 fn correct_by_holm(comparisons: &mut [Comparison]) {
     let mut families: HashMap<(String, String), Vec<usize>> = HashMap::new();
     for (index, one) in comparisons.iter().enumerate() {
-        match one.verdict {
-            Verdict::Reproduced | Verdict::NotReproduced | Verdict::Inconclusive => {
-                families.entry((one.cell.clone(), one.table.clone())).or_default().push(index);
-            }
-            Verdict::TooFewRuns | Verdict::Unverified | Verdict::NoMargin | Verdict::ReducedRun => {
-            }
+        if one.verdict.is_of_an_interval() {
+            families.entry((one.cell.clone(), one.table.clone())).or_default().push(index);
         }
     }
     for family in families.values() {
@@ -417,9 +503,14 @@ fn correct_by_holm(comparisons: &mut [Comparison]) {
         let equivalent = adjusted(|one| one.p_equivalent);
         let different = adjusted(|one| one.p_different);
         for (place, &at) in family.iter().enumerate() {
-            comparisons[at].verdict_holm = match comparisons[at].verdict {
-                Verdict::Reproduced if equivalent[place] >= ALPHA => Verdict::Inconclusive,
-                Verdict::NotReproduced if different[place] >= ALPHA => Verdict::Inconclusive,
+            let one = &comparisons[at];
+            let open = match one.decidable_margin.zip(one.margin) {
+                Some((decidable, margin)) if decidable >= margin => Verdict::Undecidable,
+                Some(_) | None => Verdict::Inconclusive,
+            };
+            comparisons[at].verdict_holm = match one.verdict {
+                Verdict::Reproduced if equivalent[place] >= ALPHA => open,
+                Verdict::NotReproduced if different[place] >= ALPHA => open,
                 verdict => verdict,
             };
         }
@@ -427,13 +518,19 @@ fn correct_by_holm(comparisons: &mut [Comparison]) {
 }
 
 /// What a reader of the numbers should know beside them.
-fn note(summary: &Summary, figure: &Figure, margin: Option<f64>, outlook: &Outlook) -> String {
+fn note(summary: &Evidence, figure: &Claim, margin: Option<f64>, outlook: &Outlook) -> String {
     let mut notes = Vec::new();
     if summary.n < 2 {
         notes.push(summary.note.clone());
     }
-    if figure.std.is_some() && published_spread(figure).is_none() {
-        notes.push("published std without a number of runs: the figure counts as exact".into());
+    notes.extend(summary.ended.map(|ended| format!("{ended} of {} runs ended so", summary.runs)));
+    if figure.runs.is_none() && figure.status == Status::Verified {
+        notes.push(match figure.std {
+            None => "the source does not say of how many runs: it counts as one".into(),
+            Some(_) => "published std without a number of runs: the figure counts as one run, and \
+                        its spread as ours"
+                .into(),
+        });
     }
     if margin == Some(0.0) {
         notes.push("a margin of 0 can only be missed".into());
@@ -451,10 +548,16 @@ mod tests {
     use super::super::tests::{figure, paper, rows};
     use super::super::{Row, summarise};
     use super::*;
+    use crate::paper::Figure;
     use crate::record::State;
 
+    fn compared(rows: &[Row], paper: &Paper, declared: Option<u64>) -> Vec<Comparison> {
+        let evidence: Vec<Evidence> = summarise(rows).unwrap().iter().map(Evidence::from).collect();
+        compare(&evidence, paper, "made-up", declared)
+    }
+
     fn against(rows: &[Row], paper: &Paper) -> Vec<Comparison> {
-        compare(&summarise(rows).unwrap(), paper, "made-up")
+        compared(rows, paper, None)
     }
 
     fn verdict(rows: &[Row]) -> Comparison {
@@ -479,7 +582,8 @@ mod tests {
             (vec![0.9, 0.9, 0.9], Verdict::Reproduced),
             (vec![0.7, 0.71, 0.69], Verdict::NotReproduced),
             (vec![0.95, 0.951, 0.952], Verdict::NotReproduced),
-            (vec![0.9, 0.95, 0.85], Verdict::Inconclusive),
+            (vec![0.9, 0.925, 0.875], Verdict::Inconclusive),
+            (vec![0.9, 0.95, 0.85], Verdict::Undecidable),
             (vec![0.92, 0.925, 0.915], Verdict::Inconclusive),
             (vec![0.9, 0.9], Verdict::TooFewRuns),
         ] {
@@ -489,10 +593,14 @@ mod tests {
 
     #[test]
     fn only_an_inconclusive_verdict_asks_for_more_runs() {
-        let open = verdict(&rows("base", &[0.9, 0.95, 0.85]));
+        let open = verdict(&rows("base", &[0.9, 0.925, 0.875]));
         let needed = open.runs_needed.unwrap();
-        assert!(stats::t_interval(needed, 0.0, open.std.unwrap(), 0.9).unwrap().high < 0.02);
-        assert!(needed > 3);
+        let half = |n: usize| {
+            let ours = Sample { n, mean: 0.9, std: open.std.unwrap() };
+            let source = Published { mean: 0.9, runs: 20, std: None };
+            Contrast::of(&ours, &source).unwrap().interval(0.9).high
+        };
+        assert!(needed > 3 && half(needed) < 0.02 && half(needed - 1) >= 0.02);
         assert_eq!(verdict(&rows("base", &[0.7, 0.71, 0.69])).runs_needed, None);
     }
 
@@ -501,13 +609,13 @@ mod tests {
         let runs = rows("base", &[0.9, 0.9, 0.9]);
         for status in [Status::Indirect, Status::Derived, Status::Recalled] {
             let figures = paper(vec![Figure { status, ..figure() }]);
-            let comparison = &compare(&summarise(&runs).unwrap(), &figures, "made-up")[0];
+            let comparison = &compared(&runs, &figures, None)[0];
             assert_eq!(comparison.verdict, Verdict::Unverified);
             assert!(comparison.difference.is_some());
         }
         let mut unmargined = paper(vec![figure()]);
         unmargined.margins.clear();
-        let comparison = &compare(&summarise(&runs).unwrap(), &unmargined, "made-up")[0];
+        let comparison = &compared(&runs, &unmargined, None)[0];
         assert_eq!((comparison.verdict, comparison.margin), (Verdict::NoMargin, None));
         for f1 in [[0.9, 0.9, 0.9], [0.1, 0.1, 0.1], [0.8, 0.9, 1.0]] {
             let mut quick = rows("base", &f1);
@@ -533,7 +641,7 @@ mod tests {
             named("latent=2", "Table 3"),
             elsewhere,
         ]);
-        let comparisons = compare(&summarise(&runs).unwrap(), &paper, "made-up");
+        let comparisons = compared(&runs, &paper, None);
         let met: Vec<(&str, &str, bool, usize)> = comparisons
             .iter()
             .map(|one| (one.cell.as_str(), one.table.as_str(), one.null_model, one.n))
@@ -553,7 +661,7 @@ mod tests {
 
     #[test]
     fn a_verdict_says_which_runs_failed_and_that_several_versions_made_them() {
-        let mut runs = rows("base", &[0.8, 0.9, 0.1, 1.0]);
+        let mut runs = rows("base", &[0.88, 0.9, 0.1, 0.92]);
         runs[2].state = State::Diverged;
         assert_eq!(verdict(&runs).verdict_text(), "inconclusive (1 of 4 runs failed)");
         runs[0].commit = "abc".into();
@@ -580,17 +688,95 @@ mod tests {
     fn a_paper_with_std_and_runs_is_compared_as_a_sample() {
         let runs = rows("base", &[0.9, 0.905, 0.895]);
         let published = |runs| Figure { std: Some(0.03), runs, ..figure() };
-        let exact = &against(&runs, &paper(vec![published(None)]))[0];
-        assert_eq!((exact.test, exact.verdict), (Test::OneSample, Verdict::Reproduced));
-        assert!(exact.note.contains("counts as exact"), "{}", exact.note);
+        let single = &against(&runs, &paper(vec![published(None)]))[0];
+        assert_eq!((single.test, single.verdict), (Test::OurStd, Verdict::Reproduced));
+        assert!(single.note.contains("counts as one run"), "{}", single.note);
         let sample = &against(&runs, &paper(vec![published(Some(5))]))[0];
-        assert_eq!((sample.test, sample.verdict), (Test::Welch, Verdict::Inconclusive));
-        assert!(sample.ci90_high.unwrap() > exact.ci90_high.unwrap());
+        assert_eq!((sample.test, sample.verdict), (Test::Welch, Verdict::Undecidable));
+        assert!(sample.ci90_high.unwrap() > single.ci90_high.unwrap());
         // its own std alone keeps the difference open, however many runs we make
-        assert_eq!((sample.runs_needed, sample.power), (None, None));
-        assert!(sample.note.contains("no power: ") && sample.note.contains("no number of runs"));
+        assert_eq!((sample.runs_needed, sample.power, sample.flip_std), (None, None, None));
+        assert!(sample.decidable_margin.unwrap() >= 0.02);
+        assert!(sample.note.contains("no power: "), "{}", sample.note);
         let many = &against(&runs, &paper(vec![published(Some(100))]))[0];
         assert_eq!(many.verdict, Verdict::Reproduced);
+    }
+
+    /// Runs of a given mean and standard deviation: half of them as far below as half above.
+    fn runs_of(n: usize, mean: f64, std: f64) -> Vec<Row> {
+        let step = std * ((n - 1) as f64 / n as f64).sqrt();
+        let f1: Vec<f64> =
+            (0..n).map(|run| mean + if run % 2 == 0 { step } else { -step }).collect();
+        rows("base", &f1)
+    }
+
+    /// 20 runs of ours with F1 .8751 and a std of .0583 beside Zong et al.'s .9369 of 20 runs.
+    #[test]
+    fn the_source_is_a_sample_too() {
+        let runs = runs_of(20, 0.8751, 0.0583);
+        let figures = paper(vec![Figure { value: 0.9369, ..figure() }]);
+        let one = &against(&runs, &figures)[0];
+        assert_eq!((one.test, one.verdict), (Test::OurStd, Verdict::NotReproduced));
+        for (found, expected, tolerance) in [
+            (one.difference, -0.0618, 1e-9),
+            (one.ci90_low, -0.0937, 5e-5),
+            (one.ci90_high, -0.0300, 1e-4),
+            (one.p_different, 0.0176, 5e-5),
+            (one.prediction_low, 0.8365, 5e-5),
+            (one.prediction_high, 0.9137, 5e-5),
+            (one.flip_std, 0.0937, 5e-4),
+            (one.decidable_margin, 0.0225, 5e-5),
+        ] {
+            let found = found.unwrap();
+            assert!((found - expected).abs() < tolerance, "{found} is not {expected}");
+        }
+        assert_eq!((one.flip_below, one.compatible), (Some(Verdict::NotReproduced), Some(false)));
+        // of one run instead of 20 the same number says next to nothing
+        let single = paper(vec![Figure { value: 0.9369, runs: Some(1), ..figure() }]);
+        let one = &against(&runs, &single)[0];
+        assert_eq!((one.verdict, one.compatible), (Verdict::Undecidable, Some(true)));
+        assert!((one.decidable_margin.unwrap() - 1.7291 * 0.0583).abs() < 1e-4);
+        assert_eq!(one.flip_below, Some(Verdict::NotReproduced), "beside an exact figure");
+        assert!(one.flip_std.unwrap() < 0.0583);
+    }
+
+    #[test]
+    fn an_undecidable_figure_can_still_be_missed_with_more_runs() {
+        let single = Figure { runs: Some(1), ..figure() };
+        let of = |mean| against(&runs_of(4, mean, 0.05), &paper(vec![single.clone()])).remove(0);
+        let far = of(0.8);
+        assert_eq!(far.verdict, Verdict::Undecidable);
+        assert!(far.runs_needed.is_none(), "one std of the source is more than the difference");
+        let further = of(0.78);
+        assert_eq!(further.verdict, Verdict::Undecidable);
+        assert!(further.runs_needed.is_some_and(|runs| runs > 4));
+        assert_eq!(of(0.9).runs_needed, None);
+    }
+
+    #[test]
+    fn runs_missing_from_the_declared_number_are_named() {
+        let runs = rows("base", &[0.9, 0.905, 0.895]);
+        let of = |declared| compared(&runs, &paper(vec![figure()]), declared).remove(0);
+        assert_eq!(of(Some(20)).verdict_text(), "reproduced (3 of 20 runs)");
+        assert_eq!(of(Some(3)).verdict_text(), "reproduced");
+        assert_eq!(of(None).verdict_text(), "reproduced");
+    }
+
+    #[test]
+    fn an_interval_that_touches_the_margin_is_open_on_both_sides() {
+        let figures = paper(vec![Figure { value: 0.9369, ..figure() }]);
+        for edge in [0.9569, 0.9169] {
+            let one = against(&rows("base", &[edge; 20]), &figures).remove(0);
+            assert_eq!((one.verdict, one.runs_needed), (Verdict::Inconclusive, None), "{edge}");
+            assert_eq!((one.p_equivalent, one.p_different), (Some(0.5), Some(0.5)));
+            assert!(one.note.contains("all runs are equal"), "{}", one.note);
+        }
+        let last_bit = f64::from_bits(0.9569f64.to_bits() + 1);
+        let one = against(&rows("base", &[0.9569, last_bit, 0.9569]), &figures).remove(0);
+        assert_eq!(one.verdict, Verdict::Inconclusive);
+        assert!(one.note.contains("all runs are equal"), "{}", one.note);
+        let equal = against(&rows("base", &[0.9369; 3]), &figures).remove(0);
+        assert_eq!((equal.verdict, equal.compatible), (Verdict::Reproduced, Some(true)));
     }
 
     #[test]
@@ -609,7 +795,7 @@ mod tests {
     #[test]
     fn holm_corrects_over_the_figures_of_a_table_in_one_cell() {
         // its p is just below 0.05: alone reproduced, beside an open figure of the same table not
-        let runs = rows("base", &[0.905, 0.915, 0.9, 0.925, 0.908]);
+        let runs = rows("base", &[0.903, 0.913, 0.898, 0.923, 0.906]);
         let alone = verdict(&runs);
         assert_eq!((alone.verdict, alone.verdict_holm), (Verdict::Reproduced, Verdict::Reproduced));
         let p = alone.p_equivalent.unwrap();
@@ -630,8 +816,8 @@ mod tests {
         let mut exact = paper(vec![figure()]);
         exact.margins.get_mut(&Metric::F1).unwrap().value = 0.0;
         for (f1, expected) in [
-            ([0.9, 0.9, 0.9], Verdict::Inconclusive),
-            ([0.899, 0.901, 0.9], Verdict::Inconclusive),
+            ([0.9, 0.9, 0.9], Verdict::Undecidable),
+            ([0.899, 0.901, 0.9], Verdict::Undecidable),
             ([0.7, 0.71, 0.69], Verdict::NotReproduced),
         ] {
             let one = &against(&rows("base", &f1), &exact)[0];

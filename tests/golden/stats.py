@@ -10,6 +10,7 @@ import pathlib
 import numpy as np
 import scipy
 import statsmodels
+import statsmodels.api as sm
 from scipy import integrate, optimize, stats
 from statsmodels.stats import power as sm_power
 from statsmodels.stats import weightstats
@@ -92,11 +93,49 @@ def contrasts(rng):
         yield welch(rng.normal(0.93, spread, n), rng.normal(0.92, their_spread, their_n))
 
 
+def welch_half(n, std, runs, their_std):
+    """Half of Welch's 90 % interval; of a source of one run its standard deviation is known exactly."""
+    ours, theirs = std**2 / n, their_std**2 / runs
+    share = theirs**2 / (runs - 1) if runs > 1 else 0.0
+    # as many degrees of freedom as the program tells apart from infinity
+    degrees = min(CAP, (ours + theirs) ** 2 / (ours**2 / (n - 1) + share))
+    return stats.t.ppf(0.95, degrees) * np.sqrt(ours + theirs)
+
+
+def sources():
+    """Published means without a std: theirs is taken to be ours."""
+    for n, mean, std, figure, runs in [
+        (20, 0.8751, 0.0583, 0.9369, 20), (20, 0.9222, 0.0319, 0.9607, 1), (3, 0.92, 0.005, 0.9, 5),
+        (5, 0.9, 0.004, 0.905, 1), (75, 0.93, 0.05, 0.93, 20), (1000, 0.93, 0.05, 0.99, 1),
+        (20, 0.917, 0.03, 0.9369, 20), (20, 0.935, 0.004, 0.9369, 2),
+    ]:
+        difference, margin = mean - figure, 0.02
+        error = std * np.sqrt(1 / n + 1 / runs)
+        values = stats.norm.ppf((np.arange(n) + 0.5) / n)
+        values = mean + std * (values - values.mean()) / values.std(ddof=1)
+        prediction = list(stats.t.interval(0.95, n - 1, loc=mean, scale=error))
+        if runs == 1:
+            fit = sm.OLS(values, np.ones(n)).fit().get_prediction([[1.0]])
+            prediction = fit.conf_int(obs=True, alpha=0.05)[0].tolist()
+        room = abs(abs(difference) - margin)
+        flips = welch_half(n, std, runs, 1e-9) < room
+        yield {
+            "n": n, "mean": mean, "std": std, "figure": figure, "runs": runs, "standard_error": error,
+            "interval": list(stats.t.interval(0.9, n - 1, loc=difference, scale=error)),
+            "prediction": prediction,
+            "p_equivalent": stats.t.sf((margin - abs(difference)) / error, n - 1),
+            "p_different": stats.t.sf((abs(difference) - margin) / error, n - 1),
+            "decidable_margin": stats.t.ppf(0.95, n - 1) * std / np.sqrt(runs),
+            "flip": optimize.brentq(lambda s: welch_half(n, std, runs, s) - room, 1e-9, 10.0,
+                                    xtol=1e-15, rtol=1e-14) if flips else None,
+        }
+
+
 def runs_needed(difference, std, published, margin):
+    """`published`: std, or none for ours, and number of runs."""
     n = np.arange(3, CAP + 1)
-    ours, degrees, theirs = std**2 / n, n - 1, 0.0
-    if published:
-        theirs = published[0] ** 2 / published[1]
+    ours, degrees, theirs = std**2 / n, n - 1, (std if published[0] is None else published[0]) ** 2 / published[1]
+    if published[0] is not None and published[1] > 1:
         degrees = (ours + theirs) ** 2 / (ours**2 / (n - 1) + theirs**2 / (published[1] - 1))
     half = stats.t.ppf(0.95, degrees) * np.sqrt(ours + theirs)
     decides = (abs(difference) + half < margin) | (abs(difference) - half > margin)
@@ -107,12 +146,22 @@ def needed():
     alone = [(0.0, 0.01), (0.015, 0.03), (-0.03, 0.05), (-0.018, 0.06), (0.0, 0.3), (0.02, 0.01), (0.0199, 0.1),
              (0.0199, 0.014), (0.3, 1e-6), (0.019, 0.19)]
     for difference, std in alone:
-        yield {"difference": difference, "std": std, "margin": 0.02}
+        for runs in (1, 5, 20, 10**6):
+            yield {"difference": difference, "std": std, "margin": 0.02, "published": (None, runs)}
     for difference, std, published in [
         (0.0, 0.02, (0.02, 20)), (0.0, 0.02, (0.05, 20)), (0.05, 0.1, (0.02, 5)), (0.0, 0.05, (0.004, 2)),
         (0.0, 0.06, (0.0045, 2)), (0.01, 0.3, (0.001, 3)), (0.0, 0.01, (0.03, 3)), (0.018, 0.05, (0.0, 10)),
     ]:
         yield {"difference": difference, "std": std, "margin": 0.02, "published": published}
+
+
+def shares():
+    """Exact intervals of a share, and Fisher's test of it beside another."""
+    for k, n, their_k, their_n in [(0, 20, 1, 1), (20, 20, 1, 1), (3, 20, 1, 1), (1, 2, 0, 3), (7, 9, 2, 12),
+                                   (150, 400, 30, 50), (0, 1, 0, 1), (1, 5, 4, 5)]:
+        interval = stats.binomtest(k, n).proportion_ci(0.95, method="exact")
+        yield {"k": k, "n": n, "their_k": their_k, "their_n": their_n, "interval": list(interval),
+               "fisher": stats.fisher_exact([[k, n - k], [their_k, their_n - their_k]]).pvalue}
 
 
 def holms(rng):
@@ -180,9 +229,9 @@ def bootstraps(rng):
         }
 
 
-def power(n, std, margin, difference, inside):
+def power(n, std, margin, difference, published, inside):
     """Over the mean instead of over the std: P(std small enough to decide | mean)."""
-    error, t = std / np.sqrt(n), stats.t.ppf(0.95, n - 1)
+    error, t = std * np.sqrt(1 / n + (1 / published if published else 0)), stats.t.ppf(0.95, n - 1)
 
     def density(mean):
         widest = abs(margin - abs(mean)) / (t * error)
@@ -195,14 +244,16 @@ def power(n, std, margin, difference, inside):
     return sum(parts)
 
 
-def power_reproduced(n, std, margin, difference):
-    return power(n, std, margin, difference, True)
+def power_reproduced(n, std, margin, difference, published):
+    return power(n, std, margin, difference, published, True)
 
 
-def power_not_reproduced(n, std, margin, difference):
+def power_not_reproduced(n, std, margin, difference, published):
     """Also two one-sided t tests, one at each edge, of which at most one can reject; scipy's
     noncentral t distribution fails far out."""
-    found = power(n, std, margin, difference, False)
+    found = power(n, std, margin, difference, published, False)
+    if published:
+        return found
     one_sided = sm_power.TTestPower()
     above = one_sided.power((difference - margin) / std, n, 0.05, alternative="larger")
     below = one_sided.power((difference + margin) / std, n, 0.05, alternative="smaller")
@@ -211,28 +262,35 @@ def power_not_reproduced(n, std, margin, difference):
 
 
 def powers():
-    for n in (3, 4, 5, 20, 100, 3000):
-        for std in (0.003, 0.01, 0.02, 0.1, 0.6):
-            for difference in (0.0, 0.01, -0.02, 0.03):
-                design = {"n": n, "std": std, "margin": 0.02, "difference": difference}
-                yield {**design, "reproduced": power_reproduced(*design.values()),
-                       "not_reproduced": power_not_reproduced(*design.values())}
+    designs = [(n, std, difference, None) for n in (3, 4, 5, 20, 100, 3000) for std in (0.003, 0.01, 0.02, 0.1, 0.6)
+               for difference in (0.0, 0.01, -0.02, 0.03)]
+    designs += [(n, std, difference, published) for n in (3, 20, 3000) for std in (0.003, 0.02, 0.0583)
+                for difference in (0.0, -0.02) for published in (1, 5, 20)]
+    for n, std, difference, published in designs:
+        design = {"n": n, "std": std, "margin": 0.02, "difference": difference, "published": published}
+        yield {**design, "reproduced": power_reproduced(*design.values()),
+               "not_reproduced": power_not_reproduced(*design.values())}
 
 
-def runs_for_power(std, margin, difference, power):
+def runs_for_power(std, margin, difference, published, power):
     if abs(difference) >= margin:
         return None
-    return next((n for n in range(3, 2000) if power_reproduced(n, std, margin, difference) >= power), None)
+    found = (n for n in range(3, 2000) if power_reproduced(n, std, margin, difference, published) >= power)
+    return next(found, None)
 
 
 def plans():
-    runs = [{"std": s, "difference": d, "power": p, "margin": 0.02, "runs": runs_for_power(s, 0.02, d, p)}
-            for s, d, p in [(0.001, 0.0, 0.8), (0.01, 0.0, 0.8), (0.02, 0.0, 0.9), (0.02, 0.01, 0.8),
-                            (0.05, -0.005, 0.8), (0.01, 0.02, 0.8)]]
-    margins = [{"n": n, "std": s, "power": p,
-                "margin": optimize.brentq(lambda m: power_reproduced(n, s, m, 0.0) - p, 1e-4 * s, 100 * s,
+    runs = [{"std": s, "difference": d, "power": p, "margin": 0.02, "published": k,
+             "runs": runs_for_power(s, 0.02, d, k, p)}
+            for s, d, p, k in [(0.001, 0.0, 0.8, None), (0.01, 0.0, 0.8, None), (0.02, 0.0, 0.9, None),
+                               (0.02, 0.01, 0.8, None), (0.05, -0.005, 0.8, None), (0.01, 0.02, 0.8, None),
+                               (0.02, 0.0, 0.8, 20), (0.025, 0.0, 0.9, 20), (0.006, 0.0, 0.8, 1)]]
+    margins = [{"n": n, "std": s, "power": p, "published": k,
+                "margin": optimize.brentq(lambda m: power_reproduced(n, s, m, 0.0, k) - p, 1e-4 * s, 100 * s,
                                           xtol=1e-13, rtol=1e-12)}
-               for n, s, p in [(3, 0.01, 0.8), (5, 0.03, 0.8), (20, 0.02, 0.8), (20, 0.02, 0.95), (100, 0.1, 0.5)]]
+               for n, s, p, k in [(3, 0.01, 0.8, None), (5, 0.03, 0.8, None), (20, 0.02, 0.8, None),
+                                  (20, 0.02, 0.95, None), (100, 0.1, 0.5, None), (20, 0.0583, 0.8, 20),
+                                  (5, 0.03, 0.8, 1)]]
     return {"runs": runs, "margins": margins}
 
 
@@ -242,8 +300,10 @@ def content():
         "samples": list(samples(rng)),
         "t_intervals": list(t_intervals()),
         "contrasts": list(contrasts(rng)),
-        "runs_needed": [{**case, "runs": runs_needed(case["difference"], case["std"], case.get("published"), 0.02)}
+        "sources": list(sources()),
+        "runs_needed": [{**case, "runs": runs_needed(case["difference"], case["std"], case["published"], 0.02)}
                         for case in needed()],
+        "shares": list(shares()),
         "holm": list(holms(rng)),
         "wilcoxon": list(signed_ranks(rng)),
         "bca": list(bootstraps(rng)),
@@ -253,6 +313,6 @@ def content():
 
 
 text = json.dumps({"versions": VERSIONS, **content()}, separators=(",", ":"), default=float, allow_nan=False)
-for first in ("values", "n", "ours", "difference", "p", "name", "std"):
+for first in ("values", "n", "k", "ours", "difference", "p", "name", "std"):
     text = text.replace('{"%s"' % first, '\n{"%s"' % first)
 (HERE / "stats.json").write_text(text + "\n")

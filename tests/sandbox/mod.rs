@@ -68,6 +68,7 @@ setting = "a test"
 method = "DAGMM"
 metric = "auroc"
 value = 0.01
+runs = 20
 status = "verified"
 experiment = "tiny"
 cell = "reconstruction=sum"
@@ -79,6 +80,7 @@ setting = "a test"
 method = "DAGMM"
 metric = "f1"
 value = 0.5
+runs = 20
 status = "verified"
 experiment = "tiny"
 cell = "reconstruction=sum"
