@@ -1176,12 +1176,14 @@ runs = 2
                 let experiment = Experiment::parse(&path, &text, &selection).unwrap();
                 for paper in &experiment.papers {
                     let paper = crate::paper::load(&experiment.papers_folder(), paper).unwrap();
-                    let own = |figure: &&crate::paper::Figure| {
-                        figure.experiment.as_deref() == Some(experiment.name.as_str())
-                    };
-                    assert!(paper.figures.iter().any(|figure| own(&figure)), "{}", paper.name);
-                    for cell in paper.figures.iter().filter(own).filter_map(|f| f.cell.clone()) {
-                        experiment.select(&[cell]).unwrap();
+                    let figures = paper.figures.iter().map(|one| (&one.experiment, &one.cell));
+                    let marks = paper.fingerprints.iter();
+                    let all = figures.chain(marks.map(|one| (&one.experiment, &one.cell)));
+                    let own = all.filter(|(of, _)| of.as_ref() == Some(&experiment.name));
+                    let cells: Vec<&Option<String>> = own.map(|(_, cell)| cell).collect();
+                    assert!(!cells.is_empty(), "{} of {}", paper.name, experiment.name);
+                    for cell in cells.into_iter().flatten() {
+                        experiment.select(std::slice::from_ref(cell)).unwrap();
                     }
                 }
             }

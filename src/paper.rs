@@ -328,40 +328,22 @@ struct OwnMargin {
 impl Line {
     fn add_to(self, paper: &mut Paper, text: &str) -> std::result::Result<(), String> {
         let decimals = printed_decimals(&text[self.value.span()], *self.value.get_ref())?;
-        let value = self.value.into_inner();
         if self.std.is_some_and(|std| !(std.is_finite() && std >= 0.0)) {
             return Err("std must be a number from 0 on".into());
         }
-        let Self { table, dataset, setting, method, std, runs, .. } = self;
-        let Self { status, source, experiment, cell, .. } = self;
-        let of = match (self.metric, self.diagnostic, self.outcome) {
-            (Some(metric), None, None) => {
-                for number in std.into_iter().chain([value]) {
-                    refuse_beyond_1(number)?;
-                }
-                if self.margin.is_some() {
-                    let name = metric.name();
-                    return Err(format!("the margin of a metric is that of [margins.{name}]"));
-                }
-                paper.figures.push(Figure {
-                    table,
-                    dataset,
-                    setting,
-                    method,
-                    metric,
-                    value,
-                    decimals,
-                    std,
-                    runs,
-                    status,
-                    source,
-                    experiment,
-                    cell,
-                });
-                return Ok(());
+        match (self.metric, self.diagnostic.clone(), self.outcome) {
+            (Some(metric), None, None) => paper.figures.push(self.figure(metric, decimals)?),
+            (None, Some(name), None) => {
+                let of = Mark::Diagnostic(name);
+                paper.fingerprints.push(self.fingerprint(of, decimals));
             }
-            (None, Some(name), None) => Mark::Diagnostic(name),
-            (None, None, Some(state)) => Mark::Outcome(state),
+            (None, None, Some(state)) => {
+                refuse_beyond_1(*self.value.get_ref())?;
+                if self.margin.is_some() || self.std.is_some() {
+                    return Err("an outcome is a share of runs, with neither std nor margin".into());
+                }
+                paper.fingerprints.push(self.fingerprint(Mark::Outcome(state), decimals));
+            }
             _ => {
                 return Err(
                     "a figure is of one metric, one diagnostic or one outcome: give one of \
@@ -369,31 +351,53 @@ impl Line {
                         .into(),
                 );
             }
-        };
-        if let Mark::Outcome(_) = of {
-            refuse_beyond_1(value)?;
-            if self.margin.is_some() || std.is_some() {
-                return Err("an outcome is a share of runs, with neither std nor margin".into());
-            }
         }
-        let margin = self.margin.map(|OwnMargin { value, reason }| Margin { value, reason });
-        paper.fingerprints.push(Fingerprint {
-            table,
-            dataset,
-            setting,
-            method,
-            of,
+        Ok(())
+    }
+
+    fn figure(self, metric: Metric, decimals: u32) -> std::result::Result<Figure, String> {
+        let value = self.value.into_inner();
+        for number in self.std.into_iter().chain([value]) {
+            refuse_beyond_1(number)?;
+        }
+        if self.margin.is_some() {
+            return Err(format!("the margin of a metric is that of [margins.{}]", metric.name()));
+        }
+        Ok(Figure {
+            table: self.table,
+            dataset: self.dataset,
+            setting: self.setting,
+            method: self.method,
+            metric,
             value,
             decimals,
-            std,
-            runs,
-            status,
-            source,
-            experiment,
-            cell,
-            margin,
-        });
-        Ok(())
+            std: self.std,
+            runs: self.runs,
+            status: self.status,
+            source: self.source,
+            experiment: self.experiment,
+            cell: self.cell,
+        })
+    }
+
+    fn fingerprint(self, of: Mark, decimals: u32) -> Fingerprint {
+        let margin = |OwnMargin { value, reason }| Margin { value, reason };
+        Fingerprint {
+            table: self.table,
+            dataset: self.dataset,
+            setting: self.setting,
+            method: self.method,
+            of,
+            value: self.value.into_inner(),
+            decimals,
+            std: self.std,
+            runs: self.runs,
+            status: self.status,
+            source: self.source,
+            experiment: self.experiment,
+            cell: self.cell,
+            margin: self.margin.map(margin),
+        }
     }
 }
 

@@ -295,8 +295,7 @@ fn compare_one(
     control: Option<&Evidence>,
 ) -> Comparison {
     let margin = claim.margin;
-    let published = published(claim);
-    let contrast = sample(ours).and_then(|ours| Contrast::of(&ours, &published));
+    let contrast = sample(ours).and_then(|ours| Contrast::of(&ours, &published(claim)));
     let interval = contrast.map(|contrast| contrast.interval(stats::VERDICT_LEVEL));
     let decided = |rounding: f64| match (barred(claim.status, ours, margin), contrast, margin) {
         (Some(verdict), _, _) => verdict,
@@ -307,9 +306,38 @@ fn compare_one(
     let outlook = outlook(ours, claim, margin, verdict);
     let prediction = contrast.zip(ours.mean).filter(|_| ours.scale == Scale::Full);
     let prediction = prediction.map(|(contrast, mean)| prediction_interval(&contrast, mean));
-    let share_of_runs = ours.ended.and_then(|ended| exact_share(ended, ours.runs));
-    let control_mean = control.and_then(|control| control.mean);
     let judged = contrast.zip(margin);
+    Comparison {
+        ci90_low: interval.map(|interval| interval.low),
+        ci90_high: interval.map(|interval| interval.high),
+        verdict,
+        verdict_rounded: decided(claim.rounding),
+        verdict_holm: verdict,
+        p_equivalent: judged.map(|(contrast, margin)| contrast.p_equivalent(margin)),
+        p_different: judged.map(|(contrast, margin)| contrast.p_different(margin)),
+        smallest_margin: contrast.map(|contrast| contrast.smallest_margin(ALPHA)),
+        runs_needed: outlook.runs_needed,
+        power: outlook.power,
+        note: note(ours, claim, margin, &outlook),
+        prediction_low: prediction.map(|interval| interval.low),
+        prediction_high: prediction.map(|interval| interval.high),
+        compatible: match prediction {
+            Some(interval) => Some(holds(&interval, claim.value)),
+            None => outcome_is_compatible(ours, claim),
+        },
+        decidable_margin: contrast.map(|contrast| contrast.decidable_margin(ALPHA)),
+        flip_std: outlook.flip.map(|flip| flip.std),
+        flip_below: outlook.flip.map(|flip| verdict_of(flip.below)),
+        ..beside(ours, claim, paper, control)
+    }
+}
+
+/// A figure beside our runs, before anything is inferred from them.
+fn beside(ours: &Evidence, claim: &Claim, paper: &str, control: Option<&Evidence>) -> Comparison {
+    let control_mean = control.and_then(|control| control.mean);
+    let share_of_runs = ours.ended.and_then(|ended| exact_share(ended, ours.runs));
+    let control_of_another =
+        split_control(&ours.cell).1.is_some() && claim.cell != Some(ours.cell.as_str());
     Comparison {
         experiment: ours.experiment.clone(),
         cell: ours.cell.clone(),
@@ -329,37 +357,34 @@ fn compare_one(
         mean: ours.mean,
         std: ours.std,
         difference: ours.mean.map(|mean| mean - claim.value),
-        test: test(claim, &published),
-        ci90_low: interval.map(|interval| interval.low),
-        ci90_high: interval.map(|interval| interval.high),
-        margin,
-        verdict,
-        verdict_rounded: decided(claim.rounding),
-        verdict_holm: verdict,
-        p_equivalent: judged.map(|(contrast, margin)| contrast.p_equivalent(margin)),
-        p_different: judged.map(|(contrast, margin)| contrast.p_different(margin)),
-        smallest_margin: contrast.map(|contrast| contrast.smallest_margin(ALPHA)),
-        runs_needed: outlook.runs_needed,
-        power: outlook.power,
+        test: test(claim),
+        margin: claim.margin,
         control_mean,
         control_share: control_mean.and_then(|mean| share(&claim.quantity, mean, claim.value)),
-        null_model: split_control(&ours.cell).1.is_some() && claim.cell != Some(ours.cell.as_str()),
+        null_model: control_of_another,
         versions: ours.versions,
         code: ours.code.clone(),
-        note: note(ours, claim, margin, &outlook),
-        declared_runs: None,
-        prediction_low: prediction.map(|interval| interval.low),
-        prediction_high: prediction.map(|interval| interval.high),
-        compatible: match prediction {
-            Some(interval) => Some(holds(&interval, claim.value)),
-            None => outcome_is_compatible(ours, claim),
-        },
-        decidable_margin: contrast.map(|contrast| contrast.decidable_margin(ALPHA)),
-        flip_std: outlook.flip.map(|flip| flip.std),
-        flip_below: outlook.flip.map(|flip| verdict_of(flip.below)),
         ended: ours.ended,
         share_low: share_of_runs.map(|share| share.low),
         share_high: share_of_runs.map(|share| share.high),
+        verdict: Verdict::TooFewRuns,
+        verdict_rounded: Verdict::TooFewRuns,
+        verdict_holm: Verdict::TooFewRuns,
+        ci90_low: None,
+        ci90_high: None,
+        p_equivalent: None,
+        p_different: None,
+        smallest_margin: None,
+        runs_needed: None,
+        power: None,
+        note: String::new(),
+        declared_runs: None,
+        prediction_low: None,
+        prediction_high: None,
+        compatible: None,
+        decidable_margin: None,
+        flip_std: None,
+        flip_below: None,
     }
 }
 
@@ -377,10 +402,12 @@ fn outcome_is_compatible(ours: &Evidence, claim: &Claim) -> Option<bool> {
     Some(p >= 1.0 - PREDICTION_LEVEL)
 }
 
-fn test(claim: &Claim, published: &Published) -> Test {
+fn test(claim: &Claim) -> Test {
     match claim.quantity {
         Quantity::Outcome(_) => Test::Fisher,
-        Quantity::Metric(_) | Quantity::Diagnostic(_) if has_spread(published) => Test::Welch,
+        Quantity::Metric(_) | Quantity::Diagnostic(_) if has_spread(&published(claim)) => {
+            Test::Welch
+        }
         Quantity::Metric(_) | Quantity::Diagnostic(_) => Test::OurStd,
     }
 }
