@@ -107,7 +107,7 @@ pub fn lead(document: &Document) -> [String; 2] {
             let lost = of_verdict.iter().filter(|one| one.verdict_holm != one.verdict).count();
             let lost = match lost {
                 0 => String::new(),
-                lost => format!(" ({} of them inconclusive after Holm’s correction)", count(lost)),
+                lost => format!(" ({} of them open after Holm’s correction)", count(lost)),
             };
             said.push(format!("{} {words}{lost}", count(of_verdict.len())));
             rows.extend(of_verdict);
