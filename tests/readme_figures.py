@@ -59,7 +59,7 @@ def figures(name, cell, metric):
         for figure in text["figures"]:
             of = figure.get("cell")
             beside = of is None or cell in (of, f"{of},control=untrained")
-            if figure.get("experiment") == name and figure["metric"] == metric and beside:
+            if figure.get("experiment") == name and figure.get("metric") == metric and beside:
                 found.append(figure | {"paper": paper, "margin": margin})
     return found
 
@@ -353,11 +353,13 @@ def dagmm_sentences(block, cells):
         return expected
 
     def needle(text):
-        own = next(cell for name, cell in cells if name == "needle-kddcup")
+        own = "mixture=test-batches"
         first = rows("results/needle-kddcup/runs.csv", cell=own, state="ok")[0]
         tp, fp, fn, tn = (int(first[count]) for count in ("tp", "fp", "fn", "tn"))
         expected = [percent((tp + fp) / (tp + fp + fn + tn)), percent((tp + fn) / (tp + fp + fn + tn))]
-        spreads = [pm(values("needle-kddcup", own + control, "auroc").values(), 3) for control in ("", ",control=untrained")]
+        expected.append(fixed(figures("needle-kddcup", own, "precision")[0]["value"], 2))
+        of_cells = (own, f"{own},control=untrained", "mixture=train")
+        spreads = [pm(values("needle-kddcup", cell, "auroc").values(), 3) for cell in of_cells]
         return expected + " ± ".join(spreads).split(" ± ")
 
     def fingerprint(text):
