@@ -111,7 +111,7 @@ fn a_disk_that_fills_up_among_the_tables_leaves_each_as_it_was_or_as_it_is_to_be
         sandbox.seedbed(&report(resamples)).expect(0);
         tables()
     });
-    assert_eq!(without.len(), 10);
+    assert_eq!(without.len(), 11);
     let mut refused = Vec::new();
     for step in 0..12 {
         disk.fill((1 << step) / 2 * 4);
@@ -157,7 +157,7 @@ fn a_read_only_store_is_an_error_at_once_and_in_the_middle() {
 
     // what is done is done, and only its tables cannot be written
     disk.protect();
-    says(sandbox.seedbed(&run("disk"))).says("nothing to run").says("runs.csv");
+    says(sandbox.seedbed(&run("disk"))).says("nothing to run").says("diagnostics.csv");
 }
 
 #[test]
