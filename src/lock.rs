@@ -127,6 +127,15 @@ pub fn read(text: &str) -> Result<(Lock, Option<Difference>)> {
     Ok((lock, difference))
 }
 
+/// Takes over from an earlier lock the digests of records that are not at hand, where the run's row is
+/// still the same: a protocol is finished over several days, and records stay on the machine that made them.
+pub fn keep_records(lock: &mut Lock, earlier: &Lock) {
+    for (run, digests) in lock.iter_mut().filter(|(_, digests)| digests.record_sha256.is_none()) {
+        let same = earlier.get(run).filter(|known| known.row_sha256 == digests.row_sha256);
+        digests.record_sha256 = same.and_then(|known| known.record_sha256.clone());
+    }
+}
+
 /// In what the runs `here` are not those of `lock`, in the order of the runs. Records are compared
 /// where the lock and this place have them both: what is published without records is what its rows
 /// say.
@@ -172,6 +181,31 @@ mod tests {
             )
         };
         runs.iter().map(line).collect()
+    }
+
+    #[test]
+    fn a_new_lock_keeps_the_record_digest_of_a_row_that_has_not_changed() {
+        let run = |seed| ("tiny".to_owned(), "base".to_owned(), seed);
+        let digests = |row: &str, record: Option<&str>| Digests {
+            row_sha256: row.to_owned(),
+            record_sha256: record.map(str::to_owned),
+        };
+        let earlier: Lock = [
+            (run(1), digests("a", Some("record a"))),
+            (run(2), digests("b", Some("record b"))),
+            (run(3), digests("c", Some("record c"))),
+        ]
+        .into();
+        let mut lock: Lock = [
+            (run(1), digests("a", None)),
+            (run(2), digests("another", None)),
+            (run(3), digests("c", Some("made again"))),
+            (run(4), digests("d", None)),
+        ]
+        .into();
+        keep_records(&mut lock, &earlier);
+        let records: Vec<_> = lock.values().map(|one| one.record_sha256.as_deref()).collect();
+        assert_eq!(records, [Some("record a"), None, Some("made again"), None]);
     }
 
     #[test]

@@ -342,14 +342,29 @@ def dagmm_sentences(block, cells):
         found = values("danieltan07-kddcup", own, "f1").values()
         figure = next(one for one in figures("danieltan07-kddcup", own, "f1") if f"port's {one['table']}**" in text)
         expected = [*re.findall(r"\d+", figure["table"]), fixed(figure["value"], 3), fixed(min(found), 3), fixed(max(found), 3)]
-        expected += [len(found), fixed(statistics.mean(found), 3)]
-        if "Of untrained networks" in text:
-            null = f"{own},control=untrained"
-            for one in figures("danieltan07-kddcup", null, "f1"):
-                if one["method"] == "DAGMM, untrained":
-                    expected += [fixed(one["value"], 3), *re.findall(r"\d+", one["table"])]
-            found = values("danieltan07-kddcup", null, "f1").values()
-            expected += [fixed(min(found), 3), fixed(max(found), 3)]
+        return expected + [len(found), fixed(statistics.mean(found), 3)]
+
+    def untrained_port(text):
+        own = next(cell for name, cell in cells if name == "danieltan07-kddcup" and f"`{cell}`" in text)
+        null, expected = f"{own},control=untrained", []
+        for one in figures("danieltan07-kddcup", null, "f1"):
+            if one["method"] == "DAGMM, untrained":
+                expected += [fixed(one["value"], 3), *re.findall(r"\d+", one["table"])]
+        found = values("danieltan07-kddcup", null, "f1").values()
+        return expected + [fixed(min(found), 3), fixed(max(found), 3)]
+
+    def port_groups(text):
+        own = "determinant=sqrt-detached"
+        errors = measured("danieltan07-kddcup", own, "reconstruction_last_epoch")
+        f1 = values("danieltan07-kddcup", own, "f1")
+        middle = (min(errors.values()) + max(errors.values())) / 2
+        high = {seed for seed, error in errors.items() if error >= middle}
+        expected = [len(high), len(errors)]
+        expected += [fixed(end(errors[seed] for seed in high), 3) for end in (min, max)]
+        for group in (high, errors.keys() - high):
+            found = [f1[seed] for seed in group]
+            summary = [fixed(statistics.mean(found), 3), fixed(min(found), 3), fixed(max(found), 3)]
+            expected += summary if group == high else [len(group), *summary]
         return expected
 
     def needle(text):
@@ -380,6 +395,8 @@ def dagmm_sentences(block, cells):
         "The lower error": groups,
         "Rounding alone": rounding,
         "The port's": port,
+        "Of untrained networks": untrained_port,
+        "The runs of the port's first version": port_groups,
     }
 
 

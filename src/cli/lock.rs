@@ -35,8 +35,18 @@ pub fn lock(names: &[String], out: &Path) -> Result<u8> {
             out.display()
         )));
     }
-    let text = lock::write(&all)?;
     let path = out.join(lock::FILE);
+    if path.is_file() {
+        let earlier =
+            fs::read_to_string(&path).map_err(|error| Error::of_file("read", &path, &error))?;
+        let (earlier, broken) = lock::read(&earlier)
+            .map_err(|error| Error::Data(format!("{}: {error}; move it away", path.display())))?;
+        if let Some(broken) = broken {
+            return Err(Error::Data(format!("{}: {broken}; move it away", path.display())));
+        }
+        lock::keep_records(&mut all, &earlier);
+    }
+    let text = lock::write(&all)?;
     whole::write(&path, &text).map_err(|error| Error::of_file("write", &path, &error))?;
     let root = text.lines().last().unwrap_or_default();
     print(&format!("{}: {} runs, {root}\n", path.display(), all.len()))?;
