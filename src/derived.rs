@@ -127,6 +127,12 @@ impl Derived {
     pub fn published(experiment: &Experiment, out: &Path, making: Making) -> Result<Self> {
         let store = Store::open(out, &experiment.name);
         let table = store.dir().join("runs.csv");
+        if !table.exists() {
+            return Err(Error::Data(format!(
+                "cannot read {}: there is no such file; name another folder with --out or --against",
+                table.display()
+            )));
+        }
         let grid = Grid::new(experiment)?;
         let published = Published::read(&table, &grid, &HashSet::new(), Keyless::Taken)?;
         let mut left_out = LeftOut::default();

@@ -111,7 +111,9 @@ fn both_losses_all_gradients_and_the_running_statistics_agree_with_pytorch_in_f6
 
 #[test]
 fn an_f32_network_agrees_with_f64_to_single_precision() {
-    check_step(Kind::Float, 1e-5);
+    // f32's unit is 6e-8, and a gradient with respect to a normalisation's scale sums terms of both signs over
+    // all positions: 1e-5 holds on AMD's Zen, 2.3e-5 was measured on an Intel Xeon, which sums in another order
+    check_step(Kind::Float, 4e-5);
 }
 
 #[test]
