@@ -3,9 +3,9 @@
     python3 tests/loss_curves.py DIGIT RESULTS [...]
 
 reads RESULTS/losses.csv (the mean loss of each epoch; of several seeds the median) and
-experiments/papers/mnist-vae-notebook-losses.csv, and writes RESULTS/distances.csv: for each cell the root
-mean square, over the printed epochs, of the logarithm of ours over the printed loss, and the factor that it
-stands for. A cell with fewer epochs than are printed has no distance. Needs Python alone.
+experiments/papers/mnist-vae-notebook-losses.csv, and writes loss-distances-digit-DIGIT.csv beside RESULTS:
+for each cell the root mean square, over the printed epochs, of the logarithm of ours over the printed loss,
+and the factor that it stands for. A cell with fewer epochs than are printed has no distance. Needs Python alone.
 """
 
 import csv
@@ -52,7 +52,7 @@ def main(digit, folders):
         if not rows:
             sys.exit(f"{folder}/losses.csv has no cell with {len(theirs)} epochs")
         rows.sort(key=lambda row: float(row[2]))
-        with (folder / f"distances-digit-{digit}.csv").open("w", newline="") as file:
+        with (folder.parent / f"loss-distances-digit-{digit}.csv").open("w", newline="") as file:
             out = csv.writer(file, lineterminator="\n")
             epochs = [f"loss_{epoch}" for epoch in range(1, len(theirs) + 1)]
             out.writerow(["cell", "digit", "distance", "factor", *epochs])

@@ -233,7 +233,8 @@ fn in_a_browser_every_figure_has_a_row_whose_drawing_agrees_with_its_verdict() {
     }
     let reduced = expected.iter().filter(|one| one.scale == Scale::Quick).count();
     assert_eq!(words("reduced run"), reduced, "a reduced run has no other word");
-    for row in rows.iter().filter(|row| row["judged"] == true) {
+    // too few runs have no interval
+    for row in rows.iter().filter(|row| row["judged"] == true && row["word"] != "too few runs") {
         let ends = |name: &str| [0, 1].map(|end| row[name][end].as_f64().unwrap());
         let ([low, high], [from, to]) = (ends("band"), ends("whisker"));
         let geometry = match (low < from && to < high, to < low || from > high) {
