@@ -89,12 +89,12 @@ fn check_step(kind: Kind, tolerance: f64) {
         assert_close("divergence", &loss.terms[1], &expected["divergence"], tolerance);
         for (spec, gradient) in specs.iter().zip(split(&specs, &loss.gradient)) {
             let expected = &step[case]["gradients"][&spec.name];
-            assert_close(
-                &format!("{case}: gradient of {}", spec.name),
-                &gradient,
-                expected,
-                tolerance,
-            );
+            // sums of terms that cancel: PyTorch's own f32 is 7e-6 from f64 there and below 1e-6
+            // elsewhere; which sum libtorch takes, and so the distance, depends on the processor
+            let cancels = kind == Kind::Float && spec.name.starts_with("encoder.norm.0.");
+            let tolerance = if cancels { 4.0 * tolerance } else { tolerance };
+            let what = format!("{case}: gradient of {}", spec.name);
+            assert_close(&what, &gradient, expected, tolerance);
         }
         for (spec, value) in specs.iter().zip(split(&specs, parameters.flat())) {
             let moved = &step["running"][&spec.name];
@@ -111,9 +111,7 @@ fn both_losses_all_gradients_and_the_running_statistics_agree_with_pytorch_in_f6
 
 #[test]
 fn an_f32_network_agrees_with_f64_to_single_precision() {
-    // f32's unit is 6e-8, and a gradient with respect to a normalisation's scale sums terms of both signs over
-    // all positions: 1e-5 holds on AMD's Zen, 2.3e-5 was measured on an Intel Xeon, which sums in another order
-    check_step(Kind::Float, 4e-5);
+    check_step(Kind::Float, 1e-5);
 }
 
 #[test]
