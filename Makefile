@@ -47,7 +47,12 @@ test-slurm: setup slurm ## run grids through a real one-node Slurm that the test
 	cargo test --release --locked --test slurm
 
 .PHONY: reproduce
-reproduce: build ## train every experiment in full; shows first how long that takes
+reproduce: build ## train every experiment in full, into reproduced/; shows first how long that takes
+	$(seedbed) plan --out reproduced $(experiments) $(searches)
+	$(seedbed) run --out reproduced $(experiments) $(searches)
+
+.PHONY: finish
+finish: build ## train what the published results still lack; published runs count as stored
 	$(seedbed) plan $(experiments) $(searches)
 	$(seedbed) run $(experiments) $(searches)
 
