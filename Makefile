@@ -22,7 +22,7 @@ setup: ## put libtorch 2.11.0 under .libtorch/ (530.6 MB download, once)
 	@scripts/setup-libtorch.sh
 
 .PHONY: build
-build: setup ## build target/release/seedbed
+build: setup ## build target/release/seedbed and the trainer beside it
 	cargo build --release --locked
 
 .PHONY: quick
@@ -31,7 +31,6 @@ quick: build ## train every experiment at reduced size and compare with the pape
 
 .PHONY: test
 test: setup browser slurm ## run the tests
-	cargo build --release --locked --no-default-features --target-dir target/report
 	cargo test --release --locked
 
 .PHONY: browser
@@ -58,51 +57,57 @@ finish: build ## train what the published results still lack; published runs cou
 
 .PHONY: report
 report: ## rebuild every table, report and number in README.md and docs/ from results/; needs no libtorch and no data
-	cargo build --release --locked --no-default-features --target-dir target/report
-	target/report/release/seedbed report --out results
-	target/report/release/seedbed report --quick --out results/reduced
-	target/report/release/seedbed fill
+	cargo build --release --locked --package seedbed
+	$(seedbed) report --out results
+	$(seedbed) report --quick --out results/reduced
+	$(seedbed) fill
 
 .PHONY: check
-check: setup browser slurm ## formatting, clippy and tests
-	cargo fmt --check
+check: setup browser slurm ## everything that continuous integration asks for
+	cargo fmt --all --check
 	cargo clippy --release --locked --all-targets -- -D warnings
-	cargo clippy --release --locked --no-default-features --target-dir target/report --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --no-deps
+	! cargo tree --locked --package seedbed --edges normal,build | grep -E ' (tch|torch-sys) '
 	cargo test --release --locked
+
+.PHONY: test-fast
+test-fast: ## the tests that train nothing and start no daemon, once 'make test' has built them
+	cargo test --release --locked --lib --bins
+	cargo test --release --locked --test offline
 
 .PHONY: bench-peer
 bench-peer: build ## one training step, and 20 runs, beside PyTorch
-	python3 tests/bench_peer.py
+	python3 benches/bench_peer.py
 
 .PHONY: bench-load
 bench-load: build ## loading and encoding KDD Cup 99 beside pandas
 	python3 -m venv .libtorch/bench
 	.libtorch/bench/bin/python -m pip install --quiet --disable-pip-version-check numpy pandas
-	.libtorch/bench/bin/python tests/bench_load.py $(or $(SEEDBED_DATA),$(HOME)/.cache/seedbed)
+	.libtorch/bench/bin/python benches/bench_load.py $(or $(SEEDBED_DATA),$(HOME)/.cache/seedbed)
 
 .PHONY: bench-width
 bench-width: build ## what a step and a worker's memory cost by the seeds of a job, and what a second worker brings
-	python3 tests/bench_width.py $(seedbed) results/width.csv results/width.svg
+	python3 benches/bench_width.py $(seedbed) results/width.csv results/width.svg
 
 .PHONY: bench-start
 bench-start: build ## how long a worker takes from its start to its first training step
-	python3 tests/bench_start.py $(seedbed) results/start.csv
+	python3 benches/bench_start.py $(seedbed) results/start.csv
 
 .PHONY: bench-gpu
 bench-gpu: build ## everything that is measured on an NVIDIA card; refuses where there is none
-	python3 tests/bench_gpu.py
+	python3 benches/bench_gpu.py
 
 .PHONY: bench-metrics
 bench-metrics: ## what flagging and measuring 250,000 rows takes
-	cargo bench --locked --no-default-features --target-dir target/report --bench metrics
+	cargo bench --locked --package seedbed --bench metrics
 
 .PHONY: bench-growth
 bench-growth: build ## how plan, resume and tables grow with a grid, from 100 to 100,000 runs
-	python3 tests/bench_growth.py $(seedbed) results/growth.csv results/growth.svg
+	python3 benches/bench_growth.py $(seedbed) results/growth.csv results/growth.svg
 
 .PHONY: bench-schedule
 bench-schedule: ## what a decision of the scheduler costs, for grids of 100 to 100,000 runs
-	cargo bench --locked --no-default-features --target-dir target/report --bench schedule
+	cargo bench --locked --package seedbed --bench schedule
 
 .PHONY: rounding
 rounding: ## how far runs of DAGMM moved when its sums changed their order, from this repository's history

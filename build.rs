@@ -1,32 +1,15 @@
-//! Tells the linker where libtorch is, so that binaries need no LD_LIBRARY_PATH, and the crate
-//! which commit it is built from. It downloads nothing: `make setup` does.
+//! Tells the crate which commit it is built from, and the trainer, which uses the crate, with which
+//! version of tch.
 
 use std::path::Path;
 use std::process::Command;
 
 /// What a binary is made of; a difference from the commit in any other file does not make it dirty.
-const SOURCES: [&str; 5] = ["src", "build.rs", "Cargo.toml", "Cargo.lock", ".cargo"];
+const SOURCES: [&str; 6] = ["src", "train", "build.rs", "Cargo.toml", "Cargo.lock", ".cargo"];
 
 fn main() {
-    if std::env::var_os("CARGO_FEATURE_TRAINING").is_some() {
-        link_libtorch();
-    }
     record_tch();
     record_commit();
-}
-
-fn link_libtorch() {
-    println!("cargo::rerun-if-env-changed=LIBTORCH");
-    let libtorch = std::env::var("LIBTORCH").unwrap_or_default();
-    let library = Path::new(&libtorch).join("lib");
-    if !library.join("libtorch_cpu.so").exists() {
-        println!(
-            "cargo::error=no libtorch in '{libtorch}': run 'make setup', or set LIBTORCH to a libtorch 2.11.0"
-        );
-        return;
-    }
-    let library = library.canonicalize().expect("the folder was just seen");
-    println!("cargo::rustc-link-arg=-Wl,-rpath,{}", library.display());
 }
 
 /// Sets SEEDBED_TCH to the version of tch in Cargo.lock.

@@ -8,10 +8,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use seedbed::experiment::{Experiment, Selection};
-use seedbed::memory::{Memory, Need};
-use seedbed::record::Job;
+use seedbed::machine::memory::{Memory, Need};
 use seedbed::schedule::Slot;
 use seedbed::schedule::policy::{Next, Planned, Policy};
+use seedbed::store::record::Job;
 
 const DEVICES: usize = 64;
 const SLOTS: usize = 2;

@@ -1,5 +1,5 @@
 //! Times loading, fitting and encoding KDD Cup 99 on one thread, and prints one JSON object:
-//! `cargo run --release --example load_kddcup -- DATA_DIR [ROUNDS]`. `tests/bench_load.py` runs it
+//! `cargo run --release --example load_kddcup -- DATA_DIR [ROUNDS]`. `benches/bench_load.py` runs it
 //! beside pandas.
 
 use std::error::Error;

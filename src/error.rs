@@ -54,12 +54,3 @@ impl Error {
         }
     }
 }
-
-#[cfg(feature = "training")]
-impl From<tch::TchError> for Error {
-    /// libtorch's messages run to pages of C++ frames: the first line is what people need.
-    fn from(error: tch::TchError) -> Self {
-        let text = error.to_string();
-        Self::Failed(format!("libtorch: {}", text.lines().next().unwrap_or("no message")))
-    }
-}

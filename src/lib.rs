@@ -18,41 +18,16 @@
 //! builds without libtorch (without the feature `training`). The
 //! program (`main`, `cli`, `worker`, `plan`, `progress`) is a user of this library.
 
-#[cfg(feature = "training")]
-pub mod album;
-pub mod claim;
 pub mod dataset;
-#[cfg(feature = "training")]
-pub mod determinism;
-#[cfg(feature = "training")]
-pub mod device;
-#[cfg(feature = "training")]
-pub mod doctor;
 pub mod error;
 pub mod experiment;
-pub mod fingerprint;
-#[cfg(feature = "training")]
-pub mod gpu;
-#[cfg(feature = "training")]
-pub mod libtorch;
-pub mod lock;
-pub mod memory;
+pub mod machine;
 pub mod metrics;
 pub mod model;
 pub mod paper;
-pub mod picture;
-pub mod plausibility;
 pub mod random;
-pub mod record;
 pub mod report;
-#[cfg(feature = "training")]
-pub mod run;
 pub mod schedule;
-pub mod slurm;
 pub mod stats;
 pub mod store;
 pub mod summary;
-#[cfg(feature = "training")]
-pub mod train;
-pub mod verify;
-pub mod whole;

@@ -325,7 +325,7 @@ def dagmm_sentences(block, cells):
         return [*expected, fixed(statistics.mean(untrained_errors), 1), "0.26"]
 
     def power(text):
-        # its arithmetic is held to integrals by tests/golden_stats.rs
+        # its arithmetic is held to integrals by tests/offline/golden_stats.rs
         found = rows("results/dagmm-kddcup/comparison.csv", cell=cell, metric="f1", paper="zong2018")
         return [len(f1), percent(float(found[0]["power"]))]
 

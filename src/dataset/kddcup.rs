@@ -583,7 +583,7 @@ mod tests {
         super::super::hex(hasher)
     }
 
-    /// Digests of the same columns made by pandas: `tests/bench_load.py DATA_DIR --digests`.
+    /// Digests of the same columns made by pandas: `benches/bench_load.py DATA_DIR --digests`.
     #[test]
     fn every_encoding_of_the_real_file_equals_what_pandas_makes_of_it() {
         let Some(path) = real() else { return };

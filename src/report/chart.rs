@@ -6,9 +6,9 @@ use std::fmt::{self, Display, Write};
 
 use askama::filters::{Escaper, Html, HtmlSafe};
 
-use crate::fingerprint::Quantity;
-use crate::picture::axis::{Axis, is_placeable};
+use crate::paper::fingerprint::Quantity;
 use crate::report::document::Loss;
+use crate::report::picture::axis::{Axis, is_placeable};
 use crate::report::table;
 use crate::summary::Comparison;
 
@@ -410,7 +410,7 @@ fn curves(svg: &mut Svg, bands: &[Band], x: impl Fn(f64) -> f64, y: impl Fn(f64)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Scale as RunScale;
+    use crate::store::record::Scale as RunScale;
 
     fn of(epoch: u64, value: Option<f64>) -> Loss {
         let (experiment, cell, term) = ("e".into(), "c".into(), "loss".into());

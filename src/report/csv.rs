@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::metrics::Metric;
 use crate::report::document::Loss;
+use crate::store::whole;
 use crate::summary::{Comparison, Pair, Row, Summary, Verdict};
-use crate::whole;
 
 /// The columns of `runs.csv`; one column an axis follows, named by the axis's dotted key.
 pub const RUNS: &str = "experiment,cell,seed,scale,state,tp,fp,fn,tn,precision,recall,f1,\
@@ -384,7 +384,7 @@ impl Line<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Scale, State};
+    use crate::store::record::{Scale, State};
     use crate::summary::tests::{figure, paper, row, rows};
     use crate::summary::{Evidence, compare, summarise};
 

@@ -2,7 +2,7 @@
 //! printed them. Builds a string and prints nothing; colour only where asked for.
 
 use crate::metrics::Metric;
-use crate::plausibility::granularity::{
+use crate::paper::plausibility::granularity::{
     Batches, Digits, Fit, Fitting, Granularity, Joint, Search, Whole,
 };
 use crate::report::terminal::{BOLD, GREEN, RED, YELLOW, paint, printable};

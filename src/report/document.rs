@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::experiment::Cell;
 use crate::paper::Paper;
-use crate::record::Scale;
+use crate::store::record::Scale;
 use crate::summary::{Comparison, Pair, Row, Summary};
 
 /// A report: one section an experiment.

@@ -2,9 +2,9 @@
 //! about it. Builds a string and prints nothing; colour only where asked for.
 
 use crate::metrics::Population;
+use crate::paper::plausibility::granularity::Granularity;
+use crate::paper::plausibility::{Check, Finding, Ground, Harmonic, Interval, Verdict};
 use crate::paper::{Paper, SplitKind};
-use crate::plausibility::granularity::Granularity;
-use crate::plausibility::{Check, Finding, Ground, Harmonic, Interval, Verdict};
 use crate::report::digits;
 use crate::report::terminal::{BOLD, GREEN, RED, YELLOW, paint, printable};
 

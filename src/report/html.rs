@@ -12,12 +12,12 @@ use indexmap::{IndexMap, IndexSet};
 
 use crate::metrics::Metric;
 use crate::paper::Paper;
-use crate::picture::axis::Axis;
-use crate::record::{Scale, State};
 use crate::report::chart::{self, Strip, Svg};
 use crate::report::document::{Document, Loss, Picture, Section};
+use crate::report::picture::axis::Axis;
 use crate::report::protocol::{self, Part};
 use crate::report::table::{self, Table};
+use crate::store::record::{Scale, State};
 use crate::summary::{Comparison, Row, Verdict, split_control};
 
 /// Cells of a section that are drawn: dots, losses and pictures; tables have a limit of their own.
@@ -526,7 +526,7 @@ fn losses(section: &Section) -> (Vec<LossChart>, String) {
 fn loss_words(losses: &[&Loss]) -> String {
     let median = |loss: Option<&&Loss>| {
         loss.and_then(|loss| loss.median)
-            .map_or_else(|| "not finite".to_owned(), crate::picture::axis::number)
+            .map_or_else(|| "not finite".to_owned(), crate::report::picture::axis::number)
     };
     let last = losses.last().map_or(0, |loss| loss.epoch);
     let runs = losses.iter().map(|loss| loss.n).max().unwrap_or(0);

@@ -3,6 +3,7 @@
 
 mod chart;
 pub mod csv;
+pub mod derive;
 pub mod digits;
 pub mod document;
 pub mod facts;
@@ -10,8 +11,11 @@ pub mod figures;
 pub mod fill;
 pub mod html;
 pub mod latex;
+pub mod lock;
 pub mod markdown;
+pub mod picture;
 pub mod protocol;
+pub mod published;
 pub mod series;
 mod table;
 pub mod terminal;
@@ -20,8 +24,8 @@ mod wording;
 use indexmap::IndexMap;
 
 use crate::metrics::Metric;
-use crate::record::Record;
 use crate::stats;
+use crate::store::record::Record;
 use crate::summary::{self, Row};
 
 use document::Loss;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::csv::write;
 use crate::error::{Error, Result};
-use crate::record::{Record, Scale};
+use crate::store::record::{Record, Scale};
 
 /// The columns of `diagnostics.csv`.
 pub const DIAGNOSTICS: &str = "experiment,cell,seed,scale,name,value";

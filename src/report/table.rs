@@ -3,11 +3,11 @@
 
 use indexmap::{IndexMap, IndexSet};
 
-use crate::fingerprint::Quantity;
 use crate::metrics::Metric;
 use crate::paper::Paper;
-use crate::record::{Scale, State};
+use crate::paper::fingerprint::Quantity;
 use crate::report::document::{Document, Section};
+use crate::store::record::{Scale, State};
 use crate::summary::{Comparison, Pair, Row, Summary, Verdict};
 
 /// A table shows this many rows; a sentence tells of the others.
@@ -564,7 +564,7 @@ pub fn percent(share: f64) -> String {
 
 /// A count with a comma before each three digits.
 pub fn count(number: usize) -> String {
-    crate::picture::axis::count(number)
+    crate::report::picture::axis::count(number)
 }
 
 fn p(value: f64) -> String {

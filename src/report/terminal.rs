@@ -3,10 +3,10 @@
 
 use std::borrow::Cow;
 
-use crate::fingerprint::Quantity;
 use crate::metrics::Metric;
 use crate::paper::Paper;
-use crate::record::Scale;
+use crate::paper::fingerprint::Quantity;
+use crate::store::record::Scale;
 use crate::summary::{Comparison, Pair, Power, Summary, Test, Verdict, split_control};
 
 pub(super) const BOLD: &str = "1";
@@ -476,7 +476,7 @@ pub(super) fn paint(text: &str, code: &str, colour: bool) -> String {
 mod tests {
     use super::*;
     use crate::paper::{Figure, Status};
-    use crate::record::State;
+    use crate::store::record::State;
     use crate::summary::tests::{figure, paper, rows};
     use crate::summary::{Evidence, Row, bootstrap, compare, summarise};
 

@@ -1,6 +1,10 @@
 //! Slots, jobs, retries, events: jobs run where and when `policy` says. What running a job means is
 //! an argument, so this module knows no processes, no tensors and no files, and it prints nothing.
+pub mod plan;
 pub mod policy;
+pub mod slurm;
+pub mod trainer;
+pub mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
@@ -9,8 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::memory::{self, Memory};
-use crate::record::{Job, Message, Record, State};
+use crate::machine::memory::{self, Memory};
+use crate::store::record::{Job, Message, Record, State};
 
 use policy::{Next, Planned, Policy, Start, Waiting};
 
@@ -443,7 +447,7 @@ mod tests {
 
     use super::*;
     use crate::experiment::{Experiment, Selection};
-    use crate::record::{Digests, Provenance};
+    use crate::store::record::{Digests, Provenance};
 
     fn job(epochs: u64, seeds: &[u64]) -> Job {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/synthetic.toml");

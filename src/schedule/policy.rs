@@ -5,8 +5,8 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
-use crate::memory::{Memory, Need};
-use crate::record::{Job, State};
+use crate::machine::memory::{Memory, Need};
+use crate::store::record::{Job, State};
 
 use super::{Slot, chunks};
 

@@ -1,7 +1,7 @@
 //! Estimates, intervals and tests over slices of finite numbers: plain functions, each with its
 //! formula and source. Here: what describes a sample; beside it what is inferred from one. What is
 //! undefined is `None` or `Err(why)`, never NaN. Knows nothing of runs, cells or files.
-//! All of it is set beside scipy, statsmodels and numpy in `tests/golden_stats.rs`; which estimate
+//! All of it is set beside scipy, statsmodels and numpy in `tests/offline/golden_stats.rs`; which estimate
 //! means what: `docs/statistics.md`.
 
 mod bootstrap;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::Row;
 use crate::error::{Error, Result};
-use crate::record::State;
+use crate::store::record::State;
 
 /// A digest that no two runs of a cell can have in common: its name, its column, its value.
 type Own = (&'static str, &'static str, fn(&Row) -> &str);

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::{Row, codes};
 use crate::error::{Error, Result};
 use crate::metrics::Metric;
-use crate::record::{Scale, State};
 use crate::stats;
+use crate::store::record::{Scale, State};
 
 /// The bootstrap draws the same numbers for every cell and metric: the same runs give the same
 /// interval, whatever stands beside them.

@@ -7,10 +7,10 @@ use indexmap::IndexSet;
 
 use super::estimates::cells;
 use super::{Row, Summary, codes, split_control};
-use crate::fingerprint::{Mark, Quantity};
 use crate::paper::Paper;
-use crate::record::{Scale, State};
+use crate::paper::fingerprint::{Mark, Quantity};
 use crate::stats;
+use crate::store::record::{Scale, State};
 
 /// One further measurement of one run: a line of `diagnostics.csv`.
 #[derive(Debug, Clone, PartialEq)]
@@ -209,8 +209,9 @@ pub(super) fn claims<'a>(paper: &'a Paper, experiment: &str) -> Vec<Claim<'a>> {
         cell: one.cell.as_deref(),
         margin: paper.margins.get(&one.metric).map(|margin| margin.value),
     });
-    let own =
-        |one: &&crate::fingerprint::Fingerprint| one.experiment.as_deref() == Some(experiment);
+    let own = |one: &&crate::paper::fingerprint::Fingerprint| {
+        one.experiment.as_deref() == Some(experiment)
+    };
     let fingerprints = paper.fingerprints.iter().filter(own).map(|one| Claim {
         quantity: Quantity::from(&one.of),
         table: &one.table,
@@ -234,7 +235,7 @@ mod tests {
     use super::super::tests::{figure, paper, rows};
     use super::super::{compare, summarise};
     use super::*;
-    use crate::fingerprint::Fingerprint;
+    use crate::paper::fingerprint::Fingerprint;
     use crate::paper::{Margin, Status};
 
     fn fingerprint(of: Mark, value: f64) -> Fingerprint {

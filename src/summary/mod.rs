@@ -8,6 +8,7 @@ mod estimates;
 mod evidence;
 mod pairs;
 mod power;
+pub mod rerun;
 mod verdict;
 
 use std::cmp::Ordering;
@@ -18,7 +19,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::metrics::Metric;
-use crate::record::{Scale, State};
+use crate::store::record::{Scale, State};
 
 pub use audit::refuse_shared_digests;
 pub use estimates::{Summary, bootstrap, summarise};

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::{Row, split_control};
 use crate::metrics::Metric;
-use crate::record::{Scale, State};
 use crate::stats;
+use crate::store::record::{Scale, State};
 
 /// Along an axis with more values than this each is compared with the first only.
 const ALL_PAIRS_UP_TO: usize = 3;

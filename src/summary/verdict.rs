@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use super::evidence::{Claim, claims};
 use super::{Evidence, split_control};
-use crate::fingerprint::Quantity;
 use crate::metrics::Metric;
+use crate::paper::fingerprint::Quantity;
 use crate::paper::{Paper, Status};
-use crate::record::Scale;
 use crate::stats::{self, Contrast, Design, Flip, Interval, Place, Published, Sample};
+use crate::store::record::Scale;
 
 /// Of each of the two one-sided tests behind the interval that decides.
 const ALPHA: f64 = (1.0 - stats::VERDICT_LEVEL) / 2.0;
@@ -576,7 +576,7 @@ mod tests {
     use super::super::{Row, summarise};
     use super::*;
     use crate::paper::Figure;
-    use crate::record::State;
+    use crate::store::record::State;
 
     fn compared(rows: &[Row], paper: &Paper, declared: Option<u64>) -> Vec<Comparison> {
         let evidence: Vec<Evidence> = summarise(rows).unwrap().iter().map(Evidence::from).collect();

@@ -1,0 +1,1259 @@
+//! TOML → Experiment → cells → runs: reads an experiment file, applies `[quick]`, `--set` and the
+//! like, and expands the grid. Unknown keys are refused with their place and the nearest name.
+//! Knows no data, no tensors and no stored records.
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use toml::de::DeTable;
+use toml::{Spanned, Table, Value};
+
+use crate::dataset::{DatasetSpec, SplitSpec};
+use crate::error::{Error, Result};
+use crate::metrics::{Population, ThresholdRule};
+use crate::model::{Average, ModelSpec, Score, Scoring};
+use crate::store::record::Scale;
+
+/// A grid point: everything about a run but its seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cell {
+    /// `reconstruction=sum,latent=1`; `base` without axes; a control adds `,control=untrained`.
+    pub label: String,
+    /// Axis (full dotted key) → value as text, in file order.
+    pub axes: IndexMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Control>,
+    pub dataset: DatasetSpec,
+    pub protocol: ProtocolSpec,
+    pub model: ModelSpec,
+    pub training: TrainingSpec,
+}
+
+/// A null model that runs beside a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Control {
+    /// The same network with 0 epochs of training.
+    Untrained,
+}
+
+/// The `[protocol]` table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ProtocolSpec {
+    pub split: SplitSpec,
+    pub threshold: ThresholdRule,
+    /// Share of anomalies among the training rows, in [0, 1).
+    #[serde(default)]
+    pub contamination: f64,
+    /// What a variational model's score is; absent for a model that has one alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<Score>,
+    /// Draws of the latent variables a row when it is scored; 0 takes their mean alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<u32>,
+    /// How the reconstruction probability averages its draws.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<Average>,
+}
+
+/// The `[training]` table of an experiment file. The optimiser is Adam (Kingma and Ba, 2015)
+/// with β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TrainingSpec {
+    /// Passes over the training rows; 0 leaves the network untrained.
+    pub epochs: u64,
+    /// Rows of a step.
+    pub batch_size: usize,
+    /// What becomes of the rows that are left for an epoch's last step.
+    // not written when `keep`: the keys of stored runs were made without it
+    #[serde(default, skip_serializing_if = "LastBatch::is_kept")]
+    pub last_batch: LastBatch,
+    /// Adam's step size.
+    pub learning_rate: f64,
+    /// Upper bound of the Euclidean norm of a run's whole gradient; none where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_clip: Option<f64>,
+    /// Times the parameters, added to the (clipped) gradient before Adam sees it, as PyTorch's Adam
+    /// does; 0 where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+}
+
+/// `keep`: the last step of an epoch takes the rows that are left; `drop`: only whole batches train,
+/// and other rows are left over in each epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LastBatch {
+    #[default]
+    Keep,
+    Drop,
+}
+
+impl LastBatch {
+    fn is_kept(&self) -> bool {
+        *self == Self::Keep
+    }
+}
+
+impl TrainingSpec {
+    /// How many of a run's training rows an epoch takes.
+    pub fn rows_of_epoch(&self, rows: usize) -> usize {
+        match self.last_batch {
+            LastBatch::Keep => rows,
+            LastBatch::Drop => rows - rows % self.batch_size,
+        }
+    }
+}
+
+impl ProtocolSpec {
+    /// How rows are scored, where the model has a choice.
+    pub fn scoring(&self) -> Option<Scoring> {
+        let (score, samples, average) = (self.score?, self.samples?, self.average?);
+        Some(Scoring { score, samples, average, train: self.scores_training_rows() })
+    }
+
+    /// Whether the training rows are to be scored too: some thresholds rank them, and their mean
+    /// reconstruction error is a figure that sources print.
+    pub fn scores_training_rows(&self) -> bool {
+        let ranked = match self.threshold {
+            ThresholdRule::Top { of: Population::Train | Population::TrainAndTest, .. } => true,
+            ThresholdRule::Top { of: Population::Test, .. }
+            | ThresholdRule::Value(_)
+            | ThresholdRule::BestF1 => false,
+        };
+        ranked || self.score == Some(Score::ReconstructionError)
+    }
+}
+
+impl Cell {
+    /// Names what is trained: cells of one identity differ in which test rows count, and in how
+    /// scores are made and flagged.
+    pub fn training_identity(&self) -> String {
+        let ProtocolSpec { split, contamination, .. } = &self.protocol;
+        let split = split.before_batches();
+        let parts =
+            (&self.dataset, split, contamination, &self.model, &self.training, self.control);
+        serde_json::to_string(&parts).expect("a cell serialises")
+    }
+}
+
+/// An experiment file with a selection applied to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Experiment {
+    pub name: String,
+    pub title: String,
+    /// The papers whose figures it is compared with: `papers/<paper>.toml` beside the file.
+    pub papers: Vec<String>,
+    pub path: PathBuf,
+    pub scale: Scale,
+    /// In the order they are to run; the file's `runs = n` means 1..=n.
+    pub seeds: Vec<u64>,
+    /// The file's `runs`, whatever seeds were asked for: fewer runs than this are not all of them.
+    pub declared_runs: u64,
+    /// The grid in file order, each cell followed by its controls.
+    pub cells: Vec<Cell>,
+    /// `key=value`, what `--set` changed.
+    pub set: Vec<String>,
+}
+
+/// What the command line asks of an experiment file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Selection {
+    /// Apply the `[quick]` table.
+    pub quick: bool,
+    /// Replaces `runs`.
+    pub runs: Option<u64>,
+    /// Replaces the seeds `1..=runs`.
+    pub seeds: Option<Vec<u64>>,
+    /// `key=value`, later ones win; they win over `[quick]` too.
+    pub set: Vec<String>,
+}
+
+/// What a file says beside its cells.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    name: String,
+    title: String,
+    #[serde(default)]
+    paper: Papers,
+    runs: u64,
+    #[serde(default)]
+    controls: Controls,
+}
+
+/// `paper = "a"` or `paper = ["a", "b"]`.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a paper's name or a list of names")]
+enum Papers {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Default for Papers {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
+}
+
+impl From<Papers> for Vec<String> {
+    fn from(papers: Papers) -> Self {
+        match papers {
+            Papers::One(name) => vec![name],
+            Papers::Several(names) => names,
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Controls {
+    #[serde(default)]
+    untrained: bool,
+}
+
+/// A key that something other than its own line in the file gives a value.
+#[derive(Clone)]
+struct Override {
+    path: Vec<String>,
+    value: Value,
+    /// `experiments/x.toml:12:3` or `--set a.b=c`, to begin an error with.
+    origin: String,
+}
+
+struct Axis {
+    key: String,
+    path: Vec<String>,
+    values: Vec<(String, Value)>,
+    origin: String,
+}
+
+const SECTIONS: [&str; 4] = ["dataset", "protocol", "model", "training"];
+const HEAD: [&str; 5] = ["name", "title", "paper", "runs", "controls"];
+const GRID: [&str; 2] = ["axes", "quick"];
+
+/// Bytes of an experiment file: nobody writes more by hand, and places in it are counted from its start.
+const LARGEST_FILE: u64 = 1 << 18;
+/// Bytes of all cells together, each as long as the file.
+const LARGEST_GRID: u128 = 1 << 28;
+const MOST_CELLS: u128 = 10_000;
+const MOST_SEEDS: u64 = 100_000;
+/// Cells times seeds.
+const MOST_RUNS: usize = 1_000_000;
+/// Parts of a dotted key.
+const DEEPEST_KEY: usize = 6;
+
+impl Experiment {
+    /// Finds an experiment by name (`experiments/<name>.toml`) or by path, and reads it.
+    ///
+    /// # Errors
+    /// `Usage` with file, line and column for everything that is wrong with the file or the
+    /// selection.
+    pub fn load(name: &str, selection: &Selection) -> Result<Self> {
+        let path = locate(name)?;
+        let text = read_text(&path, LARGEST_FILE)
+            .map_err(|error| Error::Usage(format!("cannot read {}: {error}", path.display())))?;
+        Self::parse(&path, &text, selection)
+    }
+
+    /// Reads the text of an experiment file; `path` names it in errors and gives its name.
+    ///
+    /// # Errors
+    /// As [`Experiment::load`].
+    pub fn parse(path: &Path, text: &str, selection: &Selection) -> Result<Self> {
+        if text.len() as u64 > LARGEST_FILE {
+            let (file, length) = (path.display(), text.len());
+            return Err(Error::Usage(format!(
+                "{file}: it has {length} bytes; {LARGEST_FILE} is the limit of an experiment file"
+            )));
+        }
+        let source = Source::new(path, text)?;
+        let mut spec: Table = toml::from_str(text).map_err(|error| source.syntax(&error))?;
+        source.check_top_level(&spec)?;
+        let axes = source.axes(spec.remove("axes"))?;
+        let overrides = overrides(&source, spec.remove("quick"), selection, &axes)?;
+        for change in &overrides {
+            assign(&mut spec, change)?;
+        }
+        let mut head = Table::new();
+        for key in HEAD {
+            if let Some(value) = spec.remove(key) {
+                head.insert(key.to_owned(), value);
+            }
+        }
+        let head: Head = source.read("", &head, &overrides)?;
+        source.check_name(&head.name)?;
+        let runs = selection.runs.unwrap_or(head.runs);
+        if runs == 0 {
+            return Err(source.fault("runs", "'runs' must be at least 1"));
+        }
+        if runs > MOST_SEEDS {
+            return Err(match selection.runs {
+                Some(runs) => Error::Usage(format!("--runs {runs}: 100,000 seeds are the limit")),
+                None => source.fault("runs", "'runs' must be at most 100,000"),
+            });
+        }
+        let seeds = selection.seeds.clone().unwrap_or_else(|| (1..=runs).collect());
+        let cells = expand(&source, &spec, &axes, &overrides, &head.controls)?;
+        if cells.len() * seeds.len() > MOST_RUNS {
+            let (cells, seeds) = (cells.len(), seeds.len());
+            let what = format!("{cells} cells under {seeds} seeds are more than 1,000,000 runs");
+            return Err(source.fault("axes", &what));
+        }
+        Ok(Self {
+            name: head.name,
+            title: head.title,
+            papers: head.paper.into(),
+            path: path.to_owned(),
+            // a changed protocol is not the one whose figures were published
+            scale: match selection.quick || !selection.set.is_empty() {
+                true => Scale::Quick,
+                false => Scale::Full,
+            },
+            seeds,
+            declared_runs: head.runs,
+            cells,
+            set: selection.set.clone(),
+        })
+    }
+
+    /// The directory with the figures of papers: `papers` beside the experiment file.
+    pub fn papers_folder(&self) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join("papers")
+    }
+
+    /// Keeps the cells with these labels and the controls that belong to them.
+    ///
+    /// # Errors
+    /// `Usage` for a label that the grid does not have.
+    pub fn select(&self, labels: &[String]) -> Result<Vec<Cell>> {
+        let names: Vec<&str> = self.cells.iter().map(|cell| cell.label.as_str()).collect();
+        if let Some(unknown) = labels.iter().find(|label| !names.contains(&label.as_str())) {
+            return Err(Error::Usage(format!(
+                "{} has no cell '{unknown}'{}; its cells: {}",
+                self.path.display(),
+                nearest(unknown, &names),
+                names.join(" "),
+            )));
+        }
+        let chosen = |cell: &&Cell| {
+            labels.is_empty()
+                || labels.iter().any(|label| {
+                    cell.label == *label || cell.label.starts_with(&format!("{label},control="))
+                })
+        };
+        Ok(self.cells.iter().filter(chosen).cloned().collect())
+    }
+}
+
+/// Reads `3,7-9` as the seeds 3, 7, 8, 9.
+///
+/// # Errors
+/// `Usage` for anything else, a seed named twice, or more than 100,000 seeds.
+pub fn parse_seeds(text: &str) -> Result<Vec<u64>> {
+    let wrong = |why: &str| Error::Usage(format!("--seeds {text}: {why}; write for example 3,7-9"));
+    let (mut seeds, mut known) = (Vec::new(), HashSet::new());
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |digits: &str| {
+            digits
+                .trim()
+                .parse::<u64>()
+                .map_err(|_| wrong(&format!("'{part}' is no seed or range")))
+        };
+        let (first, last) = (number(first)?, number(last)?);
+        if last < first {
+            return Err(wrong(&format!("the range '{part}' is empty")));
+        }
+        if last - first >= MOST_SEEDS {
+            return Err(wrong(&format!("the range '{part}' holds more than 100,000 seeds")));
+        }
+        if seeds.len() as u64 + (last - first) >= MOST_SEEDS {
+            return Err(wrong("there are more than 100,000 seeds"));
+        }
+        for seed in first..=last {
+            if !known.insert(seed) {
+                return Err(wrong(&format!("seed {seed} is named twice")));
+            }
+            seeds.push(seed);
+        }
+    }
+    Ok(seeds)
+}
+
+/// The text of a file of at most `most` bytes. A pipe or a device, which may never end, is none.
+///
+/// # Errors
+/// Those of the file system, and what is too long or no file.
+pub(crate) fn read_text(path: &Path, most: u64) -> std::io::Result<String> {
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
+    if found.len() > most {
+        let what = format!("it has {} bytes; {most} is the limit", found.len());
+        return Err(std::io::Error::other(what));
+    }
+    std::fs::read_to_string(path)
+}
+
+fn locate(name: &str) -> Result<PathBuf> {
+    let given = Path::new(name);
+    if name.ends_with(".toml") || name.contains(std::path::MAIN_SEPARATOR) {
+        return Ok(given.to_owned());
+    }
+    let path = Path::new("experiments").join(format!("{name}.toml"));
+    if path.is_file() {
+        return Ok(path);
+    }
+    let mut known: Vec<String> = std::fs::read_dir("experiments")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter_map(|file| file.strip_suffix(".toml").map(str::to_owned))
+        .collect();
+    known.sort();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    Err(Error::Usage(if known.is_empty() {
+        format!(
+            "no experiment '{name}': there is no folder 'experiments' here; run in seedbed's \
+             folder or give the path of a .toml file"
+        )
+    } else {
+        format!(
+            "no experiment '{name}' in experiments/{}; there are: {}",
+            nearest(name, &known),
+            known.join(" ")
+        )
+    }))
+}
+
+/// The text of a file with the place of every key, for errors.
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+    root: Spanned<DeTable<'a>>,
+}
+
+impl<'a> Source<'a> {
+    fn new(path: &'a Path, text: &'a str) -> Result<Self> {
+        match DeTable::parse(text) {
+            Ok(root) => Ok(Self { path, text, root }),
+            Err(error) => {
+                let at = error.span().map_or(0, |span| span.start);
+                Err(Error::Usage(format!(
+                    "{}: {}",
+                    place(path, text, at),
+                    one_line(error.message())
+                )))
+            }
+        }
+    }
+
+    fn syntax(&self, error: &toml::de::Error) -> Error {
+        let at = error.span().map_or(0, |span| span.start);
+        Error::Usage(format!("{}: {}", place(self.path, self.text, at), one_line(error.message())))
+    }
+
+    /// `file:line:column` of a dotted key, or of its nearest parent that the file has.
+    fn place_of(&self, keys: &[String]) -> String {
+        let mut table = self.root.get_ref();
+        let mut at = 0;
+        for key in keys {
+            let Some((name, value)) = table.get_key_value(key.as_str()) else { break };
+            at = name.span().start;
+            match value.get_ref().as_table() {
+                Some(inner) => table = inner,
+                None => break,
+            }
+        }
+        place(self.path, self.text, at)
+    }
+
+    /// The place of a quoted (`"a.b" = 1`) or bare (`a.b = 1`) dotted key in a table.
+    fn place_in(&self, table: &str, key: &str) -> String {
+        let entry = self.root.get_ref().get(table).and_then(|inner| inner.get_ref().as_table());
+        let mut keys = vec![table.to_owned()];
+        match entry {
+            Some(entry) if entry.contains_key(key) => keys.push(key.to_owned()),
+            Some(_) | None => keys.extend(split_key(key)),
+        }
+        self.place_of(&keys)
+    }
+
+    fn fault(&self, key: &str, what: &str) -> Error {
+        Error::Usage(format!("{}: {what}", self.place_of(&split_key(key))))
+    }
+
+    fn check_top_level(&self, spec: &Table) -> Result<()> {
+        let known: Vec<&str> = HEAD.into_iter().chain(SECTIONS).chain(GRID).collect();
+        for (key, value) in spec {
+            let tables = SECTIONS.iter().chain(&GRID).any(|table| table == key);
+            if !known.contains(&key.as_str()) {
+                let known = format!("{}; known: {}", nearest(key, &known), known.join(", "));
+                return Err(self.fault(key, &format!("unknown key '{key}'{known}")));
+            }
+            if tables && !value.is_table() {
+                return Err(self.fault(key, &format!("'{key}' must be a table: write [{key}]")));
+            }
+        }
+        match SECTIONS.iter().find(|section| !spec.contains_key(**section)) {
+            Some(section) => Err(self.fault("", &format!("the table [{section}] is missing"))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_name(&self, name: &str) -> Result<()> {
+        let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
+        if name != stem {
+            return Err(
+                self.fault("name", &format!("the name '{name}' is not the file's, '{stem}'"))
+            );
+        }
+        // it becomes a directory and a field of CSV files
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        if name.is_empty() || !name.chars().all(plain) {
+            let rule = "may hold only letters, digits, '-' and '_'";
+            return Err(self.fault("name", &format!("the name '{name}' {rule}")));
+        }
+        Ok(())
+    }
+
+    fn axes(&self, axes: Option<Value>) -> Result<Vec<Axis>> {
+        let Some(Value::Table(axes)) = axes else { return Ok(Vec::new()) };
+        // `[axes] model.reconstruction = […]` without quotes is a nested table; both are meant
+        let mut flat = Vec::new();
+        flatten("", axes, &mut flat);
+        flat.into_iter().map(|(key, value)| self.axis(key, value)).collect()
+    }
+
+    fn axis(&self, key: String, value: Value) -> Result<Axis> {
+        let origin = self.place_in("axes", &key);
+        let wrong = |what: String| Err(Error::Usage(format!("{origin}: axis '{key}' {what}")));
+        let path = split_key(&key);
+        if !SECTIONS.contains(&path[0].as_str()) || path.len() < 2 {
+            return wrong(format!(
+                "must begin with one of {}",
+                SECTIONS.map(|s| format!("{s}.")).join(", ")
+            ));
+        }
+        // the last part is in every label, and labels are directory names
+        let name = path[path.len() - 1].as_str();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        if path.len() > DEEPEST_KEY || name.is_empty() || !name.chars().all(plain) {
+            return wrong("is no key of an experiment".to_owned());
+        }
+        let Value::Array(list) = value else {
+            return wrong("must be a list: each value is a cell".to_owned());
+        };
+        if list.is_empty() {
+            return wrong("is empty: list at least one value".to_owned());
+        }
+        if list.len() as u128 > MOST_CELLS {
+            return wrong(format!("has {} values; 10,000 cells are the limit", list.len()));
+        }
+        let mut values: Vec<(String, Value)> = Vec::new();
+        for value in list {
+            let text = label_of(&value);
+            // labels are directory names
+            if text.is_empty() || !text.chars().all(|c| c.is_alphanumeric() || "._+-".contains(c)) {
+                return wrong(format!("has the value {value}, which cannot be part of a label"));
+            }
+            if values.iter().any(|(known, _)| *known == text) {
+                return wrong(format!("holds {value} twice"));
+            }
+            values.push((text, value));
+        }
+        Ok(Axis { key, path, values, origin })
+    }
+
+    /// Deserialises one table; an error names the key it is about and the key's place.
+    fn read<T: DeserializeOwned>(
+        &self,
+        section: &str,
+        table: &Table,
+        overrides: &[Override],
+    ) -> Result<T> {
+        let attempt = |table: Table| table.try_into::<T>();
+        let message = match attempt(table.clone()) {
+            Ok(value) => return Ok(value),
+            Err(error) => one_line(error.message()),
+        };
+        // serde loses the place behind a tagged enum: the first key with which the same error
+        // appears is the one it is about
+        let mut prefix = Table::new();
+        let mut culprit = Vec::new();
+        if !section.is_empty() {
+            culprit.push(section.to_owned());
+        }
+        let tag = table.iter().filter(|(key, _)| *key == "name");
+        for (key, value) in tag.chain(table.iter().filter(|(key, _)| *key != "name")) {
+            prefix.insert(key.clone(), value.clone());
+            if attempt(prefix.clone()).is_err_and(|error| one_line(error.message()) == message) {
+                // a missing field is the table's fault, not that of a key it has
+                if !message.starts_with("missing field") {
+                    culprit.push(key.clone());
+                }
+                break;
+            }
+        }
+        Err(self.explain(culprit, &message, overrides))
+    }
+
+    /// Turns serde's message about a key into one with place and advice.
+    fn explain(&self, mut culprit: Vec<String>, message: &str, overrides: &[Override]) -> Error {
+        let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+        let unknown = message.starts_with("unknown field");
+        // a field of a table in the section's table: the key above it is known already
+        let field = names.first().filter(|_| unknown);
+        if let Some(field) = field.filter(|field| culprit.last().is_none_or(|last| last != *field))
+        {
+            culprit.push((*field).to_owned());
+        }
+        let changed = overrides.iter().rev().find(|change| {
+            // a change of the key, or of something in it or around it, but not of its section
+            let common = change.path.len().min(culprit.len());
+            change.path == culprit || (common >= 2 && change.path[..common] == culprit[..common])
+        });
+        let at = changed.map_or_else(|| self.place_of(&culprit), |change| change.origin.clone());
+        let key = culprit.join(".");
+        let advice = match names.split_first() {
+            Some((wrong, known)) if unknown || message.starts_with("unknown variant") => {
+                nearest(wrong, known)
+            }
+            Some(_) | None => String::new(),
+        };
+        Error::Usage(match names.split_first() {
+            Some((_, known)) if unknown => {
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                format!("{at}: unknown key '{key}'{advice}; known: {known}")
+            }
+            Some(_) | None if key.is_empty() => format!("{at}: {message}{advice}"),
+            Some(_) | None => format!("{at}: {key}: {message}{advice}"),
+        })
+    }
+}
+
+/// `[quick]` and then `--set`, in the order in which they apply.
+fn overrides(
+    source: &Source,
+    quick: Option<Value>,
+    selection: &Selection,
+    axes: &[Axis],
+) -> Result<Vec<Override>> {
+    let mut all = Vec::new();
+    if let Some(Value::Table(quick)) = quick {
+        let mut flat = Vec::new();
+        flatten("", quick, &mut flat);
+        for (key, value) in flat {
+            let origin = source.place_in("quick", &key);
+            all.push(Override { path: split_key(&key), value, origin });
+        }
+    } else if selection.quick {
+        return Err(source.fault("", "there is no [quick] table, so --quick has no meaning here"));
+    }
+    let quick_keys = all.len();
+    for text in &selection.set {
+        let origin = format!("--set {text}");
+        let Some((key, value)) = text.split_once('=') else {
+            return Err(Error::Usage(format!("{origin}: no '='; write --set training.epochs=25")));
+        };
+        let key = key.trim();
+        all.push(Override { path: split_key(key), value: set_value(value.trim()), origin });
+    }
+    for change in &all {
+        check_override(change, axes)?;
+    }
+    if !selection.quick {
+        // checked all the same: a wrong key in [quick] should not wait for a --quick
+        let mut spec: Table = toml::from_str(source.text).map_err(|error| source.syntax(&error))?;
+        let quick: Vec<Override> = all.drain(..quick_keys).collect();
+        for change in &quick {
+            assign(&mut spec, change)?;
+        }
+        // a key that only the grid gives is not missing
+        for Axis { path, values, origin, .. } in axes {
+            let (path, value, origin) = (path.clone(), values[0].1.clone(), origin.clone());
+            assign(&mut spec, &Override { path, value, origin })?;
+        }
+        for section in quick.iter().map(|change| change.path[0].as_str()) {
+            check_section(source, section, &spec, &quick)?;
+        }
+    }
+    Ok(all)
+}
+
+fn check_override(change: &Override, axes: &[Axis]) -> Result<()> {
+    let Override { path, origin, .. } = change;
+    let key = path.join(".");
+    let known: Vec<&str> = SECTIONS.into_iter().chain(["runs"]).collect();
+    let section = path[0].as_str();
+    if !known.contains(&section) || (section == "runs") != (path.len() == 1) {
+        let what = if SECTIONS.contains(&section) && path.len() == 1 {
+            format!("'{key}' is a whole table: name one of its keys")
+        } else {
+            let must = "keys begin with dataset., protocol., model. or training., or are 'runs'";
+            format!("unknown key '{key}'{}; {must}", nearest(section, &known))
+        };
+        return Err(Error::Usage(format!("{origin}: {what}")));
+    }
+    if path.len() > DEEPEST_KEY {
+        return Err(Error::Usage(format!("{origin}: unknown key '{key}'")));
+    }
+    match axes.iter().find(|axis| axis.path == *path) {
+        Some(axis) => Err(Error::Usage(format!(
+            "{origin}: '{key}' is an axis of the grid ({}); choose a cell of it with --cell",
+            axis.origin
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// A value in TOML's syntax, or else a bare string.
+fn set_value(text: &str) -> Value {
+    match toml::from_str::<Table>(&format!("value = {text}\n")) {
+        Ok(mut table) if table.len() == 1 => {
+            table.remove("value").unwrap_or_else(|| Value::String(text.to_owned()))
+        }
+        Ok(_) | Err(_) => Value::String(text.to_owned()),
+    }
+}
+
+/// Puts a value at a dotted path, making the tables on the way.
+fn assign(spec: &mut Table, change: &Override) -> Result<()> {
+    let mut table = spec;
+    let Some((last, parents)) = change.path.split_last() else { return Ok(()) };
+    for key in parents {
+        let entry = table.entry(key.clone()).or_insert_with(|| Value::Table(Table::new()));
+        match entry {
+            Value::Table(inner) => table = inner,
+            other => {
+                return Err(Error::Usage(format!(
+                    "{}: '{key}' is {other}, not a table, so it has no key '{last}'",
+                    change.origin
+                )));
+            }
+        }
+    }
+    table.insert(last.clone(), change.value.clone());
+    Ok(())
+}
+
+fn check_section(source: &Source, section: &str, spec: &Table, changes: &[Override]) -> Result<()> {
+    match section {
+        "dataset" => {
+            source.read::<DatasetSpec>(section, table_of(spec, section), changes).map(drop)
+        }
+        "protocol" => {
+            source.read::<ProtocolSpec>(section, table_of(spec, section), changes).map(drop)
+        }
+        "model" => source.read::<ModelSpec>(section, table_of(spec, section), changes).map(drop),
+        "training" => {
+            source.read::<TrainingSpec>(section, table_of(spec, section), changes).map(drop)
+        }
+        _ => match spec.get("runs") {
+            Some(Value::Integer(1..)) => Ok(()),
+            Some(_) | None => {
+                Err(source.explain(split_key("runs"), "must be a whole number from 1 on", changes))
+            }
+        },
+    }
+}
+
+fn table_of<'a>(spec: &'a Table, section: &str) -> &'a Table {
+    static EMPTY: std::sync::LazyLock<Table> = std::sync::LazyLock::new(Table::new);
+    spec.get(section).and_then(Value::as_table).unwrap_or(&EMPTY)
+}
+
+/// Every combination of the axes' values, the last axis fastest, each followed by its controls.
+fn expand(
+    source: &Source,
+    spec: &Table,
+    axes: &[Axis],
+    overrides: &[Override],
+    controls: &Controls,
+) -> Result<Vec<Cell>> {
+    let values = axes.iter().map(|axis| axis.values.len() as u128);
+    let count = values.fold(1, u128::saturating_mul);
+    if count > MOST_CELLS {
+        return Err(
+            source.fault("axes", &format!("the grid has {count} cells; 10,000 is the limit"))
+        );
+    }
+    let length = source.text.len();
+    if count * length as u128 > LARGEST_GRID {
+        let what = format!("the grid has {count} cells, too many for a file of {length} bytes");
+        return Err(source.fault("axes", &what));
+    }
+    let mut cells = Vec::new();
+    for index in 0..count as usize {
+        let mut rest = index;
+        let mut chosen: Vec<(&Axis, &(String, Value))> = Vec::new();
+        for axis in axes.iter().rev() {
+            chosen.push((axis, &axis.values[rest % axis.values.len()]));
+            rest /= axis.values.len();
+        }
+        chosen.reverse();
+        let cell = cell_of(source, spec, &chosen, overrides)?;
+        let control = controls.untrained.then(|| untrained(&cell));
+        cells.push(cell);
+        cells.extend(control);
+    }
+    Ok(cells)
+}
+
+fn cell_of(
+    source: &Source,
+    spec: &Table,
+    chosen: &[(&Axis, &(String, Value))],
+    overrides: &[Override],
+) -> Result<Cell> {
+    let mut spec = spec.clone();
+    let mut changes = overrides.to_vec();
+    let mut label = Vec::new();
+    let mut axes = IndexMap::new();
+    for (axis, (text, value)) in chosen {
+        let origin = axis.origin.clone();
+        let change = Override { path: axis.path.clone(), value: value.clone(), origin };
+        assign(&mut spec, &change)?;
+        changes.push(change);
+        label.push(format!("{}={text}", axis.path[axis.path.len() - 1]));
+        axes.insert(axis.key.clone(), text.clone());
+    }
+    let label = if label.is_empty() { "base".to_owned() } else { label.join(",") };
+    if label.len() > 200 {
+        let what = format!("the label '{label}' is too long for a directory name (200 bytes)");
+        return Err(source.fault("axes", &what));
+    }
+    let mut cell = Cell {
+        label,
+        axes,
+        control: None,
+        dataset: source.read("dataset", table_of(&spec, "dataset"), &changes)?,
+        protocol: source.read("protocol", table_of(&spec, "protocol"), &changes)?,
+        model: source.read("model", table_of(&spec, "model"), &changes)?,
+        training: source.read("training", table_of(&spec, "training"), &changes)?,
+    };
+    cell.dataset.check().map_err(|error| source.fault("dataset", &error.to_string()))?;
+    let split = cell.protocol.split.check(&cell.dataset);
+    split.map_err(|error| source.fault("protocol.split", &error.to_string()))?;
+    check_values(source, &cell, &changes)?;
+    complete_scoring(source, &mut cell, &changes)?;
+    Ok(cell)
+}
+
+fn untrained(cell: &Cell) -> Cell {
+    let mut control = cell.clone();
+    control.label.push_str(",control=untrained");
+    control.control = Some(Control::Untrained);
+    control.training.epochs = 0;
+    control
+}
+
+/// What the types allow and the protocol does not.
+fn check_values(source: &Source, cell: &Cell, changes: &[Override]) -> Result<()> {
+    let TrainingSpec { batch_size, learning_rate, gradient_clip, weight_decay, .. } =
+        &cell.training;
+    let positive = |value: f64| value.is_finite() && value > 0.0;
+    let share = cell.protocol.contamination;
+    let checks = [
+        ("training.batch-size", *batch_size >= 1, "must be at least 1"),
+        ("training.learning-rate", positive(*learning_rate), "must be a number above 0"),
+        ("training.gradient-clip", gradient_clip.is_none_or(positive), "must be a number above 0"),
+        ("training.weight-decay", weight_decay.is_none_or(positive), "must be a number above 0"),
+        ("protocol.contamination", (0.0..1.0).contains(&share), "must lie in [0, 1)"),
+        (
+            "protocol.samples",
+            cell.protocol.samples.is_none_or(|samples| samples <= 10_000),
+            "must lie between 0 and 10,000",
+        ),
+    ];
+    let own = checks.into_iter().find(|(_, good, _)| !good);
+    let of_model = cell.model.fault().map(|(key, what)| (format!("model.{key}"), what));
+    match own.map(|(key, _, what)| (key.to_owned(), what)).or(of_model) {
+        Some((key, what)) => Err(source.explain(split_key(&key), what, changes)),
+        None => Ok(()),
+    }
+}
+
+/// Gives a variational model's scoring its defaults, so that they are part of what is stored, and
+/// refuses to choose a score.
+fn complete_scoring(source: &Source, cell: &mut Cell, changes: &[Override]) -> Result<()> {
+    let protocol = &mut cell.protocol;
+    let wrong = |key: &str, what: &str| Err(source.explain(split_key(key), what, changes));
+    let given = [
+        ("protocol.score", protocol.score.is_some()),
+        ("protocol.samples", protocol.samples.is_some()),
+        ("protocol.average", protocol.average.is_some()),
+    ];
+    if !cell.model.has_scores() {
+        return match given.into_iter().find(|(_, given)| *given) {
+            Some((key, _)) => wrong(key, "is no key beside this model, which has one score"),
+            None => Ok(()),
+        };
+    }
+    if protocol.score.is_none() {
+        let scores = "reconstruction-probability, reconstruction-error or negative-elbo";
+        return wrong("protocol", &format!("this model needs a 'score': {scores}"));
+    }
+    protocol.samples.get_or_insert(10);
+    protocol.average.get_or_insert(Average::LogLikelihood);
+    Ok(())
+}
+
+/// A value as it stands in a label: lists and tables join what they hold with `-`.
+fn label_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Boolean(truth) => truth.to_string(),
+        Value::Datetime(moment) => moment.to_string(),
+        Value::Array(list) => list.iter().map(label_of).collect::<Vec<_>>().join("-"),
+        Value::Table(table) => table.values().map(label_of).collect::<Vec<_>>().join("-"),
+    }
+}
+
+/// Dotted keys of nested tables. A table that is itself a value (it sits below a section's key)
+/// cannot be told from dotted keys, so quoted keys are the way to give one.
+fn flatten(prefix: &str, table: Table, out: &mut Vec<(String, Value)>) {
+    for (key, value) in table {
+        let section = prefix.is_empty() && SECTIONS.contains(&key.as_str());
+        match value {
+            Value::Table(inner) if section => flatten(&format!("{key}."), inner, out),
+            value => out.push((format!("{prefix}{key}"), value)),
+        }
+    }
+}
+
+fn split_key(key: &str) -> Vec<String> {
+    key.split('.').map(|part| part.trim().trim_matches('"').to_owned()).collect()
+}
+
+/// `; did you mean 'x'?` when one of the names is near.
+fn nearest(wrong: &str, known: &[&str]) -> String {
+    if wrong.len() > 64 {
+        // no name is near, and comparing takes memory by the product of the lengths
+        return String::new();
+    }
+    known
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(wrong, name), name))
+        .filter(|(distance, name)| *distance <= 2.max(name.len() / 3))
+        .min()
+        .map_or_else(String::new, |(_, name)| format!("; did you mean '{name}'?"))
+}
+
+/// `file:line:column`, both from 1, of a byte offset.
+fn place(path: &Path, text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    format!("{}:{line}:{column}", path.display())
+}
+
+fn one_line(message: &str) -> String {
+    message.lines().map(str::trim).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ModelSpec;
+
+    const TEXT: &str = r#"name = "x"
+title = "X"
+runs = 3
+
+[dataset]
+name = "kddcup"
+encoding = "protocol-service-flag"
+scaling = { kind = "min-max", fit = "train" }
+
+[protocol]
+split = { kind = "half-of-all" }
+threshold = { top = 0.2, of = "test" }
+
+[model]
+name = "dagmm"
+hidden = [60, 30, 10]
+latent = 1
+mixtures = 4
+
+[training]
+epochs = 200
+batch-size = 1024
+learning-rate = 1e-4
+
+[axes]
+"model.reconstruction" = ["sum", "mean"]
+"model.latent" = [1, 2]
+
+[controls]
+untrained = true
+
+[quick]
+runs = 2
+"training.epochs" = 25
+"#;
+
+    fn parse(text: &str, selection: &Selection) -> Result<Experiment> {
+        Experiment::parse(Path::new("experiments/x.toml"), text, selection)
+    }
+
+    fn changed(from: &str, to: &str) -> String {
+        assert!(TEXT.contains(from));
+        TEXT.replacen(from, to, 1)
+    }
+
+    fn error(text: &str) -> String {
+        parse(text, &Selection::default()).unwrap_err().to_string()
+    }
+
+    fn set_error(set: &str) -> String {
+        let selection = Selection { set: vec![set.to_owned()], ..Selection::default() };
+        parse(TEXT, &selection).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_grid_follows_the_file_and_every_cell_has_its_control() {
+        let experiment = parse(TEXT, &Selection::default()).unwrap();
+        let labels: Vec<&str> = experiment.cells.iter().map(|cell| cell.label.as_str()).collect();
+        assert_eq!(
+            labels,
+            [
+                "reconstruction=sum,latent=1",
+                "reconstruction=sum,latent=1,control=untrained",
+                "reconstruction=sum,latent=2",
+                "reconstruction=sum,latent=2,control=untrained",
+                "reconstruction=mean,latent=1",
+                "reconstruction=mean,latent=1,control=untrained",
+                "reconstruction=mean,latent=2",
+                "reconstruction=mean,latent=2,control=untrained",
+            ]
+        );
+        assert_eq!(experiment.cells[0].training.epochs, 200);
+        assert_eq!(experiment.cells[1].training.epochs, 0);
+        assert_eq!(experiment.cells[1].control, Some(Control::Untrained));
+        let ModelSpec::Dagmm(model) = &experiment.cells[6].model else { panic!("not DAGMM") };
+        assert_eq!(model.latent, 2);
+        assert_eq!(experiment.cells[6].axes["model.reconstruction"], "mean");
+        assert_eq!((experiment.seeds, experiment.scale), (vec![1, 2, 3], Scale::Full));
+    }
+
+    #[test]
+    fn without_axes_there_is_one_base_cell() {
+        let text = TEXT.split("[axes]").next().unwrap();
+        let experiment = parse(text, &Selection::default()).unwrap();
+        assert_eq!(experiment.cells.len(), 1);
+        assert_eq!(experiment.cells[0].label, "base");
+    }
+
+    #[test]
+    fn quick_overrides_what_it_names_and_set_wins_over_quick() {
+        let quick = Selection { quick: true, ..Selection::default() };
+        let experiment = parse(TEXT, &quick).unwrap();
+        assert_eq!((experiment.seeds.clone(), experiment.scale), (vec![1, 2], Scale::Quick));
+        assert_eq!(experiment.cells[0].training.epochs, 25);
+        assert_eq!(experiment.cells[1].training.epochs, 0);
+        let set = vec!["training.epochs=3".to_owned(), "training.gradient-clip = 5".to_owned()];
+        let experiment = parse(TEXT, &Selection { set, runs: Some(4), ..quick }).unwrap();
+        assert_eq!(experiment.cells[0].training.epochs, 3);
+        assert_eq!(experiment.cells[0].training.gradient_clip, Some(5.0));
+        assert_eq!(experiment.seeds, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn set_takes_bare_strings_tables_and_lists() {
+        let set = ["dataset.encoding=all-categorical", "model.hidden=[8, 4]"];
+        let set = set.into_iter().chain(["protocol.split={ kind = \"half-of-normals\" }"]);
+        let set = set.map(str::to_owned).collect();
+        let cell = parse(TEXT, &Selection { set, ..Selection::default() }).unwrap().cells.remove(0);
+        let ModelSpec::Dagmm(model) = &cell.model else { panic!("not DAGMM") };
+        assert_eq!(model.hidden, [8, 4]);
+        assert_eq!(cell.protocol.split, SplitSpec::HalfOfNormals);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_place_and_nearest_name() {
+        let at = |text: &str, place: &str, advice: &str| {
+            let message = error(text);
+            assert!(message.starts_with(&format!("experiments/x.toml:{place}: ")), "{message}");
+            assert!(message.contains(advice), "{message}");
+        };
+        at(&changed("latent = 1", "latnet = 1"), "17:1", "'model.latnet'; did you mean 'latent'?");
+        at(&changed("[training]", "[trainig]"), "20:2", "did you mean 'training'?");
+        at(&changed("epochs = 200", "epoch = 200"), "21:1", "did you mean 'epochs'?");
+        at(&changed("title", "titel"), "2:1", "did you mean 'title'?");
+        at(&changed("untrained", "untraind"), "30:1", "did you mean 'untrained'?");
+        at(&changed("\"model.latent\"", "\"model.latnet\""), "27:1", "did you mean 'latent'?");
+        at(&changed("\"training.epochs\"", "\"training.epoch\""), "34:1", "mean 'epochs'?");
+        at(&changed("\"training.epochs\"", "\"trainig.epochs\""), "34:1", "mean 'training'?");
+        at(&changed("encoding =", "encodin ="), "7:1", "did you mean 'encoding'?");
+        at(&changed("\"dagmm\"", "\"dagm\""), "15:1", "did you mean 'dagmm'?");
+        at(&changed("\"train\"", "\"trian\""), "8:1", "did you mean 'train'?");
+    }
+
+    #[test]
+    fn wrong_types_and_missing_keys_name_their_place() {
+        let message = error(&changed("mixtures = 4", "mixtures = \"four\""));
+        assert!(message.starts_with("experiments/x.toml:18:1: model.mixtures: "), "{message}");
+        let message = error(&changed("epochs = 200\n", ""));
+        assert!(message.contains("x.toml:20:2: training: missing field `epochs`"), "{message}");
+        let message = error(&changed("batch-size = 1024", "batch-size = 0"));
+        assert!(message.contains(":22:1: training.batch-size: must be at least 1"), "{message}");
+        let message = error(&changed("runs = 3", "runs = 0"));
+        assert!(message.contains("x.toml:3:1: 'runs' must be at least 1"), "{message}");
+        let message = error(&changed("runs = 3", "runs = 3 3"));
+        assert!(message.starts_with("experiments/x.toml:3:"), "{message}");
+        let message = error(&changed("name = \"x\"", "name = \"y\""));
+        assert!(message.contains("x.toml:1:1: the name 'y' is not the file's, 'x'"), "{message}");
+    }
+
+    #[test]
+    fn axes_must_be_lists_without_doubles() {
+        let message = error(&changed("[1, 2]", "[]"));
+        assert!(message.contains("27:1: axis 'model.latent' is empty"), "{message}");
+        let message = error(&changed("[1, 2]", "[1, 2, 1]"));
+        assert!(message.contains("axis 'model.latent' holds 1 twice"), "{message}");
+        let message = error(&changed("[1, 2]", "2"));
+        assert!(message.contains("must be a list"), "{message}");
+        let message = error(&changed("\"model.latent\"", "\"runs\""));
+        assert!(message.contains("must begin with one of dataset., "), "{message}");
+        let message = error(&changed("[1, 2]", "[1, \"two\"]"));
+        assert!(message.contains("27:1: model.latent: "), "{message}");
+    }
+
+    #[test]
+    fn set_errors_name_the_flag() {
+        let message = set_error("training.epoch=3");
+        assert!(message.starts_with("--set training.epoch=3: unknown key"), "{message}");
+        assert!(message.contains("did you mean 'epochs'?"), "{message}");
+        assert!(set_error("training.epochs=many").starts_with("--set training.epochs=many: "));
+        assert!(set_error("training.epochs").contains("no '='"));
+        assert!(set_error("training=3").contains("is a whole table"));
+        assert!(set_error("model.latent=3").contains("is an axis of the grid"));
+        assert!(set_error("epochs=3").contains("unknown key 'epochs'"));
+        assert!(set_error("training.epochs.x=3").contains("not a table"));
+        assert!(set_error("training.learning-rate=nan").contains("must be a number above 0"));
+    }
+
+    #[test]
+    fn seeds_are_lists_of_numbers_and_ranges() {
+        assert_eq!(parse_seeds("3,7-9").unwrap(), [3, 7, 8, 9]);
+        for wrong in ["", "a", "9-7", "1,1", "1-", "-1", "1,,2", "0-18446744073709551615"] {
+            assert!(parse_seeds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_selected_cell_brings_its_controls() {
+        let experiment = parse(TEXT, &Selection::default()).unwrap();
+        let chosen = experiment.select(&["reconstruction=sum,latent=1".to_owned()]).unwrap();
+        let labels: Vec<&str> = chosen.iter().map(|cell| cell.label.as_str()).collect();
+        let control = "reconstruction=sum,latent=1,control=untrained";
+        assert_eq!(labels, ["reconstruction=sum,latent=1", control]);
+        let message = experiment.select(&["reconstruction=sun".to_owned()]).unwrap_err();
+        assert!(message.to_string().contains("its cells: reconstruction=sum,latent=1 "));
+    }
+
+    #[test]
+    fn the_experiments_that_ship_parse_and_have_the_cells_that_their_papers_name() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
+        let entries = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut count = 0;
+        for path in entries.filter(|path| path.extension().is_some_and(|end| end == "toml")) {
+            count += 1;
+            let text = std::fs::read_to_string(&path).unwrap();
+            for quick in [false, true] {
+                let selection = Selection { quick, ..Selection::default() };
+                let experiment = Experiment::parse(&path, &text, &selection).unwrap();
+                for paper in &experiment.papers {
+                    let paper = crate::paper::load(&experiment.papers_folder(), paper).unwrap();
+                    let figures = paper.figures.iter().map(|one| (&one.experiment, &one.cell));
+                    let marks = paper.fingerprints.iter();
+                    let all = figures.chain(marks.map(|one| (&one.experiment, &one.cell)));
+                    let own = all.filter(|(of, _)| of.as_ref() == Some(&experiment.name));
+                    let cells: Vec<&Option<String>> = own.map(|(_, cell)| cell).collect();
+                    assert!(!cells.is_empty(), "{} of {}", paper.name, experiment.name);
+                    for cell in cells.into_iter().flatten() {
+                        experiment.select(std::slice::from_ref(cell)).unwrap();
+                    }
+                }
+            }
+        }
+        assert!(count >= 13, "{count}");
+    }
+
+    #[test]
+    fn a_grid_of_astronomically_many_cells_is_refused_before_it_is_made() {
+        // 100^10, and 256^8, which is 0 modulo 2^64
+        for (axes, values) in [(10, 100), (8, 256)] {
+            let values: Vec<String> = (0..values).map(|value: u32| value.to_string()).collect();
+            let axis = |axis| format!("\"model.a{axis}\" = [{}]\n", values.join(", "));
+            let axes: String = (0..axes).map(axis).collect();
+            let text = changed("[controls]", &format!("{axes}[controls]"));
+            let error = error(&text);
+            assert!(error.contains("10,000 is the limit"), "{error}");
+        }
+        let values: Vec<String> = (0..10_001).map(|value: u32| value.to_string()).collect();
+        let error = error(&changed("[1, 2]", &format!("[{}]", values.join(", "))));
+        assert!(error.contains("axis 'model.latent' has 10001 values"), "{error}");
+    }
+
+    #[test]
+    fn more_runs_than_anyone_can_keep_are_refused_before_they_are_listed() {
+        let of = |runs: u64| error(&changed("runs = 3", &format!("runs = {runs}")));
+        assert!(
+            of(1_000_000_000_000_000_000).contains("x.toml:3:1: 'runs' must be at most 100,000")
+        );
+        let asked = |selection: Selection| parse(TEXT, &selection).unwrap_err().to_string();
+        let all = asked(Selection { runs: Some(u64::MAX), ..Selection::default() });
+        assert!(all.starts_with("--runs 18446744073709551615: 100,000 seeds"), "{all}");
+        assert!(parse_seeds("1-18446744073709551615").is_err());
+        assert!(parse_seeds("1-100000").is_ok_and(|seeds| seeds.len() == 100_000));
+        let ranges = parse_seeds("1-100000,100001").unwrap_err().to_string();
+        assert!(ranges.contains("there are more than 100,000 seeds"), "{ranges}");
+        let values: Vec<String> = (1..=20).map(|value: u32| value.to_string()).collect();
+        let grid = changed("[1, 2]", &format!("[{}]", values.join(", ")));
+        let error = error(&grid.replacen("runs = 3", "runs = 100000", 1));
+        assert!(error.contains("80 cells under 100000 seeds are more than 1,000,000"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_nobody_wrote_by_hand_is_refused() {
+        let error = error(&format!("{TEXT}# {}\n", "x".repeat(LARGEST_FILE as usize)));
+        assert!(error.contains("262144 is the limit of an experiment file"), "{error}");
+        // each cell is as long as its file
+        let values: Vec<String> = (0..2500).map(|value: u32| value.to_string()).collect();
+        let grid = changed("[1, 2]", &format!("[{}]", values.join(", ")));
+        let error = super::tests::error(&format!("{grid}# {}\n", "x".repeat(100_000)));
+        assert!(error.contains("the grid has 5000 cells, too many for a file of"), "{error}");
+        let device = read_text(Path::new("/dev/zero"), LARGEST_FILE).unwrap_err();
+        assert!(device.to_string().contains("no regular file"), "{device}");
+    }
+
+    #[test]
+    fn a_key_cannot_become_a_path_or_a_tower_of_tables() {
+        for key in ["protocol.split./tmp/x", "model.a b", "model.x\\ny", "model.é"] {
+            let error = error(&changed("\"model.latent\"", &format!("\"{key}\"")));
+            assert!(error.contains("is no key of an experiment"), "{key}: {error}");
+        }
+        let tower = vec!["a"; 50_000].join(".");
+        let error = error(&changed("\"model.latent\"", &format!("\"model.{tower}\"")));
+        assert!(error.contains("is no key of an experiment"));
+        for (set, quick) in [(vec![format!("model.{tower}=1")], false), (vec![], true)] {
+            let text = changed("\"training.epochs\" = 25", &format!("\"model.{tower}\" = 1"));
+            let text = if quick { text } else { TEXT.to_owned() };
+            let selection = Selection { set, quick, ..Selection::default() };
+            let error = parse(&text, &selection).unwrap_err().to_string();
+            assert!(error.contains("unknown key 'model.a.a"));
+        }
+    }
+}

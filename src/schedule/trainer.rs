@@ -1,0 +1,105 @@
+//! The trainer as a program: where it lies, and the questions that it answers at once. Jobs go to it
+//! through `worker`; docs/trainer.md has the whole protocol.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde::de::DeserializeOwned;
+
+use super::worker::last_line;
+use crate::error::{Error, Result};
+use crate::experiment::Cell;
+use crate::machine::memory::Need;
+use crate::machine::{About, Versions};
+
+/// The trainer's name, beside this program.
+const NAME: &str = "seedbed-train";
+
+/// The trainer beside this program.
+///
+/// # Errors
+/// `Failed` where there is none, with how to make it.
+pub fn program() -> Result<PathBuf> {
+    let this = std::env::current_exe()
+        .map_err(|error| Error::Failed(format!("cannot find this program's own file: {error}")))?;
+    let name = format!("{NAME}{}", std::env::consts::EXE_SUFFIX);
+    let trainer = this.parent().unwrap_or(Path::new(".")).join(name);
+    if trainer.exists() {
+        return Ok(trainer);
+    }
+    Err(Error::Failed(format!(
+        "there is no {}, which trains: 'make build' makes it ('make report' makes seedbed alone, for \
+         tables and reports)",
+        trainer.display()
+    )))
+}
+
+/// What the trainer says of itself; asked once, for it takes half a second to load libtorch.
+///
+/// # Errors
+/// `Failed` where there is no trainer, where it does not answer, and where it is of another build.
+pub fn about() -> Result<About> {
+    static ANSWER: OnceLock<Result<About>> = OnceLock::new();
+    let answer = ANSWER.get_or_init(|| {
+        let about: About = ask(&["about"], "")?;
+        let own = Versions::of_build(about.versions.libtorch.clone());
+        if about.versions.seedbed != own.seedbed || about.versions.commit != own.commit {
+            return Err(Error::Failed(format!(
+                "seedbed is of commit {} and {NAME} beside it of commit {}: 'make build' makes both",
+                own.commit, about.versions.commit
+            )));
+        }
+        Ok(about)
+    });
+    answer.clone()
+}
+
+/// What a job of each cell needs of a device's memory, where that is known before its data are read.
+///
+/// # Errors
+/// As [`about`], and what the trainer says of a cell that it cannot train.
+pub fn needs(cells: &[&Cell], device_kind: &str) -> Result<Vec<Option<Need>>> {
+    if cells.is_empty() {
+        return Ok(Vec::new());
+    }
+    about()?;
+    ask(&["need", device_kind], &serde_json::to_string(cells).map_err(unwritable)?)
+}
+
+/// Runs the trainer to its end with `input` on stdin, and reads the one line of its answer.
+fn ask<T: DeserializeOwned>(arguments: &[&str], input: &str) -> Result<T> {
+    let cannot = |error: std::io::Error| Error::Failed(format!("cannot start {NAME}: {error}"));
+    let mut child = Command::new(program()?)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(cannot)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // a trainer that died at once is found out by its status
+        drop(stdin.write_all(input.as_bytes()));
+    }
+    let output = child.wait_with_output().map_err(cannot)?;
+    let words = last_line(&String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() {
+        let how = super::worker::describe(output.status, &words);
+        return Err(match output.status.code() {
+            Some(2) => Error::Usage(words),
+            Some(3) => Error::Data(words),
+            Some(_) | None => Error::Failed(format!("{NAME} {}: {how}", arguments.join(" "))),
+        });
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| {
+        Error::Failed(format!(
+            "{NAME} {} answered what is not asked for: {error}",
+            arguments.join(" ")
+        ))
+    })
+}
+
+fn unwritable(error: serde_json::Error) -> Error {
+    Error::Failed(format!("cannot write a question to {NAME}: {error}"))
+}

@@ -1,0 +1,635 @@
+//! Records on disk: the key of a run, and reading and writing its file whole or not at all.
+//! A file that is not exactly what was written is reported, never believed and never deleted.
+//! Knows nothing of how a record is made or tabulated.
+
+pub mod claim;
+pub mod pictures;
+pub mod record;
+pub mod whole;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::experiment::{Cell, read_text};
+use record::{Record, Scale, State};
+
+/// The field that a file has beside those of its record: SHA-256 of the rest.
+const CHECKSUM: &str = "sha256";
+
+/// Bytes of a record's file: a million epochs of a loss with ten terms.
+const LARGEST_RECORD: u64 = 1 << 28;
+
+/// Names everything that a run's result depends on: SHA-256, in hexadecimal, of the canonical JSON
+/// of the cell's spec (not its label), the seed, the data's digest, the protocol version and the
+/// device kind (`cpu` or `cuda`). Time, host and the other seeds of a job have no part in it.
+pub fn key(
+    cell: &Cell,
+    seed: u64,
+    data_sha256: &str,
+    protocol_version: u32,
+    device_kind: &str,
+) -> String {
+    let parts = parts(cell, seed, data_sha256, protocol_version, device_kind);
+    digest(&canonical(parts))
+}
+
+fn parts(cell: &Cell, seed: u64, data: &str, version: u32, device_kind: &str) -> Value {
+    json!({
+        "dataset": cell.dataset,
+        "protocol": cell.protocol,
+        "model": cell.model,
+        "training": cell.training,
+        "control": cell.control,
+        "seed": seed,
+        "data-sha256": data,
+        "protocol-version": version,
+        "device": device_kind,
+    })
+}
+
+/// JSON without spaces whose objects are sorted by key.
+fn canonical(mut value: Value) -> String {
+    value.sort_all_objects();
+    value.to_string()
+}
+
+fn digest(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// SHA-256, in hexadecimal, of the canonical JSON of a record: the `sha256` of its file.
+pub fn checksum(record: &Record) -> String {
+    // all fields of a record serialise: no maps with keys other than strings
+    digest(&canonical(serde_json::to_value(record).expect("a record serialises")))
+}
+
+/// The run that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    pub cell: &'a Cell,
+    pub seed: u64,
+    pub scale: Scale,
+    pub data_sha256: &'a str,
+    pub protocol_version: u32,
+    /// `cpu` or `cuda`; none where a record of either will do.
+    pub device_kind: Option<&'a str>,
+}
+
+/// What the store has for a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stored {
+    Missing,
+    /// The record of this very run.
+    Same(Box<Record>),
+    /// A record in this run's place that was made otherwise, and in what: `training.epochs 200 -> 3`
+    /// (stored -> wanted).
+    Different(Box<Record>, Vec<String>),
+    /// A file in this run's place that is no record: its path and why.
+    Unreadable(String),
+}
+
+impl State {
+    /// Whether the same run would end the same way again, so that `run` leaves the record alone.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Ok | Self::Diverged | Self::InvalidData => true,
+            Self::OutOfMemory | Self::Crashed | Self::TimedOut => false,
+        }
+    }
+}
+
+/// The records of one experiment: `<out>/<experiment>/runs/<cell>/<seed>.json`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Store {
+    dir: PathBuf,
+    experiment: String,
+    /// Device and inode of the folder, once it is settled.
+    place: Option<(u64, u64)>,
+}
+
+/// What lies in the place of a record.
+enum Found {
+    Nothing,
+    Record(Box<Record>),
+    /// No record, and why.
+    Other(String),
+}
+
+impl Store {
+    /// The store of an experiment below `out`; it is made when the first record is put.
+    pub fn open(out: &Path, experiment: &str) -> Self {
+        Self { dir: out.join(experiment), experiment: experiment.to_owned(), place: None }
+    }
+
+    /// `<out>/<experiment>`, where the tables and logs go too.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where the record of a run lies.
+    pub fn path(&self, label: &str, seed: u64) -> PathBuf {
+        self.dir.join("runs").join(label).join(format!("{seed}.json"))
+    }
+
+    /// Makes the folder where it is missing, and from now on refuses to write into another one in its
+    /// place: where a file system is unmounted, the folder below it would quietly become a new store.
+    ///
+    /// # Errors
+    /// `Failed` when the file system refuses.
+    pub fn settle(&mut self) -> Result<()> {
+        let found = fs::create_dir_all(&self.dir).and_then(|()| fs::metadata(&self.dir));
+        let found = found.map_err(|error| Error::of_file("make the folder", &self.dir, &error))?;
+        self.place = Some((found.dev(), found.ino()));
+        Ok(())
+    }
+
+    /// Refuses a folder that is not the one that was settled.
+    ///
+    /// # Errors
+    /// `Failed`, also when the folder cannot be looked at.
+    pub fn check_place(&self) -> Result<()> {
+        let Some(place) = self.place else { return Ok(()) };
+        match fs::metadata(&self.dir) {
+            Ok(found) if (found.dev(), found.ino()) == place => Ok(()),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(Error::of_file("look at the folder", &self.dir, &error))
+            }
+            Ok(_) | Err(_) => Err(Error::Failed(format!(
+                "{} is no longer the folder that this run began with: was its file system \
+                 unmounted? what is stored is in that folder; bring it back, then start again",
+                self.dir.display()
+            ))),
+        }
+    }
+
+    /// Where claims and records lie, one folder a cell.
+    ///
+    /// # Errors
+    /// `Failed` when the folder of them cannot be read.
+    pub fn folders(&self) -> Result<Vec<PathBuf>> {
+        entries(&self.dir.join("runs"))
+    }
+
+    /// Refuses folders of the experiment that are symbolic links: results of someone else's could have
+    /// records, tables and logs written to any place by them. A file that is a link is no such
+    /// danger: writing replaces the link.
+    ///
+    /// # Errors
+    /// `Failed` for such a link, and for a directory that cannot be read.
+    pub fn refuse_links(&self) -> Result<()> {
+        let mut folders = vec![self.dir.clone()];
+        while let Some(folder) = folders.pop() {
+            let Ok(found) = fs::symlink_metadata(&folder) else { continue };
+            if found.is_symlink() {
+                return Err(Error::Failed(format!(
+                    "{} is a symbolic link, by which results would be written elsewhere; put the \
+                     folder itself there, or name its place with --out",
+                    folder.display()
+                )));
+            }
+            let failed = |error| {
+                let place = folder.display();
+                Error::Failed(format!("cannot read the directory {place}: {error}"))
+            };
+            for entry in fs::read_dir(&folder).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                let (path, kind) = (entry.path(), entry.file_type().map_err(failed)?);
+                if kind.is_dir() || (kind.is_symlink() && path.is_dir()) {
+                    folders.push(path);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for a run.
+    ///
+    /// # Errors
+    /// `Failed` when the file system refuses: that says nothing of what is stored.
+    pub fn get(&self, wanted: &Wanted) -> Result<Stored> {
+        let path = self.path(&wanted.cell.label, wanted.seed);
+        Ok(match self.read(&path)? {
+            Found::Nothing => Stored::Missing,
+            Found::Other(why) => Stored::Unreadable(format!("{}: {why}", path.display())),
+            Found::Record(record) => {
+                let differences = differences(&record, wanted);
+                if differences.is_empty() {
+                    Stored::Same(record)
+                } else {
+                    Stored::Different(record, differences)
+                }
+            }
+        })
+    }
+
+    /// Writes a record whole or not at all, over the one in its place. A file there that is no
+    /// record is kept under another name, which is returned.
+    ///
+    /// # Errors
+    /// `Failed` when the file system refuses, and as [`Store::check_place`].
+    pub fn put(&self, record: &Record) -> Result<Option<PathBuf>> {
+        self.check_place()?;
+        let path = self.path(&record.cell.label, record.seed);
+        let failed = |error| Error::of_file("write the record", &path, &error);
+        let folder = path.parent().unwrap_or(&self.dir);
+        fs::create_dir_all(folder).map_err(failed)?;
+        let aside = match self.read(&path)? {
+            Found::Nothing | Found::Record(_) => None,
+            Found::Other(_) => Some(set_aside(&path).map_err(failed)?),
+        };
+        whole::write(&path, file_text(record)).map_err(failed)?;
+        Ok(aside)
+    }
+
+    /// Every record of the experiment, sorted by cell and seed, and why other files are none.
+    ///
+    /// # Errors
+    /// `Failed` when a directory or a file cannot be read, and as [`Store::refuse_links`].
+    pub fn load_all(&self) -> Result<(Vec<Record>, Vec<String>)> {
+        self.refuse_links()?;
+        let mut paths = Vec::new();
+        for folder in self.folders()? {
+            paths.extend(entries(&folder)?);
+        }
+        // `3.json.unreadable`, `.writing-AbC` and the like have been dealt with
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+        let read: Vec<_> = paths.par_iter().map(|path| self.read(path)).collect();
+        let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+        for (path, found) in paths.iter().zip(read) {
+            match found? {
+                Found::Nothing => {}
+                Found::Record(record) => records.push(*record),
+                Found::Other(why) => unreadable.push(format!("{}: {why}", path.display())),
+            }
+        }
+        records.sort_by(|a, b| (&a.cell.label, a.seed).cmp(&(&b.cell.label, b.seed)));
+        Ok((records, unreadable))
+    }
+
+    fn read(&self, path: &Path) -> Result<Found> {
+        let text = match read_text(path, LARGEST_RECORD) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) if error.raw_os_error().is_some() => {
+                return Err(Error::of_file("read the record", path, &error));
+            }
+            // too large, no text, no regular file: no words of the system's
+            Err(error) => return Ok(Found::Other(format!("cannot be read: {error}"))),
+        };
+        Ok(self.record_in(&text, path).map_or_else(Found::Other, Found::Record))
+    }
+
+    /// The record that a file's text is, or why it is none.
+    fn record_in(&self, text: &str, path: &Path) -> std::result::Result<Box<Record>, String> {
+        let mut value: Value = serde_json::from_str(text)
+            .map_err(|error| format!("is not whole, or no JSON: {error}"))?;
+        let written = value.as_object_mut().and_then(|object| object.shift_remove(CHECKSUM));
+        let Some(Value::String(written)) = written else {
+            return Err(format!("is no record of a run: it has no '{CHECKSUM}'"));
+        };
+        if written != digest(&canonical(value.clone())) {
+            return Err(format!("was changed since it was written: its '{CHECKSUM}' is wrong"));
+        }
+        let record: Record = serde_json::from_value(value)
+            .map_err(|error| format!("is no record of this version of seedbed: {error}"))?;
+        let place = self.path(&record.cell.label, record.seed);
+        if record.experiment != self.experiment || place != path {
+            return Err(format!(
+                "belongs elsewhere: it is seed {} of cell {} of {}",
+                record.seed, record.cell.label, record.experiment
+            ));
+        }
+        Ok(Box::new(record))
+    }
+}
+
+fn file_text(record: &Record) -> String {
+    // all fields of a record serialise: no maps with keys other than strings
+    let mut value = serde_json::to_value(record).expect("a record serialises");
+    let checksum = digest(&canonical(value.clone()));
+    if let Some(object) = value.as_object_mut() {
+        object.insert(CHECKSUM.to_owned(), Value::String(checksum));
+    }
+    format!("{value:#}\n")
+}
+
+/// Renames a file to the first free `<name>.unreadable`, `<name>.unreadable2`, …
+fn set_aside(path: &Path) -> std::io::Result<PathBuf> {
+    let mut count = 1;
+    loop {
+        let suffix = if count == 1 { String::new() } else { count.to_string() };
+        let aside = PathBuf::from(format!("{}.unreadable{suffix}", path.display()));
+        if !aside.try_exists()? {
+            fs::rename(path, &aside)?;
+            return Ok(aside);
+        }
+        count += 1;
+    }
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed =
+        |error| Error::Failed(format!("cannot read the directory {}: {error}", folder.display()));
+    let list = match fs::read_dir(folder) {
+        Ok(list) => list,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let mut paths = Vec::new();
+    for entry in list {
+        paths.push(entry.map_err(failed)?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// In what a record is not the wanted run: `part stored -> wanted`; nothing when it is.
+pub fn differences(record: &Record, wanted: &Wanted) -> Vec<String> {
+    let device = wanted.device_kind.unwrap_or(&record.device_kind);
+    let data = &record.digests.data;
+    let (version, kind) = (record.protocol_version, &record.device_kind);
+    let stored = parts(&record.cell, record.seed, data, version, kind);
+    let asked =
+        parts(wanted.cell, wanted.seed, wanted.data_sha256, wanted.protocol_version, device);
+    let mut found = Vec::new();
+    compare("", &stored, &asked, &mut found);
+    if record.scale != wanted.scale {
+        found.push(format!(
+            "scale {} -> {}",
+            text_of(&json!(record.scale)),
+            text_of(&json!(wanted.scale))
+        ));
+    }
+    if found.is_empty() && record.key != digest(&canonical(asked)) {
+        found.push("the way keys are computed".to_owned());
+    }
+    found
+}
+
+fn compare(path: &str, stored: &Value, asked: &Value, found: &mut Vec<String>) {
+    match (stored, asked) {
+        (Value::Object(stored), Value::Object(asked)) => {
+            let added = asked.keys().filter(|key| !stored.contains_key(*key));
+            for key in stored.keys().chain(added) {
+                let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let of = |object: &serde_json::Map<String, Value>| {
+                    object.get(key).cloned().unwrap_or(Value::Null)
+                };
+                compare(&inner, &of(stored), &of(asked), found);
+            }
+        }
+        (stored, asked) if stored == asked => {}
+        (stored, asked) => found.push(format!("{path} {} -> {}", text_of(stored), text_of(asked))),
+    }
+}
+
+fn text_of(value: &Value) -> String {
+    match value {
+        // digests: their beginning tells them apart
+        Value::String(text) if text.len() == 64 => text.chars().take(12).chain(['…']).collect(),
+        Value::String(text) => text.clone(),
+        Value::Null => "none".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::{Experiment, Selection};
+    use record::{Digests, Provenance};
+
+    fn cell(set: &[&str]) -> Cell {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/synthetic.toml");
+        let set = set.iter().map(|&text| text.to_owned()).collect();
+        let selection = Selection { set, ..Selection::default() };
+        Experiment::load(&path.to_string_lossy(), &selection).unwrap().cells.remove(0)
+    }
+
+    fn record(cell: &Cell, seed: u64) -> Record {
+        Record {
+            experiment: "synthetic".to_owned(),
+            cell: cell.clone(),
+            seed,
+            scale: Scale::Full,
+            key: key(cell, seed, "d", cell.model.protocol_version(), "cpu"),
+            protocol_version: cell.model.protocol_version(),
+            device_kind: "cpu".to_owned(),
+            state: State::Ok,
+            failure: None,
+            counts: None,
+            metrics: None,
+            threshold: Some(0.1 + 0.2),
+            diagnostics: [("x".to_owned(), 1e-300)].into(),
+            epochs: 3,
+            loss_curve: vec![vec![1.0 / 3.0], vec![f64::MAX]],
+            loss_terms: vec!["reconstruction".to_owned()],
+            digests: Digests { data: "d".to_owned(), ..Digests::default() },
+            batch_width: 1,
+            provenance: Provenance::default(),
+            wall_seconds: 1.5,
+        }
+    }
+
+    fn wanted(cell: &Cell, seed: u64) -> Wanted<'_> {
+        Wanted {
+            cell,
+            seed,
+            scale: Scale::Full,
+            data_sha256: "d",
+            protocol_version: cell.model.protocol_version(),
+            device_kind: Some("cpu"),
+        }
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), "synthetic");
+        (folder, store)
+    }
+
+    #[test]
+    fn every_part_of_the_spec_is_in_the_key_and_the_label_is_not() {
+        let base = cell(&[]);
+        let of = |cell: &Cell| key(cell, 1, "d", 1, "cpu");
+        let mut renamed = base.clone();
+        renamed.label = "other".to_owned();
+        assert_eq!(of(&base), of(&renamed));
+        for change in ["training.epochs=7", "model.latent=7", "protocol.contamination=0.1"] {
+            assert_ne!(of(&base), of(&cell(&[change])), "{change}");
+        }
+        let mut control = base.clone();
+        control.control = Some(crate::experiment::Control::Untrained);
+        assert_ne!(of(&base), of(&control));
+        assert_ne!(of(&base), key(&base, 2, "d", 1, "cpu"));
+        assert_ne!(of(&base), key(&base, 1, "e", 1, "cpu"));
+        assert_ne!(of(&base), key(&base, 1, "d", 2, "cpu"));
+        assert_ne!(of(&base), key(&base, 1, "d", 1, "cuda"));
+    }
+
+    /// The vectors were made by another program, Python's json and hashlib.
+    #[test]
+    fn keys_are_those_of_the_vectors_in_the_documentation() {
+        let lines: Vec<&str> = include_str!("../../docs/verification.md").lines().collect();
+        let vectors = lines.windows(2).filter(|pair| pair[0].starts_with("{\"control\":"));
+        let mut keys = Vec::new();
+        for pair in vectors {
+            let parts: Value = serde_json::from_str(pair[0]).unwrap();
+            let cell = json!({
+                "label": "any", "axes": {}, "control": parts["control"],
+                "dataset": parts["dataset"], "protocol": parts["protocol"],
+                "model": parts["model"], "training": parts["training"],
+            });
+            let cell: Cell = serde_json::from_value(cell).unwrap();
+            let seed = parts["seed"].as_u64().unwrap();
+            let version = parts["protocol-version"].as_u64().unwrap() as u32;
+            let text = |name: &str| parts[name].as_str().unwrap();
+            let (data, device) = (text("data-sha256"), text("device"));
+            assert_eq!(canonical(super::parts(&cell, seed, data, version, device)), pair[0]);
+            keys.push(key(&cell, seed, data, version, device));
+            assert_eq!(pair[1], format!("sha256 {}", keys[keys.len() - 1]));
+        }
+        let literal = [
+            "ac56ecbe897afc951406868afb31be11c94f18ccb2e3df1d574533a978362dba",
+            "d2996f0508f5bde736ff4123412e904e67828b0b7ed9d56e8dc8d0ccadfd3f72",
+        ];
+        assert_eq!(keys, literal);
+    }
+
+    #[test]
+    fn a_record_reads_back_exactly() {
+        let (_folder, store) = store();
+        let cell = cell(&[]);
+        assert_eq!(store.get(&wanted(&cell, 1)), Ok(Stored::Missing));
+        let put = record(&cell, 1);
+        assert_eq!(store.put(&put), Ok(None));
+        assert_eq!(store.get(&wanted(&cell, 1)), Ok(Stored::Same(Box::new(put.clone()))));
+        assert_eq!(store.load_all(), Ok((vec![put], Vec::new())));
+    }
+
+    #[test]
+    fn a_record_made_otherwise_says_in_what() {
+        let (_folder, store) = store();
+        let (old, new) = (cell(&[]), cell(&["training.epochs=7", "training.gradient-clip=5"]));
+        store.put(&record(&old, 1)).unwrap();
+        let Stored::Different(_, parts) = store.get(&wanted(&new, 1)).unwrap() else {
+            panic!("same")
+        };
+        let epochs = old.training.epochs;
+        assert_eq!(
+            parts,
+            [
+                format!("training.epochs {epochs} -> 7"),
+                "training.gradient-clip none -> 5.0".to_owned()
+            ]
+        );
+        let parts_of = |wanted: Wanted| match store.get(&wanted).unwrap() {
+            Stored::Different(_, parts) => parts.join(", "),
+            other => panic!("{other:?}"),
+        };
+        let base = wanted(&old, 1);
+        assert_eq!(parts_of(Wanted { scale: Scale::Quick, ..base }), "scale full -> quick");
+        assert_eq!(parts_of(Wanted { data_sha256: "e", ..base }), "data-sha256 d -> e");
+        assert_eq!(parts_of(Wanted { device_kind: Some("cuda"), ..base }), "device cpu -> cuda");
+        let newer = Wanted { protocol_version: 99, ..base };
+        assert_eq!(parts_of(newer), format!("protocol-version {} -> 99", base.protocol_version));
+        let either = Wanted { device_kind: None, ..base };
+        assert!(matches!(store.get(&either), Ok(Stored::Same(_))));
+    }
+
+    #[test]
+    fn truncated_edited_and_foreign_files_are_reported_and_kept() {
+        let (_folder, store) = store();
+        let cell = cell(&[]);
+        store.put(&record(&cell, 1)).unwrap();
+        let path = store.path(&cell.label, 1);
+        let whole = fs::read_to_string(&path).unwrap();
+        let foreign = store.path(&cell.label, 2);
+        fs::copy(&path, &foreign).unwrap();
+        for (text, why) in [
+            (whole[..whole.len() / 2].to_owned(), "is not whole"),
+            (whole.replace("\"epochs\": 3", "\"epochs\": 4"), "was changed since it was written"),
+            ("{}".to_owned(), "is no record of a run"),
+            (String::new(), "is not whole"),
+        ] {
+            fs::write(&path, &text).unwrap();
+            let Stored::Unreadable(message) = store.get(&wanted(&cell, 1)).unwrap() else {
+                panic!("{why}")
+            };
+            assert!(message.contains(why) && message.contains("1.json"), "{message}");
+        }
+        let Stored::Unreadable(message) = store.get(&wanted(&cell, 2)).unwrap() else {
+            panic!("foreign")
+        };
+        assert!(message.contains("belongs elsewhere: it is seed 1"), "{message}");
+        let (records, unreadable) = store.load_all().unwrap();
+        assert_eq!((records.len(), unreadable.len()), (0, 2));
+        fs::write(&path, "half").unwrap();
+        let aside = store.put(&record(&cell, 1)).unwrap().unwrap();
+        assert_eq!(fs::read_to_string(aside).unwrap(), "half");
+        assert!(matches!(store.get(&wanted(&cell, 1)), Ok(Stored::Same(_))));
+        assert_eq!(store.load_all().unwrap().1.len(), 1);
+    }
+
+    #[test]
+    fn only_states_that_would_come_again_are_final() {
+        let states = [State::Ok, State::Diverged, State::InvalidData];
+        assert!(states.into_iter().all(State::is_final));
+        let states = [State::Crashed, State::OutOfMemory, State::TimedOut];
+        assert!(!states.into_iter().any(State::is_final));
+    }
+
+    #[test]
+    fn what_is_settled_is_not_written_into_another_folder_in_its_place() {
+        let (folder, mut store) = store();
+        store.settle().unwrap();
+        let cell = cell(&[]);
+        store.put(&record(&cell, 1)).unwrap();
+        let away = folder.path().join("away");
+        fs::rename(store.dir(), &away).unwrap();
+        for another in [false, true] {
+            if another {
+                fs::create_dir(store.dir()).unwrap();
+            }
+            let error = store.put(&record(&cell, 2)).unwrap_err().to_string();
+            assert!(error.contains("is no longer the folder"), "{error}");
+            assert!(!store.dir().join("runs").exists());
+        }
+        fs::remove_dir(store.dir()).unwrap();
+        fs::rename(&away, store.dir()).unwrap();
+        assert_eq!(store.put(&record(&cell, 2)), Ok(None));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_is_a_link_is_refused_and_a_device_is_no_record() {
+        use std::os::unix::fs::symlink;
+        let (folder, store) = store();
+        store.put(&record(&cell(&[]), 1)).unwrap();
+        symlink("/dev/zero", store.path("base", 2)).unwrap();
+        let (records, unreadable) = store.load_all().unwrap();
+        assert_eq!((records.len(), unreadable.len()), (1, 1));
+        assert!(unreadable[0].contains("no regular file"), "{unreadable:?}");
+        let elsewhere = folder.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        for name in ["runs/other", "pictures", "logs"] {
+            let link = store.dir().join(name);
+            symlink(&elsewhere, &link).unwrap();
+            let error = store.load_all().unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("is a symbolic link"), "{error}");
+            fs::remove_file(&link).unwrap();
+        }
+        assert!(store.load_all().is_ok());
+        symlink(store.dir(), folder.path().join("linked")).unwrap();
+        assert!(Store::open(folder.path(), "linked").refuse_links().is_err());
+    }
+}

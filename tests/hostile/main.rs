@@ -1,0 +1,9 @@
+//! The program where things go wrong: processes that die, disks that are full, files from strangers.
+
+#[path = "../support/sandbox.rs"]
+mod sandbox;
+
+mod chaos;
+mod faults;
+mod storage;
+mod strangers;

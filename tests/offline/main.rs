@@ -1,0 +1,16 @@
+//! What needs no trainer: tables, verdicts, reports, data files and documents.
+
+#[path = "../support/browser.rs"]
+mod browser;
+#[path = "../support/sandbox.rs"]
+mod sandbox;
+
+mod check_figures;
+mod data;
+mod documents;
+mod golden_metrics;
+mod golden_stats;
+mod report;
+mod tables;
+mod verdict_engine;
+mod verify;

@@ -1,0 +1,14 @@
+//! The whole program, training: plans, runs, sharing, publishing, verification.
+
+#[path = "../support/sandbox.rs"]
+mod sandbox;
+
+mod bench_gpu;
+mod cli;
+mod determinism;
+mod memory;
+mod protocol;
+mod published;
+mod sharing;
+mod variational;
+mod verify_training;

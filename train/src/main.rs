@@ -1,0 +1,121 @@
+//! The program `seedbed-train`: a question or a job in, messages out (docs/trainer.md). `seedbed` starts
+//! it; people need it only to look at.
+
+use std::io::{Read, Write};
+use std::process::ExitCode;
+use std::thread;
+
+use clap::{Parser, Subcommand};
+use seedbed::error::{Error, Result};
+use seedbed::experiment::Cell;
+use seedbed::store::record::Job;
+use seedbed_train::{about, libtorch, run};
+
+/// Trains for seedbed, which starts it: questions and jobs as JSON on stdin, answers as lines of JSON.
+#[derive(Parser)]
+#[command(name = "seedbed-train", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train the job on stdin, and write messages and records
+    Run,
+    /// Time so many steps of the job on stdin
+    Time { steps: usize },
+    /// Say versions, and what libtorch can compute on
+    About,
+    /// Say what jobs of the cells on stdin need of the memory of a cpu or cuda device
+    Need { device_kind: String },
+}
+
+fn main() -> ExitCode {
+    match dispatch(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // to the log, where the harness looks for it
+            drop(writeln!(std::io::stderr(), "error: {error}"));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    match command {
+        Command::Run => {
+            let job = begin()?;
+            run::execute(&job, &mut |message| say(&message))
+        }
+        Command::Time { steps } => {
+            let job = begin()?;
+            say(&run::calibrate(&job, steps, &mut || say(&"the first step is done"))?);
+            Ok(())
+        }
+        Command::About => {
+            say(&about::about());
+            Ok(())
+        }
+        Command::Need { device_kind } => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).map_err(unreadable)?;
+            let cells: Vec<Cell> = serde_json::from_str(&text)
+                .map_err(|error| Error::Usage(format!("stdin holds no cells: {error}")))?;
+            let needs: Vec<_> =
+                cells.iter().map(|cell| run::memory_need(cell, &device_kind)).collect();
+            say(&needs);
+            Ok(())
+        }
+    }
+}
+
+/// Reads a job from stdin, which the harness keeps open: its end ends this process, so that no trainer
+/// outlives the process that started it.
+fn begin() -> Result<Job> {
+    end_with_parent();
+    libtorch::load_cuda();
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(unreadable)?;
+    let job: Job = serde_json::from_str(&line)
+        .map_err(|error| Error::Usage(format!("a worker's stdin holds no job: {error}")))?;
+    thread::spawn(|| {
+        let mut rest = Vec::new();
+        // an error is an end too
+        drop(std::io::stdin().read_to_end(&mut rest));
+        end_now(1);
+    });
+    Ok(job)
+}
+
+fn unreadable(error: std::io::Error) -> Error {
+    Error::Failed(format!("a worker cannot read from stdin: {error}"))
+}
+
+/// Writes one line of JSON.
+fn say<T: serde::Serialize>(message: &T) {
+    let line = serde_json::to_string(message).expect("messages serialise");
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+        // nobody listens any more
+        end_now(1);
+    }
+}
+
+/// Has the kernel kill this process, wherever it is, when the process that started it ends. One
+/// that had ended before is found out by stdin, which `begin` watches; elsewhere than on Linux that
+/// is all there is.
+fn end_with_parent() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: takes integers alone; a refusal leaves the watch on stdin
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+    }
+}
+
+/// Ends this process now: the handlers that run at a usual exit would take down libtorch under a
+/// thread that is in it.
+fn end_now(code: u8) -> ! {
+    // SAFETY: has no preconditions
+    unsafe { libc::_exit(i32::from(code)) }
+}

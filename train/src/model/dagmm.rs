@@ -1,0 +1,518 @@
+//! DAGMM: Zong et al., "Deep Autoencoding Gaussian Mixture Model for Unsupervised Anomaly
+//! Detection", ICLR 2018. Shapes: S seeds, B rows, F features, D = latent + 2, K mixtures.
+//! The networks run in the parameters' precision, the mixture in f64 or, where asked for, f32 (`mixture`). Gradients are
+//! written out, for at these sizes automatic ones spend much of a step on their bookkeeping.
+//! Expect about 0.94 F1 on KDD Cup 99 in the paper, under its own protocol.
+
+use std::sync::{Mutex, PoisonError};
+
+use tch::{Kind, Tensor, no_grad};
+
+use super::Activation;
+use super::mixture::{EMPTY, Mixture, Rules, Weights};
+use super::{
+    Batch, DagmmSpec, Loss, Mixture as WhichMixture, Noise, Precision, Reconstruction, Scores,
+    ToScore,
+};
+use crate::native::dagmm::Core;
+use crate::nn::layers::{
+    Gradient, Linear, Mlp, ParameterSpec, Parameters, in_memory, initialise, tanh, values,
+    values_mut,
+};
+use seedbed::random::{Numbers, Stream};
+
+/// The network; its parameters are kept apart, in `Parameters`.
+#[derive(Debug)]
+pub struct Dagmm {
+    spec: DagmmSpec,
+    encoder: Mlp,
+    decoder: Mlp,
+    estimation: [Linear; 2],
+    core: Box<Mutex<Core>>,
+}
+
+impl Dagmm {
+    /// The network for rows of `features` values, and the parameters that it needs.
+    pub fn new(spec: &DagmmSpec, features: usize) -> (Self, Vec<ParameterSpec>) {
+        let mut widths = vec![features as i64];
+        widths.extend(spec.hidden.iter().map(|&width| width as i64));
+        widths.push(spec.latent as i64);
+        let mut parameters = Vec::new();
+        let encoder = Mlp::new("encoder", &widths, Activation::Tanh, &mut parameters);
+        widths.reverse();
+        let decoder = Mlp::new("decoder", &widths, Activation::Tanh, &mut parameters);
+        let (coordinates, hidden) = (spec.latent as i64 + 2, spec.estimation_hidden as i64);
+        let estimation = [
+            Linear::new("estimation.0", coordinates, hidden, &mut parameters),
+            Linear::new("estimation.1", hidden, spec.mixtures as i64, &mut parameters),
+        ];
+        initialise(spec.init, &mut parameters, 1);
+        let layers = [encoder.layers(), decoder.layers(), &estimation[..]];
+        let core = Box::new(Mutex::new(Core::new(spec, rules(spec), layers, &parameters)));
+        (Self { spec: spec.clone(), encoder, decoder, estimation, core }, parameters)
+    }
+
+    /// Code [S, B, latent] and reconstruction x' [S, B, F] of x [S, B, F].
+    pub fn autoencode(&self, parameters: &Parameters, x: &Tensor) -> (Tensor, Tensor) {
+        let code = self.encoder.forward(parameters, x).output().shallow_clone();
+        let decoded = self.decoder.forward(parameters, &code);
+        (code, decoded.output().shallow_clone())
+    }
+
+    /// γ [S, B, K] of z [S, B, D] (equation 4), without dropout.
+    pub fn memberships(&self, parameters: &Parameters, z: &Tensor) -> Tensor {
+        self.softmax(parameters, &tanh(self.estimation[0].forward(parameters, z)))
+    }
+
+    fn softmax(&self, parameters: &Parameters, hidden: &Tensor) -> Tensor {
+        let logits = self.estimation[1].forward(parameters, hidden);
+        // rows last: a softmax along so short an axis is slow when it is the last one
+        logits.transpose(1, 2).softmax(1, logits.kind()).transpose(1, 2)
+    }
+
+    /// E(z) [S, B] of z [S, B, D] under a mixture (equation 6).
+    pub fn energy(&self, z: &Tensor, mixture: &Mixture) -> Tensor {
+        self.rules().energy(z, mixture)
+    }
+
+    /// The spec's choices about densities.
+    pub fn rules(&self) -> Rules {
+        rules(&self.spec)
+    }
+
+    /// What a training step draws: the masks of the estimation network's hidden units.
+    pub fn noise(&self) -> Option<Noise> {
+        let units = self.spec.estimation_hidden;
+        let probability = self.spec.dropout;
+        (probability > 0.0).then_some(Noise::Dropout { units, probability })
+    }
+
+    /// The objective (equation 7), its terms and its gradient for one batch; `dropout` is 0 or
+    /// 1/(1−p) for each hidden unit of the estimation network, [S, B, hidden].
+    pub fn loss(&self, parameters: &Parameters, batch: &Batch, dropout: Option<&Tensor>) -> Loss {
+        let in_memory = in_memory(&batch.x) && dropout.is_none_or(in_memory);
+        if parameters.on_core && in_memory && self.spec.reconstruction != Reconstruction::Norm {
+            return self.loss_on_core(parameters, batch, dropout);
+        }
+        no_grad(|| {
+            let encoded = self.encoder.forward(parameters, &batch.x);
+            let code = encoded.output();
+            let decoded = self.decoder.forward(parameters, code);
+            let reconstruction = decoded.output();
+            let sums = RowSums::of(&batch.x, reconstruction);
+            let z = sums.coordinates(code);
+            let hidden = tanh(self.estimation[0].forward(parameters, &z));
+            let dropped = dropout.map_or_else(|| hidden.shallow_clone(), |mask| &hidden * mask);
+            let gamma = self.softmax(parameters, &dropped);
+
+            let weights =
+                Weights { energy: self.spec.lambda_energy, penalty: self.spec.lambda_covariance };
+            let mixed = self.rules().loss(&z, &gamma, batch, weights);
+            let scale = self.spec.error_scale(batch.x.size()[2] as usize);
+            let (of_rows, by_squared_error) = sums.error(self.spec.reconstruction);
+            let error = batch.mean(&of_rows.to_kind(Kind::Double)) * scale;
+            let total = &error + &mixed.energy * weights.energy + &mixed.penalty * weights.penalty;
+
+            let mut gradient = Gradient::new(parameters);
+            let kind = z.kind();
+            let by_logits = softmax_backward(&mixed.by_gamma, &gamma).to_kind(kind);
+            self.estimation[1].gather(parameters, &dropped, &by_logits, &mut gradient);
+            let by_dropped = self.estimation[1].by_input(parameters, &by_logits);
+            let by_hidden = dropout.map_or_else(|| by_dropped.shallow_clone(), |m| &by_dropped * m);
+            let by_sum = Tensor::tanh_backward(&by_hidden, &hidden);
+            self.estimation[0].gather(parameters, &z, &by_sum, &mut gradient);
+            let by_z = self.estimation[0].by_input(parameters, &by_sum) + mixed.by_z.to_kind(kind);
+
+            let by_error = (batch.shares() * scale).to_kind(kind) * by_squared_error;
+            let by_output = sums.by_reconstruction(&batch.x, reconstruction, &by_z, &by_error);
+            let by_first = self.decoder.backward(parameters, &decoded, by_output, &mut gradient);
+            let by_code = self.decoder.by_input(parameters, &by_first)
+                + by_z.narrow(2, 0, self.spec.latent as i64);
+            let _ = self.encoder.backward(parameters, &encoded, by_code, &mut gradient);
+            Loss {
+                total,
+                terms: vec![error, mixed.energy, mixed.penalty],
+                failed: mixed.failed,
+                gradient: gradient.flat(),
+            }
+        })
+    }
+
+    /// `loss` in this process's memory, seed after seed, so that a seed's has the same bits in any
+    /// company.
+    fn loss_on_core(
+        &self,
+        parameters: &Parameters,
+        batch: &Batch,
+        dropout: Option<&Tensor>,
+    ) -> Loss {
+        let [seeds, rows] = [0, 1].map(|axis| batch.x.size()[axis] as usize);
+        let counts = batch.counts();
+        let mut gradient = parameters.flat().empty_like();
+        let places = values_mut(&mut gradient).chunks_exact_mut(parameters.flat().numel() / seeds);
+        let own = values(parameters.flat()).chunks_exact(parameters.flat().numel() / seeds);
+        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        let losses: Vec<[f64; 5]> = places
+            .zip(own)
+            .enumerate()
+            .map(|(seed, (gradient, own))| {
+                let of_seed = |all: &'_ Tensor| {
+                    let width = all.size()[2] as usize;
+                    (seed * rows * width)..(seed * rows + counts[seed]) * width
+                };
+                let x = &values(&batch.x)[of_seed(&batch.x)];
+                let mask = dropout.map(|mask| &values(mask)[of_seed(mask)]);
+                core.loss(own, x, mask, gradient)
+            })
+            .collect();
+        let column = |number: usize| {
+            Tensor::from_slice(&losses.iter().map(|loss| loss[number]).collect::<Vec<_>>())
+        };
+        Loss { total: column(0), terms: (1..4).map(column).collect(), failed: column(4), gradient }
+    }
+}
+
+fn rules(spec: &DagmmSpec) -> Rules {
+    Rules {
+        epsilon: spec.covariance_epsilon,
+        determinant: spec.determinant,
+        guard: spec.energy_guard,
+        precision: spec.mixture_precision,
+    }
+}
+
+/// The gradient by the logits from that by γ = softmax(logits), [S, B, K] each:
+/// γ (g − Σₖ γₖ gₖ).
+fn softmax_backward(by_gamma: &Tensor, gamma: &Tensor) -> Tensor {
+    let weighted = by_gamma * gamma;
+    &weighted - gamma * weighted.sum_dim_intlist(-1, true, None)
+}
+
+/// Rows that scoring passes through the network at a time; bounds its memory.
+const CHUNK: i64 = 4096;
+
+const NO_FACTOR: &str = "a covariance has no Cholesky factor when the rows are scored";
+
+/// z, γ and ‖x−x'‖² of many rows of one seed: [1, N, D], [1, N, K], [N].
+struct Projection {
+    z: Tensor,
+    gamma: Tensor,
+    error: Tensor,
+}
+
+impl Dagmm {
+    /// Energies of one seed's rows, [N, F] each, under the mixture that the spec asks for.
+    pub fn scores(&self, parameters: &Parameters, rows: ToScore) -> Scores {
+        let ToScore { train, test, seed, batch_size } = rows;
+        no_grad(|| {
+            let seen = self.project(parameters, train);
+            let precision = self.spec.mixture_precision;
+            let unseen = self.project(parameters, test);
+            let (for_train, for_test) = match self.spec.mixture {
+                WhichMixture::Train => (Mixture::of_rows(&seen.z, &seen.gamma, precision), None),
+                WhichMixture::TestBatches => {
+                    return self.scores_by_batch(&seen, unseen, batch_size);
+                }
+                WhichMixture::LastBatch => {
+                    let rows = seen.z.size()[1] as usize;
+                    let order = Numbers::new(seed, Stream::Scoring, 0).permutation(rows);
+                    let order: Vec<i64> = order.into_iter().map(i64::from).collect();
+                    let (aggregate, last) =
+                        batch_mixtures([&seen.z, &seen.gamma], &order, batch_size, precision);
+                    (aggregate, Some(last))
+                }
+            };
+            let for_test = for_test.as_ref().unwrap_or(&for_train);
+            let rules = self.rules();
+            let broken = !(rules.is_definite(&for_train) && rules.is_definite(for_test));
+            let energy = |z: &Tensor, mixture: &Mixture| {
+                self.energy(z, mixture).squeeze_dim(0).to_kind(Kind::Double)
+            };
+            Scores {
+                train: Some(energy(&seen.z, &for_train)),
+                test: energy(&unseen.z, for_test),
+                test_error: unseen.error,
+                broken: broken.then_some(NO_FACTOR),
+            }
+        })
+    }
+
+    /// Energies of each batch of test rows, in their order, under the batch's own mixture; training rows
+    /// under that of all of them.
+    fn scores_by_batch(&self, seen: &Projection, unseen: Projection, batch_size: usize) -> Scores {
+        let (rules, precision) = (self.rules(), self.spec.mixture_precision);
+        let energy = |z: &Tensor, mixture: &Mixture| {
+            self.energy(z, mixture).squeeze_dim(0).to_kind(Kind::Double)
+        };
+        let for_train = Mixture::of_rows(&seen.z, &seen.gamma, precision);
+        let mut broken = !rules.is_definite(&for_train);
+        let size = batch_size as i64;
+        let batches = unseen.z.split(size, 1).into_iter().zip(unseen.gamma.split(size, 1));
+        let energies: Vec<Tensor> = batches
+            .map(|(z, gamma)| {
+                let mixture = Mixture::of_rows(&z, &gamma, precision);
+                broken |= !rules.is_definite(&mixture);
+                energy(&z, &mixture)
+            })
+            .collect();
+        Scores {
+            train: Some(energy(&seen.z, &for_train)),
+            test: Tensor::cat(&energies, 0),
+            test_error: unseen.error,
+            broken: broken.then_some(NO_FACTOR),
+        }
+    }
+
+    /// First coordinate of the code, relative distance and cosine of one seed's rows, [N, F]:
+    /// [N, 3].
+    pub fn coordinates(&self, parameters: &Parameters, rows: &Tensor) -> Tensor {
+        let z = self.project(parameters, rows).z.squeeze_dim(0);
+        let latent = self.spec.latent as i64;
+        Tensor::cat(&[z.narrow(1, 0, 1), z.narrow(1, latent, 2)], 1)
+    }
+
+    /// Passes rows [N, F] through the network, without dropout.
+    fn project(&self, parameters: &Parameters, rows: &Tensor) -> Projection {
+        let (mut z, mut gamma, mut error) = (Vec::new(), Vec::new(), Vec::new());
+        for chunk in rows.split(CHUNK, 0) {
+            let x = chunk.unsqueeze(0);
+            let (code, reconstruction) = self.autoencode(parameters, &x);
+            let sums = RowSums::of(&x, &reconstruction);
+            let coordinates = sums.coordinates(&code);
+            gamma.push(self.memberships(parameters, &coordinates));
+            error.push(sums.squared_error.squeeze_dim(0).to_kind(Kind::Double));
+            z.push(coordinates);
+        }
+        Projection {
+            z: Tensor::cat(&z, 1),
+            gamma: Tensor::cat(&gamma, 1),
+            error: Tensor::cat(&error, 0),
+        }
+    }
+}
+
+/// The two mixtures of danieltan07's evaluation, which goes through the training rows once more in
+/// shuffled batches. First the mean of the batches' mixtures weighted by membership (covariances
+/// without the spread between batches), which scores the training rows; then that of the last
+/// batch, which scores the test rows. z [S, N, D] and γ [S, N, K]; `order` holds every row once.
+///
+/// # Panics
+/// If `order` is empty.
+pub fn batch_mixtures(
+    [z, gamma]: [&Tensor; 2],
+    order: &[i64],
+    batch_size: usize,
+    precision: Precision,
+) -> (Mixture, Mixture) {
+    let mixtures: Vec<(Tensor, Mixture)> = order
+        .chunks(batch_size)
+        .map(|batch| {
+            let rows = Tensor::from_slice(batch).to_device(z.device());
+            let [z, gamma] = [z, gamma].map(|values| values.index_select(1, &rows));
+            let mixture = Mixture::of_rows(&z, &gamma, precision);
+            (&mixture.phi * batch.len() as f64, mixture)
+        })
+        .collect();
+    // [batches, S, K]
+    let mass = Tensor::stack(&mixtures.iter().map(|(mass, _)| mass).collect::<Vec<_>>(), 0);
+    let total = mass.sum_dim_intlist(0, false, None);
+    let average = |part: fn(&Mixture) -> &Tensor, extra: usize| {
+        let parts = Tensor::stack(&mixtures.iter().map(|(_, m)| part(m)).collect::<Vec<_>>(), 0);
+        let widen = |t: &Tensor| (0..extra).fold(t.shallow_clone(), |t, _| t.unsqueeze(-1));
+        (parts * widen(&mass)).sum_dim_intlist(0, false, None) / widen(&total.clamp_min(EMPTY))
+    };
+    let aggregate = Mixture {
+        phi: &total / order.len() as f64,
+        mean: average(|m| &m.mean, 1),
+        covariance: average(|m| &m.covariance, 2),
+    };
+    let (_, last) = mixtures.into_iter().last().expect("there is a row");
+    (aggregate, last)
+}
+
+/// Sums over the features of a row, [S, B] each: all that features and error need of x and x'.
+/// Norms of 0 are held as 1, beside a mask that is 0 there.
+pub struct RowSums {
+    /// ‖x−x'‖²
+    pub squared_error: Tensor,
+    /// x·x'
+    product: Tensor,
+    /// ‖x‖
+    x: Norm,
+    /// ‖x'‖
+    reconstruction: Norm,
+    /// ‖x−x'‖
+    error: Norm,
+}
+
+struct Norm {
+    safe: Tensor,
+    positive: Tensor,
+}
+
+impl Norm {
+    fn of(square: &Tensor) -> Self {
+        let positive = square.greater(0.0);
+        let safe = square.where_self(&positive, &square.ones_like()).sqrt();
+        Self { safe, positive: positive.to_kind(square.kind()) }
+    }
+}
+
+impl RowSums {
+    /// Of x and x', [S, B, F] each.
+    pub fn of(x: &Tensor, reconstruction: &Tensor) -> Self {
+        let dot = |a: &Tensor, b: &Tensor| (a * b).sum_dim_intlist(-1, false, None);
+        let difference = reconstruction - x;
+        let squared_error = dot(&difference, &difference);
+        let (of_x, of_reconstruction) = (dot(x, x), dot(reconstruction, reconstruction));
+        Self {
+            product: dot(x, reconstruction),
+            x: Norm::of(&of_x),
+            reconstruction: Norm::of(&of_reconstruction),
+            error: Norm::of(&squared_error),
+            squared_error,
+        }
+    }
+
+    /// The error that a row has in the loss, before its scale, and its derivative with respect to
+    /// ‖x−x'‖², [S, B] each; that of the norm is 0 at 0.
+    fn error(&self, reconstruction: Reconstruction) -> (Tensor, Tensor) {
+        match reconstruction {
+            Reconstruction::Sum | Reconstruction::Mean => {
+                (self.squared_error.shallow_clone(), self.squared_error.ones_like())
+            }
+            Reconstruction::Norm => {
+                let Norm { safe, positive } = &self.error;
+                (safe * positive, positive / safe * 0.5)
+            }
+        }
+    }
+
+    /// z = [code, ‖x−x'‖/‖x‖, cos(x, x')] [S, B, D] (equation 3). With ‖x‖ = 0 the distance is
+    /// ‖x'‖ and the cosine 0; with ‖x'‖ = 0 the cosine is 0.
+    pub fn coordinates(&self, code: &Tensor) -> Tensor {
+        let distance = &self.error.safe * &self.error.positive / &self.x.safe;
+        let cosine = &self.product / (&self.x.safe * &self.reconstruction.safe);
+        Tensor::cat(&[code, &distance.unsqueeze(-1), &cosine.unsqueeze(-1)], -1)
+    }
+
+    /// The gradient by x', [S, B, F], from those by z, [S, B, D], and by ‖x−x'‖², [S, B] or
+    /// [S, 1]. The gradient of a norm at 0 is 0.
+    pub fn by_reconstruction(
+        &self,
+        x: &Tensor,
+        reconstruction: &Tensor,
+        by_z: &Tensor,
+        by_squared_error: &Tensor,
+    ) -> Tensor {
+        let dimensions = by_z.size()[2];
+        let by_distance = by_z.select(2, dimensions - 2);
+        let by_cosine = by_z.select(2, dimensions - 1);
+        // d‖x−x'‖/d‖x−x'‖² = 1 / (2 ‖x−x'‖)
+        let by_error = by_squared_error
+            + by_distance * &self.error.positive / (&self.x.safe * &self.error.safe) * 0.5;
+        let by_product =
+            by_cosine * &self.reconstruction.positive / (&self.x.safe * &self.reconstruction.safe);
+        // d cos / d‖x'‖² = −cos / (2 ‖x'‖²)
+        let by_square = &by_product * &self.product
+            / (&self.reconstruction.safe * &self.reconstruction.safe)
+            * -0.5;
+        let along_reconstruction = (&by_error + by_square) * 2.0;
+        let along_x = by_product - by_error * 2.0;
+        (reconstruction * along_reconstruction.unsqueeze(-1)).addcmul(x, &along_x.unsqueeze(-1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(seeds: usize, rows: usize, features: usize, zeros: f32) -> Tensor {
+        let mut numbers = Numbers::new(5, Stream::Data, 0);
+        let mut value = || match numbers.uniform_f32() {
+            number if number < zeros => 0.0,
+            number => number,
+        };
+        let values: Vec<f32> = (0..seeds * rows * features).map(|_| value()).collect();
+        Tensor::from_slice(&values).view([seeds as i64, rows as i64, features as i64])
+    }
+
+    /// Networks in f32 are for `dagmm_core`, those in f64 for libtorch.
+    #[test]
+    fn a_batch_on_a_core_has_the_loss_and_gradient_that_libtorchs_f64_gives() {
+        let published = r#"{"hidden": [60, 30, 10], "latent": 1, "mixtures": 4}"#;
+        let other = r#"{"hidden": [], "latent": 3, "mixtures": 2, "estimation-hidden": 7,
+            "reconstruction": "mean", "determinant": "fourth-root", "energy-guard": "clamped"}"#;
+        let single = r#"{"hidden": [6], "latent": 2, "mixtures": 2, "covariance-epsilon": 1e-3,
+            "mixture-precision": "f32"}"#;
+        for (spec, features, zeros, count, tolerance) in [
+            (published, 118, 0.8, 300, 1e-4),
+            (published, 118, 0.0, 300, 1e-4),
+            (other, 5, 0.3, 33, 1e-4),
+            (single, 20, 0.3, 130, 2e-3),
+        ] {
+            let spec: DagmmSpec = serde_json::from_str(spec).expect("a model");
+            let (dagmm, specs) = Dagmm::new(&spec, features);
+            let parameters = Parameters::initialise(specs.clone(), &[1, 2], tch::Device::Cpu);
+            let wide =
+                Parameters::from_flat(specs.clone(), parameters.flat().to_kind(Kind::Double));
+            let x = rows(2, count, features, zeros);
+            let noise = dagmm.noise().expect("dropout");
+            let mut mask = vec![0.0; 2 * count * noise.per_row()];
+            noise.draw(1, 3, &mut mask);
+            let mask = Tensor::from_slice(&mask).view([2, count as i64, -1]);
+            // the second seed has fewer rows
+            let mut weight = vec![1.0f32; 2 * count];
+            weight[2 * count - 9..].fill(0.0);
+            let weight = Tensor::from_slice(&weight).view([2, count as i64]);
+            let batch =
+                |kind: Kind| Batch { x: x.to_kind(kind), weight: Some(weight.to_kind(kind)) };
+            let masks = [&mask, &mask.to_kind(Kind::Double)].map(|mask| Some(mask.copy()));
+            let got = dagmm.loss(&parameters, &batch(Kind::Float), masks[0].as_ref());
+            let expected = dagmm.loss(&wide, &batch(Kind::Double), masks[1].as_ref());
+            for (got, expected) in got.row().iter().zip(expected.row()) {
+                let gap = (got - &expected).abs().max().double_value(&[]);
+                let size = expected.abs().max().double_value(&[]).max(1.0);
+                assert!(gap <= tolerance * size, "{gap}");
+            }
+            let mut start = 0;
+            for spec in &specs {
+                let of = |gradient: &Tensor| gradient.narrow(1, start, spec.count());
+                let largest = of(&expected.gradient).abs().max().double_value(&[]);
+                let gap = of(&(&got.gradient - &expected.gradient)).abs().max().double_value(&[]);
+                assert!(
+                    largest > 0.0 && gap <= tolerance * largest,
+                    "{}: {gap} of {largest}",
+                    spec.name
+                );
+                start += spec.count();
+            }
+
+            let alone = Batch::whole(x.narrow(0, 0, 1));
+            let alone = dagmm.loss(&parameters.of_seed(0), &alone, Some(&mask.narrow(0, 0, 1)));
+            assert!(alone.gradient.equal(&got.gradient.narrow(0, 0, 1)), "a seed in company");
+            assert!(alone.total.equal(&got.total.narrow(0, 0, 1)), "a seed in company");
+        }
+    }
+
+    #[test]
+    fn a_seed_that_diverged_leaves_one_with_fewer_rows_beside_it_alone() {
+        let spec: DagmmSpec =
+            serde_json::from_str(r#"{"hidden": [6], "latent": 1, "mixtures": 2}"#)
+                .expect("a model");
+        let (dagmm, specs) = Dagmm::new(&spec, 8);
+        let parameters = Parameters::initialise(specs, &[1, 2], tch::Device::Cpu);
+        let alone = parameters.of_seed(1).copy();
+        let _ = parameters.of_seed(0).flat().shallow_clone().fill_(f64::NAN);
+        let x = rows(2, 40, 8, 0.0);
+        let mut weight = vec![1.0f32; 80];
+        weight[75..].fill(0.0);
+        let weight = Some(Tensor::from_slice(&weight).view([2, 40]));
+        let got = dagmm.loss(&parameters, &Batch { x: x.copy(), weight }, None);
+        assert!(got.total.double_value(&[0]).is_nan());
+        let own = Batch::whole(x.narrow(0, 1, 1).narrow(1, 0, 35).contiguous());
+        let expected = dagmm.loss(&alone, &own, None);
+        assert!(got.gradient.narrow(0, 1, 1).equal(&expected.gradient));
+        assert!(got.total.narrow(0, 1, 1).equal(&expected.total));
+    }
+}

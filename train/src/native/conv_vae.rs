@@ -1,0 +1,521 @@
+//! A training step of the convolutional VAE on one x86-64 core: `conv_vae`'s network and objective,
+//! forwards and back, for one seed in f32. A batch goes through in blocks of 32 images that stay in
+//! the caches; between two passes over it lies what batch normalisation needs of all of it. Layers
+//! are in `conv_layers`, their arithmetic in `conv_kernels`; other precisions, devices and channel
+//! counts, and scoring, are `conv_vae`'s own.
+
+use std::collections::HashMap;
+use std::f64::consts::TAU;
+
+use crate::kernels::images::{self as kernels, IMAGES, Lanes, Mask, PANEL, ROWS, Width};
+use crate::model::{ConvDecoder, ConvLoss, ConvVaeSpec};
+use crate::native::conv_layers::{
+    BORDERED, CORNERS, Dense, HALF, Inner, Norm, Outer, QUARTER, SIDE, total, turn,
+};
+use crate::nn::layers::ParameterSpec;
+
+/// What the gap between a row's outputs and its pixels is measured by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Gap {
+    /// The sum of squares times a factor, plus a constant.
+    Squared { factor: f64, constant: f64 },
+    /// −log p of values in [0, 1] given logits.
+    CrossEntropy,
+}
+
+impl Gap {
+    fn of(spec: &ConvVaeSpec) -> Self {
+        match (spec.loss, spec.decoder) {
+            (ConvLoss::Notebook, _) => Self::Squared { factor: 1.0, constant: 0.0 },
+            (ConvLoss::Elbo, ConvDecoder::Bernoulli) => Self::CrossEntropy,
+            (ConvLoss::Elbo, ConvDecoder::Gaussian) => Self::Squared {
+                factor: 0.5 / (spec.sigma * spec.sigma),
+                constant: (SIDE * SIDE) as f64 * (0.5 * TAU.ln() + spec.sigma.ln()),
+            },
+        }
+    }
+
+    /// The sum of a row of pixels' gaps, without factor and constant; see `kernels` for the
+    /// outputs.
+    fn judge(
+        self,
+        width: Width,
+        output: &[Lanes],
+        x: &[Lanes],
+        weight: f64,
+        mask: &Mask,
+        by_output: &mut [Lanes],
+    ) -> f64 {
+        total(&match self {
+            Self::Squared { factor, .. } => {
+                let weight = (2.0 * factor * weight) as f32;
+                kernels::squared_error(width, output, x, weight, mask, by_output)
+            }
+            Self::CrossEntropy => {
+                kernels::cross_entropy(width, output, x, weight as f32, mask, by_output)
+            }
+        })
+    }
+}
+
+/// The network's layers with what one step keeps between its passes; built once, used for every
+/// step. Room for a batch is made by the first step.
+#[derive(Debug)]
+pub struct Core {
+    width: Width,
+    latent: usize,
+    channels: [usize; 2],
+    gap: Gap,
+    first: Outer<3>,
+    second: Inner,
+    heads: Dense,
+    widening: Dense,
+    third: Inner,
+    last: Outer<4>,
+    /// After the first, the second and the third of the four convolutions.
+    norms: [Norm; 3],
+    blocks: Vec<Block>,
+    together: Together,
+    scratch: Scratch,
+}
+
+/// What a step keeps of a block of images.
+#[derive(Debug)]
+struct Block {
+    mask: Mask,
+    /// [BORDERED²]
+    image: Vec<Lanes>,
+    /// What the three normalisations are given.
+    sums: [Vec<Lanes>; 3],
+    heads: Vec<Lanes>,
+    /// σ ε
+    spread: Vec<Lanes>,
+    /// The widening's outputs, channels innermost: [QUARTER²][image][channel].
+    widened: Vec<f32>,
+    /// The gradient by the outputs of a normalisation of HALF² pixels, and of that of QUARTER².
+    by_half: Vec<Lanes>,
+    by_quarter: Vec<Lanes>,
+}
+
+/// What a step keeps of all images, for products whose terms are images.
+#[derive(Debug, Default)]
+struct Together {
+    /// Of each block, the second normalisation's output and 1.
+    flat: Vec<Lanes>,
+    /// Of each block, the draws and 1.
+    z: Vec<Lanes>,
+    /// The gradient by the heads, those innermost: [image][head].
+    by_heads: Vec<f32>,
+    /// The gradient by the widening's outputs, channels innermost: [QUARTER²][image][channel].
+    by_widened: Vec<f32>,
+}
+
+/// What is needed of one block at a time.
+#[derive(Debug, Default)]
+struct Scratch {
+    half: Vec<Lanes>,
+    quarter: Vec<Lanes>,
+    /// [QUARTER²][image][channel]
+    turned: Vec<f32>,
+    /// Those given, and rows of 0 after them.
+    rows: Vec<f32>,
+    noise: Vec<Lanes>,
+    by_z: Vec<Lanes>,
+    /// [CORNERS][2][2]
+    corners: Vec<Lanes>,
+    by_image: Vec<Lanes>,
+}
+
+fn lanes(count: usize) -> Vec<Lanes> {
+    vec![[0.0; IMAGES]; count]
+}
+
+impl Core {
+    /// The step of a network with parameters `specs`; none where this processor lacks the
+    /// instructions or the numbers of channels do not suit them.
+    pub fn new(spec: &ConvVaeSpec, specs: &[ParameterSpec]) -> Option<Self> {
+        let width = Width::available()?;
+        let ConvVaeSpec { latent, channels, .. } = *spec;
+        let [few, many] = channels;
+        if !few.is_multiple_of(ROWS) || !many.is_multiple_of(PANEL) {
+            return None;
+        }
+        let mut start = 0;
+        let mut places = HashMap::new();
+        for spec in specs {
+            let count = spec.count() as usize;
+            places.insert(spec.name.as_str(), start..start + count);
+            start += count;
+        }
+        let place = |name: &str| places.get(name).cloned();
+        let norm = |name: &str| {
+            let of = |part: &str| place(&format!("{name}.{part}"));
+            Some(Norm::new([of("weight")?, of("bias")?, of("running_mean")?, of("running_var")?]))
+        };
+        // a layer's bias comes after its weight
+        let dense = |name: &str| {
+            Some(place(&format!("{name}.weight"))?.start..place(&format!("{name}.bias"))?.end)
+        };
+        let flat = QUARTER * QUARTER * many;
+        Some(Self {
+            width,
+            latent,
+            channels,
+            gap: Gap::of(spec),
+            first: Outer::new(place("encoder.0.weight")?, few),
+            second: Inner::new(3, place("encoder.1.weight")?, channels),
+            heads: Dense::new(dense("heads")?, flat, 2 * latent),
+            widening: Dense::new(dense("decoder.0")?, latent, flat),
+            third: Inner::new(4, place("decoder.1.weight")?, channels),
+            last: Outer::new(place("decoder.2.weight")?, few),
+            norms: [norm("encoder.norm.0")?, norm("encoder.norm.1")?, norm("decoder.norm.1")?],
+            blocks: Vec::new(),
+            together: Together::default(),
+            scratch: Scratch::default(),
+        })
+    }
+
+    /// Error and divergence of all x [rows, SIDE²] with noise [rows, latent], and the gradient of
+    /// their sum, each times its weight. Moves the running statistics.
+    pub fn step(
+        &mut self,
+        parameters: &mut [f32],
+        [x, noise]: [&[f32]; 2],
+        [error_weight, divergence_weight]: [f64; 2],
+        gradient: &mut [f32],
+    ) -> [f64; 2] {
+        let rows = x.len() / (SIDE * SIDE);
+        assert!(x.len() == rows * SIDE * SIDE && noise.len() == rows * self.latent);
+        self.prepare(parameters, rows);
+        self.convolve_images(x);
+        self.norms[0].settle(rows * HALF * HALF, parameters);
+        self.convolve_again();
+        self.norms[1].settle(rows * QUARTER * QUARTER, parameters);
+        let divergence = self.encode_and_widen(parameters, noise);
+        self.norms[2].settle(rows * HALF * HALF, parameters);
+
+        let error = self.judge(error_weight);
+        self.norms[2].file(gradient);
+        self.return_to_heads(parameters, divergence_weight as f32);
+        self.norms[1].file(gradient);
+        self.return_to_first();
+        self.norms[0].file(gradient);
+        self.return_to_images();
+        self.file(gradient);
+        [error, divergence]
+    }
+
+    /// Packs the weights and makes room for the blocks of a batch.
+    fn prepare(&mut self, parameters: &[f32], rows: usize) {
+        self.first.prepare(parameters);
+        self.second.prepare(parameters);
+        self.third.prepare(parameters);
+        self.last.prepare(parameters);
+        self.norms.iter_mut().for_each(Norm::clear);
+        let count = rows.div_ceil(IMAGES);
+        let (latent, channels) = (self.latent, self.channels);
+        if self.scratch.half.is_empty() {
+            self.scratch = Scratch::new(latent, channels);
+        }
+        self.blocks.truncate(count);
+        self.blocks.resize_with(count, || Block::new(latent, channels));
+        for (number, block) in self.blocks.iter_mut().enumerate() {
+            let images = IMAGES.min(rows - number * IMAGES);
+            block.mask = std::array::from_fn(|lane| if lane < images { u32::MAX } else { 0 });
+        }
+        let flat = self.heads.inputs;
+        self.together.flat.resize(count * (flat + 1), [0.0; IMAGES]);
+        self.together.z.resize(count * (latent + 1), [0.0; IMAGES]);
+        let heads = self.heads.outputs.next_multiple_of(PANEL);
+        self.together.by_heads.resize(count * IMAGES * heads, 0.0);
+        self.together.by_widened.resize(count * IMAGES * flat, 0.0);
+    }
+
+    /// From the images to the first normalisation.
+    fn convolve_images(&mut self, x: &[f32]) {
+        let Self { width, first, norms, blocks, scratch, .. } = self;
+        let rows = x.chunks(IMAGES * SIDE * SIDE);
+        for (block, rows) in blocks.iter_mut().zip(rows) {
+            let (filled, empty) = scratch.rows.split_at_mut(rows.len());
+            let rows = match empty {
+                [] => rows,
+                empty => {
+                    filled.copy_from_slice(rows);
+                    empty.fill(0.0);
+                    &scratch.rows
+                }
+            };
+            for (y, line) in block.image.chunks_exact_mut(BORDERED).skip(1).take(SIDE).enumerate() {
+                let into = line[1..].as_flattened_mut();
+                let from = &rows[y * SIDE..];
+                kernels::transpose(*width, from, SIDE * SIDE, [IMAGES, SIDE], into, IMAGES);
+            }
+            let Block { mask, image, sums: [sums, ..], .. } = block;
+            for (y, line) in sums.chunks_exact_mut(HALF * first.channels).enumerate() {
+                first.halve(*width, image, y, line);
+                norms[0].take(*width, line, mask);
+            }
+        }
+    }
+
+    /// From the first normalisation to the second.
+    fn convolve_again(&mut self) {
+        let Self { width, second, norms, blocks, scratch, .. } = self;
+        // the kernel of row y reaches two more rows
+        let pair = 2 * HALF * second.few;
+        for block in blocks {
+            let Block { mask, sums: [given, sums, _], .. } = block;
+            let given = given.chunks_exact(pair);
+            let lines = sums.chunks_exact_mut(QUARTER * second.many);
+            for (y, (given, line)) in given.zip(lines).enumerate() {
+                norms[0].normalise(*width, given, mask, &mut scratch.half[y * pair..][..pair]);
+                second.halve(*width, &scratch.half, y, line);
+                norms[1].take(*width, line, mask);
+            }
+        }
+    }
+
+    /// From the second normalisation to the third; the divergence of all images.
+    fn encode_and_widen(&mut self, parameters: &[f32], noise: &[f32]) -> f64 {
+        let Self { width, heads, widening, third, norms, blocks, together, scratch, .. } = self;
+        let (flat_size, latent) = (heads.inputs, self.latent);
+        let flats = together.flat.chunks_exact_mut(flat_size + 1);
+        let draws = together.z.chunks_exact_mut(latent + 1);
+        let noise = noise.chunks(IMAGES * latent);
+        let mut divergence = 0.0;
+        for (((block, flat), z), noise) in blocks.iter_mut().zip(flats).zip(draws).zip(noise) {
+            let ones = block.mask.map(|lane| if lane != 0 { 1.0 } else { 0.0 });
+            norms[1].normalise(*width, &block.sums[1], &block.mask, &mut flat[..flat_size]);
+            flat[flat_size] = ones;
+            heads.forward(*width, parameters, flat, &mut block.heads[..2 * latent]);
+            for (image, noise) in noise.chunks_exact(latent).enumerate() {
+                for (lanes, value) in scratch.noise.iter_mut().zip(noise) {
+                    lanes[image] = *value;
+                }
+            }
+            let heads = &block.heads[..2 * latent];
+            let (z_alone, spread) = (&mut z[..latent], &mut block.spread);
+            divergence +=
+                total(&kernels::draw(*width, heads, &scratch.noise, &block.mask, z_alone, spread));
+            z[latent] = ones;
+            widening.forward(*width, parameters, z, &mut scratch.quarter);
+            turn(*width, &scratch.quarter, &mut block.widened, PANEL * IMAGES);
+            let Block { mask, sums: [.., sums], .. } = block;
+            for (y, line) in sums.chunks_exact_mut(HALF * third.few).enumerate() {
+                third.double(*width, &scratch.quarter, y, line);
+                norms[2].take(*width, line, mask);
+            }
+        }
+        divergence
+    }
+
+    /// The error of all images, and back to the third normalisation.
+    fn judge(&mut self, weight: f64) -> f64 {
+        let Self { width, gap, last, norms, blocks, scratch, .. } = self;
+        let size = HALF * last.channels;
+        let mut sum = 0.0;
+        for block in blocks.iter_mut() {
+            let Block { mask, image, sums: [.., sums], by_half, .. } = block;
+            // two rows of pixels at a time, as soon as what they need is there
+            for y in 0..CORNERS {
+                if let Some(line) = sums.chunks_exact(size).nth(y) {
+                    norms[2].normalise(*width, line, mask, &mut scratch.half[y * size..][..size]);
+                }
+                last.double(*width, &scratch.half, y, &mut scratch.corners);
+                for row in (2 * y).max(1)..(2 * y + 2).min(BORDERED - 1) {
+                    let output = &scratch.corners[row % 2 * 2..][..4 * CORNERS - 2];
+                    let pixels = row * BORDERED + 1..(row + 1) * BORDERED - 1;
+                    let (x, by_output) = (&image[pixels.clone()], &mut scratch.by_image[pixels]);
+                    sum += gap.judge(*width, output, x, weight, mask, by_output);
+                }
+                let Some(y) = y.checked_sub(1) else { continue };
+                let (place, line) = (y * size..(y + 1) * size, &mut by_half[y * size..][..size]);
+                last.gather(*width, &scratch.by_image, y, &scratch.half[place.clone()]);
+                last.halve(*width, &scratch.by_image, y, line);
+                norms[2].through_relu(*width, line, &sums[place]);
+            }
+        }
+        match *gap {
+            Gap::Squared { factor, constant } => {
+                let rows: usize = blocks.iter().map(Block::images).sum();
+                sum * factor + rows as f64 * constant
+            }
+            Gap::CrossEntropy => sum,
+        }
+    }
+
+    /// From the third normalisation back to the second.
+    fn return_to_heads(&mut self, parameters: &[f32], weight: f32) {
+        let panel = self.blocks.len() * IMAGES * PANEL;
+        let Self { width, heads, widening, third, norms, blocks, together, scratch, .. } = self;
+        let latent = self.latent;
+        for (number, block) in blocks.iter_mut().enumerate() {
+            let Block { mask, sums, widened, by_half, .. } = &*block;
+            norms[2].backward(*width, by_half, &sums[2], mask, &mut scratch.half);
+            third.gather(*width, &scratch.half, widened);
+            let lines = scratch.quarter.chunks_exact_mut(QUARTER * third.many);
+            for (y, line) in lines.enumerate() {
+                third.halve(*width, &scratch.half, y, line);
+            }
+            let first = number * IMAGES * PANEL;
+            turn(*width, &scratch.quarter, &mut together.by_widened[first..], panel);
+            widening.by_input(*width, parameters, &scratch.quarter, &mut scratch.by_z);
+            let by_heads = &mut block.heads[..2 * latent];
+            kernels::through_draw(
+                *width,
+                &scratch.by_z,
+                &block.spread,
+                weight,
+                &block.mask,
+                by_heads,
+            );
+            turn(*width, &block.heads, &mut together.by_heads[first..], panel);
+            heads.by_input(*width, parameters, &block.heads[..2 * latent], &mut block.by_quarter);
+            norms[1].through_relu(*width, &mut block.by_quarter, &block.sums[1]);
+        }
+    }
+
+    /// From the second normalisation back to the first.
+    fn return_to_first(&mut self) {
+        let Self { width, second, norms, blocks, scratch, .. } = self;
+        let size = HALF * second.few;
+        for block in blocks {
+            let Block { mask, sums, by_quarter, by_half, .. } = block;
+            norms[1].backward(*width, by_quarter, &sums[1], mask, &mut scratch.quarter);
+            turn(*width, &scratch.quarter, &mut scratch.turned, PANEL * IMAGES);
+            let lines = by_half.chunks_exact_mut(size).zip(sums[0].chunks_exact(size));
+            let lines = lines.zip(scratch.half.chunks_exact_mut(size));
+            for (y, ((line, given), normal)) in lines.enumerate() {
+                second.double(*width, &scratch.quarter, y, line);
+                norms[0].through_relu(*width, line, given);
+                norms[0].normalise(*width, given, mask, normal);
+            }
+            second.gather(*width, &scratch.half, &scratch.turned);
+        }
+    }
+
+    /// From the first normalisation back to the images.
+    fn return_to_images(&mut self) {
+        let Self { width, first, norms, blocks, scratch, .. } = self;
+        let size = HALF * first.channels;
+        let by_line = &mut scratch.half[..size];
+        for block in blocks {
+            let Block { mask, sums, by_half, image, .. } = &*block;
+            let lines = by_half.chunks_exact(size).zip(sums[0].chunks_exact(size));
+            for (y, (line, given)) in lines.enumerate() {
+                norms[0].backward(*width, line, given, mask, by_line);
+                first.gather(*width, image, y, by_line);
+            }
+        }
+    }
+
+    /// Writes the gradient by all weights.
+    fn file(&self, gradient: &mut [f32]) {
+        let Self { width, together, .. } = self;
+        self.first.file(gradient);
+        self.second.file(gradient);
+        self.third.file(gradient);
+        self.last.file(gradient);
+        let all = self.heads.outputs;
+        self.heads.gather(*width, &together.flat, &together.by_heads, all, gradient);
+        self.widening.gather(*width, &together.z, &together.by_widened, PANEL, gradient);
+    }
+}
+
+impl Scratch {
+    fn new(latent: usize, [few, many]: [usize; 2]) -> Self {
+        let flat = QUARTER * QUARTER * many;
+        Self {
+            half: lanes(HALF * HALF * few),
+            quarter: lanes(flat),
+            turned: vec![0.0; flat * IMAGES],
+            rows: vec![0.0; IMAGES * SIDE * SIDE],
+            noise: lanes(latent),
+            by_z: lanes(latent),
+            corners: lanes(4 * CORNERS),
+            by_image: lanes(BORDERED * BORDERED),
+        }
+    }
+}
+
+impl Block {
+    fn images(&self) -> usize {
+        self.mask.iter().filter(|&&lane| lane != 0).count()
+    }
+
+    fn new(latent: usize, [few, many]: [usize; 2]) -> Self {
+        let (half, quarter) = (HALF * HALF * few, QUARTER * QUARTER * many);
+        Self {
+            mask: [0; IMAGES],
+            image: lanes(BORDERED * BORDERED),
+            sums: [lanes(half), lanes(quarter), lanes(half)],
+            heads: lanes((2 * latent).next_multiple_of(PANEL)),
+            spread: lanes(latent),
+            widened: vec![0.0; quarter * IMAGES],
+            by_half: lanes(half),
+            by_quarter: lanes(quarter),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::conv_vae::ConvVae;
+    use seedbed::random::{Numbers, Stream};
+
+    /// What a step gives, and what it makes of the parameters.
+    fn step(spec: &ConvVaeSpec, width: Width, rows: usize) -> ([u64; 2], Vec<u32>, Vec<u32>) {
+        let (_, specs) = ConvVae::new(spec);
+        let mut core = Core::new(spec, &specs).expect("channels that suit it");
+        core.width = width;
+        let mut numbers = Numbers::new(1, Stream::Data, 0);
+        let mut draw = |count: usize| numbers.normals(count);
+        let count = specs.iter().map(ParameterSpec::count).sum::<i64>() as usize;
+        let mut parameters: Vec<f32> = draw(count).iter().map(|value| 0.1 * value).collect();
+        let (x, noise) = (draw(rows * SIDE * SIDE), draw(rows * spec.latent));
+        let x: Vec<f32> = x.iter().map(|value| value.clamp(0.0, 1.0)).collect();
+        let mut gradient = vec![f32::NAN; count];
+        let terms = core.step(&mut parameters, [&x, &noise], [0.1, 0.2], &mut gradient);
+        assert!(gradient.iter().all(|value| value.is_finite()), "a gradient is missing");
+        let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
+        (terms.map(f64::to_bits), bits(gradient), bits(parameters))
+    }
+
+    #[test]
+    fn vectors_of_either_width_give_the_same_bits() {
+        if Width::available() != Some(Width::Sixteen) {
+            return;
+        }
+        for (choice, rows) in [
+            (r#"{"channels": [16, 32], "latent": 100, "loss": "notebook"}"#, 40),
+            (r#"{"channels": [8, 64], "latent": 3, "decoder": "bernoulli"}"#, 5),
+        ] {
+            let spec: ConvVaeSpec = serde_json::from_str(choice).expect("a network");
+            let [eight, sixteen] =
+                [Width::Eight, Width::Sixteen].map(|width| step(&spec, width, rows));
+            assert!(eight == sixteen, "{choice}");
+        }
+    }
+
+    #[test]
+    fn a_smaller_batch_after_a_larger_one_has_the_bits_of_a_first_one() {
+        let spec: ConvVaeSpec = serde_json::from_str(r#"{"latent": 5}"#).expect("a network");
+        let (_, specs) = ConvVae::new(&spec);
+        let mut core = Core::new(&spec, &specs).expect("channels that suit it");
+        let count = specs.iter().map(ParameterSpec::count).sum::<i64>() as usize;
+        let mut numbers = Numbers::new(2, Stream::Data, 0);
+        let start: Vec<f32> = numbers.normals(count).iter().map(|value| 0.1 * value).collect();
+        let (x, noise) = (numbers.normals(70 * SIDE * SIDE), numbers.normals(70 * 5));
+        let step = |core: &mut Core, rows: usize| {
+            let (mut parameters, mut gradient) = (start.clone(), vec![0.0; count]);
+            let batch = [&x[..rows * SIDE * SIDE], &noise[..rows * 5]];
+            core.step(&mut parameters, batch, [0.1, 0.2], &mut gradient);
+            (parameters, gradient)
+        };
+        let _ = step(&mut core, 70);
+        let after = step(&mut core, 33);
+        let mut fresh = Core::new(&spec, &specs).expect("channels that suit it");
+        assert!(step(&mut fresh, 33) == after);
+    }
+}

@@ -1,0 +1,458 @@
+//! A training step of DAGMM for one seed on one x86-64 core, without tensors: networks in f32 through
+//! `kernels`, the mixture in f64 or f32 through `mixture_core`. Activations pass through the networks in blocks
+//! of rows that stay in the cache. What is computed is `dagmm`'s; shapes as there.
+
+use std::ops::Range;
+
+use crate::kernels::dense::{self as kernels, Finish, Panels, Sparse};
+use crate::model::mixture::{Rules, Weights};
+use crate::model::{DagmmSpec, Precision};
+use crate::native::mixture::{Rows, Terms};
+use crate::native::real::Real;
+use crate::nn::layers::{Linear, ParameterSpec};
+
+/// Rows that pass through the networks at a time.
+const BLOCK: usize = 192;
+
+/// A linear layer, and where its parameters lie among a seed's.
+#[derive(Debug, Clone, Copy)]
+struct Layer {
+    inputs: usize,
+    outputs: usize,
+    weight: usize,
+    bias: usize,
+}
+
+impl Layer {
+    fn weight<'a>(&self, parameters: &'a [f32]) -> &'a [f32] {
+        &parameters[self.weight..self.weight + self.inputs * self.outputs]
+    }
+
+    fn bias<'a>(&self, parameters: &'a [f32]) -> &'a [f32] {
+        &parameters[self.bias..self.bias + self.outputs]
+    }
+
+    /// Adds to the layer's gradient what rows of inputs and gradients by outputs give.
+    fn gather(&self, inputs: &[f32], by_outputs: &[f32], gradient: &mut [f32]) {
+        let rows = by_outputs.len() / self.outputs;
+        let by_weight = &mut gradient[self.weight..self.weight + self.inputs * self.outputs];
+        kernels::add_transposed(inputs, by_outputs, rows, by_weight);
+        self.gather_bias(by_outputs, gradient);
+    }
+
+    fn gather_bias(&self, by_outputs: &[f32], gradient: &mut [f32]) {
+        let mut sums = vec![0.0; self.outputs];
+        kernels::column_sums(by_outputs, &mut sums);
+        let by_bias = &mut gradient[self.bias..self.bias + self.outputs];
+        by_bias.iter_mut().zip(sums).for_each(|(by_bias, sum)| *by_bias += sum);
+    }
+}
+
+/// The network's layers, and room for what a step computes.
+#[derive(Debug)]
+pub struct Core {
+    /// Encoder, then decoder.
+    layers: Vec<Layer>,
+    /// Layers of the encoder.
+    depth: usize,
+    estimation: [Layer; 2],
+    rules: Rules,
+    weights: Weights,
+    /// What a row's squared error is multiplied by in the loss.
+    error_scale: f64,
+    room: Room,
+}
+
+/// What a step computes, row by row.
+#[derive(Debug, Default)]
+struct Room {
+    /// Outputs of each of `layers`.
+    outputs: Vec<Vec<f32>>,
+    sums: Sums,
+    /// z [B, D] and the gradient by it.
+    z: Vec<f32>,
+    by_z: Vec<f32>,
+    /// Of the estimation network, [B, hidden]: its tanh, and what is left of it by dropout.
+    hidden: Vec<f32>,
+    dropped: Vec<f32>,
+    /// Logits of the memberships, then the gradient by them, [B, K].
+    logits: Vec<f32>,
+    /// Gradient by the first layer's outputs before tanh, [B, width].
+    by_first: Vec<f32>,
+    /// Gradients by the outputs of a layer and by its inputs, of one block.
+    by: [Vec<f32>; 2],
+    mixture: MixtureRows,
+    /// What is not zero in x, and whether that is little.
+    sparse: Sparse,
+    is_sparse: bool,
+}
+
+/// Sums over the features of each row, and what the gradient by x' is made of.
+#[derive(Debug, Default)]
+struct Sums {
+    /// ‖x−x'‖², x·x', ‖x‖², ‖x'‖²
+    sums: [Vec<f32>; 4],
+    along_x: Vec<f32>,
+    along_reconstruction: Vec<f32>,
+}
+
+/// The rows of a mixture in the precision that its rules ask for.
+#[derive(Debug)]
+enum MixtureRows {
+    F64(Rows<f64>),
+    F32(Rows<f32>),
+}
+
+impl Default for MixtureRows {
+    fn default() -> Self {
+        Self::new(Precision::default())
+    }
+}
+
+impl MixtureRows {
+    fn new(precision: Precision) -> Self {
+        match precision {
+            Precision::F64 => Self::F64(Rows::default()),
+            Precision::F32 => Self::F32(Rows::default()),
+        }
+    }
+
+    fn resize(&mut self, count: usize, coordinates: usize, components: usize) {
+        match self {
+            Self::F64(rows) => rows.resize(count, coordinates, components),
+            Self::F32(rows) => rows.resize(count, coordinates, components),
+        }
+    }
+
+    /// Takes z, [B, D], and the memberships' logits, [B, K].
+    fn fill(&mut self, [z, logits]: [&[f32]; 2], widths: [usize; 2]) {
+        fn fill<F: Real>(rows: &mut Rows<F>, [z, logits]: [&[f32]; 2], widths: [usize; 2]) {
+            to_lines(z, widths[0], &mut rows.z);
+            to_lines(logits, widths[1], &mut rows.logits);
+        }
+        match self {
+            Self::F64(rows) => fill(rows, [z, logits], widths),
+            Self::F32(rows) => fill(rows, [z, logits], widths),
+        }
+    }
+
+    fn loss(&mut self, rules: &Rules, weights: Weights) -> Terms {
+        match self {
+            Self::F64(rows) => rows.loss(rules, weights),
+            Self::F32(rows) => rows.loss(rules, weights),
+        }
+    }
+
+    /// Sets `by_logits`, [B, K], to the gradient by the logits.
+    fn set_by_logits(&self, width: usize, by_logits: &mut [f32]) {
+        match self {
+            Self::F64(rows) => from_lines(&rows.logits, width, |by, value| *by = value, by_logits),
+            Self::F32(rows) => from_lines(&rows.logits, width, |by, value| *by = value, by_logits),
+        }
+    }
+
+    /// Adds to `by_z`, [B, D], the gradient by z.
+    fn add_by_z(&self, width: usize, by_z: &mut [f32]) {
+        match self {
+            Self::F64(rows) => from_lines(&rows.by_z, width, |by, value| *by += value, by_z),
+            Self::F32(rows) => from_lines(&rows.by_z, width, |by, value| *by += value, by_z),
+        }
+    }
+}
+
+impl Core {
+    /// For the network of `spec` with these layers: encoder, decoder, estimation network.
+    pub fn new(
+        spec: &DagmmSpec,
+        rules: Rules,
+        [encoder, decoder, estimation]: [&[Linear]; 3],
+        parameters: &[ParameterSpec],
+    ) -> Self {
+        let mut starts = vec![0];
+        starts.extend(parameters.iter().scan(0, |start, spec| {
+            *start += spec.count() as usize;
+            Some(*start)
+        }));
+        let layer = |linear: &Linear| {
+            let [weight, bias] = linear.indices();
+            let [inputs, outputs] = [0, 1].map(|axis| parameters[weight].shape[axis] as usize);
+            Layer { inputs, outputs, weight: starts[weight], bias: starts[bias] }
+        };
+        let layers: Vec<Layer> = encoder.iter().chain(decoder).map(layer).collect();
+        Self {
+            depth: encoder.len(),
+            estimation: [layer(&estimation[0]), layer(&estimation[1])],
+            rules,
+            weights: Weights { energy: spec.lambda_energy, penalty: spec.lambda_covariance },
+            error_scale: spec.error_scale(layers[0].inputs),
+            room: Room {
+                outputs: vec![Vec::new(); layers.len()],
+                mixture: MixtureRows::new(rules.precision),
+                ..Room::default()
+            },
+            layers,
+        }
+    }
+
+    /// Of rows x [B, F] under a seed's parameters: total, its three terms, and what broke down (as
+    /// `mixture_core::Terms` has it), and the gradient; all 0 without rows. `dropout` is [B, hidden].
+    pub fn loss(
+        &mut self,
+        parameters: &[f32],
+        x: &[f32],
+        dropout: Option<&[f32]>,
+        gradient: &mut [f32],
+    ) -> [f64; 5] {
+        gradient.fill(0.0);
+        let rows = x.len() / self.layers[0].inputs;
+        if rows == 0 {
+            return [0.0; 5];
+        }
+        self.make_room(rows);
+        self.forward(parameters, x);
+        self.memberships(parameters, dropout);
+        let Terms { energy, penalty, failed } = self.room.mixture.loss(&self.rules, self.weights);
+        self.memberships_back(parameters, dropout, gradient);
+        let by_error = (self.error_scale / rows as f64) as f32;
+        self.room.sums.back(&self.room.by_z, by_error);
+        self.back(parameters, x, gradient);
+        let squares = self.room.sums.sums[0].iter().map(|&square| f64::from(square));
+        let error = squares.sum::<f64>() / rows as f64 * self.error_scale;
+        let total = error + energy * self.weights.energy + penalty * self.weights.penalty;
+        [total, error, energy, penalty, failed]
+    }
+
+    fn make_room(&mut self, rows: usize) {
+        let room = &mut self.room;
+        for (outputs, layer) in room.outputs.iter_mut().zip(&self.layers) {
+            outputs.resize(rows * layer.outputs, 0.0);
+        }
+        let [first, second] = &self.estimation;
+        room.z.resize(rows * first.inputs, 0.0);
+        room.by_z.resize(rows * first.inputs, 0.0);
+        room.hidden.resize(rows * first.outputs, 0.0);
+        room.dropped.resize(rows * first.outputs, 0.0);
+        room.logits.resize(rows * second.outputs, 0.0);
+        room.by_first.resize(rows * self.layers[0].outputs, 0.0);
+        let widest = self.layers.iter().map(|layer| layer.outputs).max().unwrap_or(0);
+        room.by.iter_mut().for_each(|by| by.resize(BLOCK * widest, 0.0));
+        room.mixture.resize(rows, first.inputs, second.outputs);
+        let sums = &mut room.sums;
+        let lines = sums.sums.iter_mut().chain([&mut sums.along_x, &mut sums.along_reconstruction]);
+        lines.for_each(|line| line.resize(rows, 0.0));
+    }
+
+    /// How layer `number`'s outputs are finished: the codes and reconstructions are linear.
+    fn finish(&self, number: usize) -> Finish<'static> {
+        let linear = number + 1 == self.depth || number + 1 == self.layers.len();
+        if linear { Finish::Nothing } else { Finish::Tanh }
+    }
+
+    /// Activations, sums over each row, and z.
+    fn forward(&mut self, parameters: &[f32], x: &[f32]) {
+        let Layer { inputs: features, .. } = self.layers[0];
+        let rows = x.len() / features;
+        let panels: Vec<Panels> = self
+            .layers
+            .iter()
+            .map(|layer| Panels::of(layer.weight(parameters), layer.inputs, layer.outputs))
+            .collect();
+        self.first_forward(parameters, x, &panels[0]);
+        let last = self.layers.len() - 1;
+        for block in blocks(rows) {
+            for number in 1..=last {
+                let layer = self.layers[number];
+                let finish = self.finish(number);
+                let (before, after) = self.room.outputs.split_at_mut(number);
+                let input = &before[number - 1][span(&block, layer.inputs)];
+                let output = &mut after[0][span(&block, layer.outputs)];
+                let bias = Some(layer.bias(parameters));
+                kernels::multiply(input, &panels[number], bias, finish, output);
+            }
+            let reconstruction = &self.room.outputs[last][span(&block, features)];
+            let sums = self.room.sums.sums.each_mut().map(|sums| &mut sums[block.clone()]);
+            kernels::row_sums(&x[span(&block, features)], reconstruction, features, sums);
+        }
+        let latent = self.layers[self.depth - 1].outputs;
+        self.room.sums.coordinates(&self.room.outputs[self.depth - 1], latent, &mut self.room.z);
+    }
+
+    /// The first layer, which leaves out the zeros of x where there are many.
+    fn first_forward(&mut self, parameters: &[f32], x: &[f32], panels: &Panels) {
+        let (layer, finish) = (self.layers[0], self.finish(0));
+        let Room { sparse, outputs, is_sparse, .. } = &mut self.room;
+        let (weight, bias) = (layer.weight(parameters), layer.bias(parameters));
+        *is_sparse = Sparse::WORTH.contains(&layer.inputs) && sparse.refill(x, layer.inputs);
+        let done = is_sparse
+            .then(|| kernels::multiply_sparse(sparse, weight, bias, finish, &mut outputs[0]))
+            .flatten();
+        if done.is_none() {
+            kernels::multiply(x, panels, Some(bias), finish, &mut outputs[0]);
+        }
+    }
+
+    /// From z to the logits of γ, and both to where the mixture takes them.
+    fn memberships(&mut self, parameters: &[f32], dropout: Option<&[f32]>) {
+        let Room { z, hidden, dropped, logits, mixture, .. } = &mut self.room;
+        let [first, second] = &self.estimation;
+        let weight = Panels::of(first.weight(parameters), first.inputs, first.outputs);
+        kernels::multiply(z, &weight, Some(first.bias(parameters)), Finish::Tanh, hidden);
+        dropped.copy_from_slice(hidden);
+        if let Some(mask) = dropout {
+            dropped.iter_mut().zip(mask).for_each(|(value, mask)| *value *= mask);
+        }
+        let weight = Panels::of(second.weight(parameters), second.inputs, second.outputs);
+        let bias = Some(second.bias(parameters));
+        kernels::multiply(dropped, &weight, bias, Finish::Nothing, logits);
+        mixture.fill([z, logits], [first.inputs, second.outputs]);
+    }
+
+    /// From the mixture's gradients to that by z, and the estimation network's.
+    fn memberships_back(
+        &mut self,
+        parameters: &[f32],
+        dropout: Option<&[f32]>,
+        gradient: &mut [f32],
+    ) {
+        let Room { z, by_z, hidden, dropped, logits, mixture, .. } = &mut self.room;
+        let [first, second] = &self.estimation;
+        mixture.set_by_logits(second.outputs, logits);
+        second.gather(dropped, logits, gradient);
+        let weight =
+            Panels::of_transposed(second.weight(parameters), second.outputs, second.inputs);
+        kernels::multiply(logits, &weight, None, Finish::TanhBackward(hidden), dropped);
+        if let Some(mask) = dropout {
+            dropped.iter_mut().zip(mask).for_each(|(value, mask)| *value *= mask);
+        }
+        first.gather(z, dropped, gradient);
+        let weight = Panels::of_transposed(first.weight(parameters), first.outputs, first.inputs);
+        kernels::multiply(dropped, &weight, None, Finish::Nothing, by_z);
+        mixture.add_by_z(first.inputs, by_z);
+    }
+
+    /// From the gradients by z and by x' through the decoder and the encoder.
+    fn back(&mut self, parameters: &[f32], x: &[f32], gradient: &mut [f32]) {
+        let Layer { inputs: features, outputs: width, .. } = self.layers[0];
+        let rows = x.len() / features;
+        let panels: Vec<Panels> = self.layers[1..]
+            .iter()
+            .map(|layer| {
+                Panels::of_transposed(layer.weight(parameters), layer.outputs, layer.inputs)
+            })
+            .collect();
+        for block in blocks(rows) {
+            let Room { outputs, sums, by_z, by_first, by: [by, next], .. } = &mut self.room;
+            let last = self.layers.len() - 1;
+            let (x, output) = (&x[span(&block, features)], &outputs[last][span(&block, features)]);
+            let [along_x, along] =
+                [&sums.along_x, &sums.along_reconstruction].map(|along| &along[block.clone()]);
+            kernels::combine(x, output, along_x, along, &mut by[..x.len()]);
+            for number in (1..=last).rev() {
+                let layer = self.layers[number];
+                let input = &outputs[number - 1][span(&block, layer.inputs)];
+                let by_output = &by[..block.len() * layer.outputs];
+                let into = match number {
+                    1 => &mut by_first[span(&block, width)],
+                    _ => &mut next[..input.len()],
+                };
+                layer.gather(input, by_output, gradient);
+                let code = number == self.depth;
+                let finish = if code { Finish::Nothing } else { Finish::TanhBackward(input) };
+                kernels::multiply(by_output, &panels[number - 1], None, finish, into);
+                if code {
+                    let coordinates = self.estimation[0].inputs;
+                    let by_z = &by_z[span(&block, coordinates)];
+                    add_codes(by_z, coordinates, layer.inputs, into);
+                }
+                std::mem::swap(by, next);
+            }
+        }
+        let layer = self.layers[0];
+        if self.room.is_sparse {
+            let into = &mut gradient[layer.weight..layer.weight + layer.inputs * layer.outputs];
+            kernels::multiply_transposed_sparse(&self.room.sparse, &self.room.by_first, into);
+            layer.gather_bias(&self.room.by_first, gradient);
+        } else {
+            layer.gather(x, &self.room.by_first, gradient);
+        }
+    }
+}
+
+/// Blocks of so many rows.
+fn blocks(rows: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..rows).step_by(BLOCK).map(move |start| start..rows.min(start + BLOCK))
+}
+
+/// Where a block of rows of so many values lies.
+fn span(block: &Range<usize>, width: usize) -> Range<usize> {
+    block.start * width..block.end * width
+}
+
+/// Adds the codes' part of the gradient by z, [rows, coordinates], to that by the codes.
+fn add_codes(by_z: &[f32], coordinates: usize, latent: usize, into: &mut [f32]) {
+    for (into, by_z) in into.chunks_exact_mut(latent).zip(by_z.chunks_exact(coordinates)) {
+        into.iter_mut().zip(by_z).for_each(|(into, by_z)| *into += by_z);
+    }
+}
+
+/// [rows, width] in f32 to `width` lines of rows, and 0 where a line goes on: what another batch left
+/// there could be NaN.
+fn to_lines<F: Real>(values: &[f32], width: usize, lines: &mut [F]) {
+    let (rows, stride) = (values.len() / width, lines.len() / width);
+    for (column, line) in lines.chunks_exact_mut(stride).enumerate() {
+        let (line, padding) = line.split_at_mut(rows);
+        let column = values[column..].iter().step_by(width);
+        line.iter_mut().zip(column).for_each(|(place, &value)| *place = F::of(value.into()));
+        padding.fill(F::default());
+    }
+}
+
+/// `width` lines of rows to [rows, width] in f32.
+fn from_lines<F: Real>(lines: &[F], width: usize, put: impl Fn(&mut f32, f32), values: &mut [f32]) {
+    let stride = lines.len() / width;
+    for (column, line) in lines.chunks_exact(stride).enumerate() {
+        let places = values[column..].iter_mut().step_by(width);
+        places.zip(line).for_each(|(place, &value)| put(place, value.to_f32()));
+    }
+}
+
+/// A norm from its square, where 0 is held as 1, and whether it is not 0.
+fn norm(square: f32) -> (f32, f32) {
+    if square > 0.0 { (square.sqrt(), 1.0) } else { (1.0, 0.0) }
+}
+
+impl Sums {
+    /// z = [code, ‖x−x'‖/‖x‖, cos(x, x')] (equation 3), [B, latent + 2], as `dagmm::RowSums` has it.
+    fn coordinates(&self, codes: &[f32], latent: usize, z: &mut [f32]) {
+        let [error, product, of_x, of_reconstruction] = &self.sums;
+        let rows = z.chunks_exact_mut(latent + 2).zip(codes.chunks_exact(latent)).enumerate();
+        for (row, (z, code)) in rows {
+            let (x, _) = norm(of_x[row]);
+            let (reconstruction, _) = norm(of_reconstruction[row]);
+            let (distance, apart) = norm(error[row]);
+            z[..latent].copy_from_slice(code);
+            z[latent] = distance * apart / x;
+            z[latent + 1] = product[row] / (x * reconstruction);
+        }
+    }
+
+    /// What the gradient by x' is made of, along x and along x', from those by z [B, D] and by
+    /// ‖x−x'‖².
+    fn back(&mut self, by_z: &[f32], by_squared_error: f32) {
+        let [error, product, of_x, of_reconstruction] = &self.sums;
+        let coordinates = by_z.len() / error.len();
+        for (row, by_z) in by_z.chunks_exact(coordinates).enumerate() {
+            let (by_distance, by_cosine) = (by_z[coordinates - 2], by_z[coordinates - 1]);
+            let (x, _) = norm(of_x[row]);
+            let (reconstruction, present) = norm(of_reconstruction[row]);
+            let (distance, apart) = norm(error[row]);
+            // d‖x−x'‖/d‖x−x'‖² = 1 / (2 ‖x−x'‖)
+            let by_error = by_squared_error + by_distance * apart / (x * distance) * 0.5;
+            let by_product = by_cosine * present / (x * reconstruction);
+            // d cos / d‖x'‖² = −cos / (2 ‖x'‖²)
+            let by_square = by_product * product[row] / (reconstruction * reconstruction) * -0.5;
+            self.along_reconstruction[row] = (by_error + by_square) * 2.0;
+            self.along_x[row] = by_product - by_error * 2.0;
+        }
+    }
+}
