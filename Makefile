@@ -11,7 +11,7 @@ seedbed := target/release/seedbed
 experiments := synthetic dagmm-kddcup danieltan07-kddcup tnakae-kddcup needle-kddcup vae-kddcup vae-blog-kddcup \
 	vae-blog-bernoulli-kddcup vae-families-kddcup vae-mnist conv-vae-mnist conv-vae-notebook-mnist
 # grids of many cells, which are run in full or not at all
-searches := conv-vae-notebook-search-mnist
+searches := conv-vae-notebook-search-mnist conv-vae-notebook-fitted-mnist
 
 .PHONY: help
 help: ## list the targets
@@ -112,6 +112,11 @@ bench-schedule: ## what a decision of the scheduler costs, for grids of 100 to 1
 .PHONY: rounding
 rounding: ## how far runs of DAGMM moved when its sums changed their order, from this repository's history
 	python3 tests/rounding.py
+
+.PHONY: loss-curves
+loss-curves: ## how far the loss curves of the searched pairs are from those that the MNIST notebook prints
+	python3 tests/loss_curves.py 0 $(addprefix results/,$(searches))
+	python3 tests/loss_curves.py 1 $(addprefix results/,$(searches))
 
 .PHONY: mean-image
 mean-image: ## what the mean training image alone reaches on MNIST under the notebook's protocol

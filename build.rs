@@ -8,8 +8,17 @@ use std::process::Command;
 const SOURCES: [&str; 6] = ["src", "train", "build.rs", "Cargo.toml", "Cargo.lock", ".cargo"];
 
 fn main() {
+    record_rustc();
     record_tch();
     record_commit();
+}
+
+/// Sets SEEDBED_RUSTC to what the compiler says of its version.
+fn record_rustc() {
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let output = Command::new(rustc).arg("--version").output().ok();
+    let text = output.and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
+    println!("cargo::rustc-env=SEEDBED_RUSTC={}", text.trim());
 }
 
 /// Sets SEEDBED_TCH to the version of tch in Cargo.lock.

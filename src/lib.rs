@@ -19,6 +19,7 @@
 //! program (`main`, `cli`, `worker`, `plan`, `progress`) is a user of this library.
 
 pub mod dataset;
+pub mod digest;
 pub mod error;
 pub mod experiment;
 pub mod machine;
@@ -31,3 +32,4 @@ pub mod schedule;
 pub mod stats;
 pub mod store;
 pub mod summary;
+mod words;

@@ -12,10 +12,10 @@ use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use seedbed::dataset::{self, DatasetSpec};
-use seedbed::experiment::{Experiment, Selection};
+use seedbed::experiment::{Experiment, Scale, Selection};
 use seedbed::paper;
 use seedbed::report::csv;
-use seedbed::store::record::{Digests, Provenance, Record, Scale, State};
+use seedbed::store::record::{Digests, Provenance, Record, State};
 use seedbed::store::{self, Store, Stored, Wanted};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -506,7 +506,7 @@ fn a_damaged_runs_csv_holds_runs_that_can_be_summarised_or_is_refused() {
         prop_assert!(held < 400 * bytes.len() + MEBIBYTE, "held {held} bytes");
         let Ok(rows) = read else { return Ok(()) };
         for row in &rows {
-            let metrics = [row.f1, row.precision, row.recall, row.auroc, row.auprc];
+            let metrics = seedbed::metrics::Metric::ALL.map(|metric| row.metrics[metric]);
             prop_assert!(metrics.iter().flatten().all(|value| (0.0..=1.0).contains(value)));
             prop_assert!(!row.experiment.is_empty() && !row.cell.is_empty());
         }

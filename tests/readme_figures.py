@@ -510,7 +510,26 @@ def notebook(block, lines):
             expected += [fixed(min(found), 1), fixed(max(found), 1)]
         return expected
 
-    sentences(block, rest, {"The model ignores its input": collapsed, "The loss of the first epoch": first_epoch})
+    def fitted(text):
+        def nearest(digit, experiment):
+            found = rows(f"results/loss-distances-digit-{digit}.csv", experiment=experiment)
+            return sorted(found, key=lambda row: float(row["distance"]))
+
+        search = nearest(0, "conv-vae-notebook-search-mnist")
+        shown = next(row for row in search if row["cell"] == "batch-size=256,learning-rate=0.0001")
+        best, second = search[:2]
+        check = nearest(1, "conv-vae-notebook-fitted-mnist")[0]
+        expected = [len(search), 0, fixed(float(best["factor"]), 2), fixed(float(second["factor"]), 2)]
+        expected += [fixed(float(shown["factor"]), 1), fixed(float(best["loss_1"]), 2), fixed(float(best["loss_10"]), 3)]
+        expected += [1, fixed(float(check["factor"]), 2)]
+        for digit in "01":
+            cell = f"anomaly-digit={digit}"
+            found = values("conv-vae-notebook-fitted-mnist", cell, "auroc_of_flags").values()
+            expected += numbers_of(pm(found, 4)) + numbers_of(runs_text("conv-vae-notebook-fitted-mnist", cell, "auroc_of_flags"))
+        return expected
+
+    known = {"The model ignores its input": collapsed, "The loss of the first epoch": first_epoch, "What trained, then": fitted}
+    sentences(block, rest, known)
 
 
 def example(block, lines):

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::DataFile;
+use crate::digest;
 use crate::error::{Error, Result};
 
 /// Requests to one mirror at most; every one after the first must continue a transfer that had
@@ -74,7 +75,7 @@ pub fn fetch(
     let mut tried = Vec::new();
     for url in own.chain(file.urls.iter().map(|&url| url.to_string())) {
         // mirrors pack the same bytes differently, so a part belongs to one of them
-        let mark = super::hex(Sha256::new_with_prefix(&url));
+        let mark = digest::sha256(&url);
         let part = into.join(format!("{}.{}.part", file.name, &mark[..8]));
         match transfer(&agent, &url, file, &part, progress)? {
             None => {
@@ -224,7 +225,7 @@ fn raw_sha256(path: &Path, most: Option<u64>) -> io::Result<(String, u64)> {
     let mut bytes = 0;
     loop {
         match input.read(&mut buffer)? {
-            0 => return Ok((super::hex(hasher), bytes)),
+            0 => return Ok((digest::ended(hasher), bytes)),
             got => {
                 hasher.update(&buffer[..got]);
                 bytes += got as u64;
@@ -256,7 +257,8 @@ fn transfer(
     let mut reason = String::new();
     for _ in 0..REQUESTS {
         let before = length(part);
-        match request(agent, url, part, before, most(file), progress)? {
+        let transfer = Transfer { part, most: most(file), progress };
+        match transfer.request(agent, url, before)? {
             Request::Complete => {
                 match wrong_digest(part, file) {
                     None => return Ok(None),
@@ -292,47 +294,87 @@ fn most(file: &DataFile) -> Option<u64> {
     file.raw_bytes.map(|raw| raw + raw / 1000 + (1 << 16))
 }
 
-/// One request for the bytes from `from` on, appended to `part`, which is to have `most` at most.
-fn request(
-    agent: &ureq::Agent,
-    url: &str,
-    part: &Path,
-    from: u64,
+/// Where what is received goes, and who is told.
+struct Transfer<'a> {
+    part: &'a Path,
+    /// Bytes that the file is to have at most.
     most: Option<u64>,
-    progress: &dyn Fn(u64, Option<u64>),
-) -> Result<Request> {
-    let mut request = agent.get(url).header("accept-encoding", "identity");
-    if from > 0 {
-        request = request.header("range", format!("bytes={from}-"));
+    progress: &'a dyn Fn(u64, Option<u64>),
+}
+
+impl Transfer<'_> {
+    /// Makes one request for the bytes from `from` on, appended to what is there.
+    fn request(&self, agent: &ureq::Agent, url: &str, from: u64) -> Result<Request> {
+        let mut request = agent.get(url).header("accept-encoding", "identity");
+        if from > 0 {
+            request = request.header("range", format!("bytes={from}-"));
+        }
+        let response = match request.call() {
+            Ok(response) => response,
+            Err(error) => return Ok(Request::Broken(error.to_string())),
+        };
+        let range = response.headers().get("content-range").and_then(|value| value.to_str().ok());
+        let (start, total) = match response.status().as_u16() {
+            200 => (0, response.body().content_length()),
+            206 => match range.and_then(parse_range) {
+                Some((start, total)) if start == from => (from, total),
+                Some(_) | None => {
+                    let range = range.unwrap_or("no range");
+                    return Ok(Request::Refused(format!(
+                        "asked for bytes from {from}, sent {range}"
+                    )));
+                }
+            },
+            // nothing after the bytes there are: the digest will tell whether they are the file
+            416 if from > 0 => return Ok(Request::Complete),
+            status => return Ok(Request::Refused(format!("the server answered {status}"))),
+        };
+        // a server that sends the whole file although asked for its end begins it anew
+        let mut out = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(start == 0)
+            .append(start > 0)
+            .open(self.part)
+            .map_err(|error| local("write", self.part, &error))?;
+        self.receive(response.into_body().into_reader(), &mut out, start, total)
     }
-    let response = match request.call() {
-        Ok(response) => response,
-        Err(error) => return Ok(Request::Broken(error.to_string())),
-    };
-    let range = response.headers().get("content-range").and_then(|value| value.to_str().ok());
-    let (start, total) = match response.status().as_u16() {
-        200 => (0, response.body().content_length()),
-        206 => match range.and_then(parse_range) {
-            Some((start, total)) if start == from => (from, total),
-            Some(_) | None => {
-                let range = range.unwrap_or("no range");
-                return Ok(Request::Refused(format!("asked for bytes from {from}, sent {range}")));
+
+    /// Takes what comes; `total` is what the server says that the whole file has.
+    fn receive(
+        &self,
+        mut body: impl Read,
+        out: &mut File,
+        start: u64,
+        total: Option<u64>,
+    ) -> Result<Request> {
+        let Self { part, most, progress } = *self;
+        let mut done = start;
+        let mut buffer = vec![0; 1 << 16];
+        progress(done, total);
+        loop {
+            let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
+            match body.read(&mut buffer) {
+                Ok(0) if total.is_some_and(|total| done < total) => {
+                    return Ok(Request::Broken(format!("broke off after {done}{of} bytes")));
+                }
+                Ok(0) => return Ok(Request::Complete),
+                Ok(got) => {
+                    out.write_all(&buffer[..got]).map_err(|error| local("write", part, &error))?;
+                    done += got as u64;
+                    if let Some(most) = most.filter(|most| done > *most) {
+                        return Ok(Request::TooLong(most));
+                    }
+                    progress(done, total);
+                }
+                Err(error) => {
+                    return Ok(Request::Broken(format!(
+                        "broke off after {done}{of} bytes: {error}"
+                    )));
+                }
             }
-        },
-        // nothing after the bytes there are: the digest will tell whether they are the file
-        416 if from > 0 => return Ok(Request::Complete),
-        status => return Ok(Request::Refused(format!("the server answered {status}"))),
-    };
-    // a server that sends the whole file although asked for its end begins it anew
-    let mut out = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(start == 0)
-        .append(start > 0)
-        .open(part)
-        .map_err(|error| local("write", part, &error))?;
-    let expected = (total, most);
-    receive(response.into_body().into_reader(), &mut out, part, start, expected, progress)
+        }
+    }
 }
 
 /// Start and total of a `Content-Range: bytes 5-9/10`.
@@ -340,39 +382,6 @@ fn parse_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (start, _) = range.split_once('-')?;
     Some((start.parse().ok()?, total.parse().ok()))
-}
-
-fn receive(
-    mut body: impl Read,
-    out: &mut File,
-    part: &Path,
-    start: u64,
-    (total, most): (Option<u64>, Option<u64>),
-    progress: &dyn Fn(u64, Option<u64>),
-) -> Result<Request> {
-    let mut done = start;
-    let mut buffer = vec![0; 1 << 16];
-    progress(done, total);
-    loop {
-        let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
-        match body.read(&mut buffer) {
-            Ok(0) if total.is_some_and(|total| done < total) => {
-                return Ok(Request::Broken(format!("broke off after {done}{of} bytes")));
-            }
-            Ok(0) => return Ok(Request::Complete),
-            Ok(got) => {
-                out.write_all(&buffer[..got]).map_err(|error| local("write", part, &error))?;
-                done += got as u64;
-                if let Some(most) = most.filter(|most| done > *most) {
-                    return Ok(Request::TooLong(most));
-                }
-                progress(done, total);
-            }
-            Err(error) => {
-                return Ok(Request::Broken(format!("broke off after {done}{of} bytes: {error}")));
-            }
-        }
-    }
 }
 
 /// Bytes of a file; 0 where there is none.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{DataFile, Dataset, ScalingKind, ScalingSpec, Shape};
+use crate::digest;
 use crate::error::{Error, Result};
 
 /// MNIST's files: training images and labels, test images and labels, as everywhere in this module.
@@ -221,7 +222,7 @@ fn check_range([low, high]: [f64; 2]) -> Result<()> {
 pub(super) fn sha256(files: &[DataFile; 4]) -> String {
     let mut hasher = Sha256::new();
     files.iter().for_each(|file| hasher.update(file.raw_sha256.as_bytes()));
-    super::hex(hasher)
+    digest::ended(hasher)
 }
 
 /// Images as the files have them, a byte a pixel.
@@ -364,7 +365,7 @@ fn read(file: &DataFile, path: &Path, rank: usize, values: &mut Vec<u8>) -> Resu
         Ok(extra) => extra,
         Err(error) => return Err(broken(input.bytes, error)),
     };
-    let (bytes, digest) = (input.bytes, super::hex(input.hasher));
+    let (bytes, digest) = (input.bytes, digest::ended(input.hasher));
     let parsed = match parsed {
         Ok(_) if extra > 0 => Err(format!("{extra} bytes follow the values that its header names")),
         Ok(dimensions) => Ok(dimensions),
@@ -484,7 +485,7 @@ mod tests {
         for (place, (key, bytes)) in keys.iter().zip(raw).enumerate() {
             let packed = if place == 1 { gzip(bytes) } else { bytes.clone() };
             std::fs::write(dir.path().join(key), packed).unwrap();
-            let digest = super::super::hex(Sha256::new_with_prefix(bytes));
+            let digest = digest::sha256(&bytes);
             text.push_str(&format!("{key} = {{ file = '{key}', sha256 = '{digest}' }}\n"));
         }
         toml::from_str(&text).unwrap()

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{DataFile, Dataset, ScalingSpec};
+use crate::digest;
 use crate::error::{Error, Result};
 
 /// The one file of the data set.
@@ -361,7 +362,7 @@ fn consume(mut input: impl Read) -> std::result::Result<(String, Parser), String
         buffer[kept] = b'\n';
         parser.lines(&buffer[..=kept]);
     }
-    Ok((super::hex(hasher), parser))
+    Ok((digest::ended(hasher), parser))
 }
 
 /// Turns lines into rows until the first one that makes no sense; nothing after that is parsed.
@@ -568,7 +569,7 @@ mod tests {
             "c9a28f838f93f2a79ef2b2d66771636aef68a253b0aebfbe88e5d8f05b81c7a9"
         );
         assert_eq!(
-            super::super::hex(double),
+            digest::ended(double),
             "8e6646b5c84814fde84d153918d4bfbd4e369a013c301cbd9a986137992e9ced"
         );
     }
@@ -580,7 +581,7 @@ mod tests {
             let line = row.iter().copied().chain([f32::from(u8::from(label))]);
             hasher.update(line.flat_map(f32::to_le_bytes).collect::<Vec<u8>>());
         }
-        super::super::hex(hasher)
+        digest::ended(hasher)
     }
 
     /// Digests of the same columns made by pandas: `benches/bench_load.py DATA_DIR --digests`.

@@ -16,7 +16,6 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
@@ -575,10 +574,6 @@ fn open(path: &Path, most: Option<u64>) -> std::io::Result<Box<dyn Read>> {
         return Ok(Box::new(Bounded::new(flate2::bufread::GzDecoder::new(packed), most)));
     }
     Ok(Box::new(Bounded::new(packed, most)))
-}
-
-fn hex(hasher: Sha256) -> String {
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Anomaly, Dataset, DatasetSpec, Family, Shape};
+use crate::digest;
 use crate::error::{Error, Result};
 use crate::random::{Numbers, Stream};
 
@@ -174,7 +175,7 @@ impl Split {
         for row in self.train.iter().chain(&self.test) {
             hasher.update(row.to_le_bytes());
         }
-        super::hex(hasher)
+        digest::ended(hasher)
     }
 }
 

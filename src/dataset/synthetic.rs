@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use statrs::function::beta::beta_reg;
 
 use super::{Dataset, Fit, ScalingSpec};
+use crate::digest;
 use crate::error::{Error, Result};
 use crate::random::{Numbers, Stream};
 
@@ -123,7 +124,7 @@ pub(super) fn load(spec: &SyntheticSpec) -> Result<Dataset> {
         columns: (1..=spec.features).map(|column| format!("x{column}")).collect(),
         scaled: vec![true; spec.features],
         labels,
-        sha256: super::hex(hasher),
+        sha256: digest::ended(hasher),
         scaling: spec.scaling,
         table: super::Table::Dense(values),
         bayes_auroc: Some(spec.bayes_auroc()),

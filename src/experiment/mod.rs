@@ -14,7 +14,24 @@ use crate::dataset::{DatasetSpec, SplitSpec};
 use crate::error::{Error, Result};
 use crate::metrics::{Population, ThresholdRule};
 use crate::model::{Average, ModelSpec, Score, Scoring};
-use crate::store::record::Scale;
+use crate::words::words;
+
+words! {
+    /// Whether a run follows the experiment's full protocol or a reduction of it.
+    pub enum Scale {
+        /// As the experiment file says.
+        Full = "full",
+        /// Reduced by `--quick`, or changed by `--set`.
+        Quick = "quick",
+    }
+}
+
+/// What an experiment file says is the full protocol.
+impl Default for Scale {
+    fn default() -> Self {
+        Self::Full
+    }
+}
 
 /// A grid point: everything about a run but its seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -50,6 +50,8 @@ impl Versions {
             cpu: cpu_model(),
             threads,
             host: host_name(),
+            rustc: env!("SEEDBED_RUSTC").to_owned(),
+            glibc: glibc(),
             card: None,
         }
     }
@@ -91,6 +93,18 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
         let (key, value) = line.split_once(':')?;
         (key.trim() == name).then(|| value.trim())
     })
+}
+
+/// The version of the GNU C library that this process runs on; empty where there is none.
+fn glibc() -> String {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        // SAFETY: returns a C string that lives as long as the process
+        let version = unsafe { std::ffi::CStr::from_ptr(libc::gnu_get_libc_version()) };
+        version.to_string_lossy().into_owned()
+    }
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    String::new()
 }
 
 fn host_name() -> String {

@@ -2,10 +2,15 @@
 //! higher for a more anomalous row, a label is true for an anomaly, anomalies are the positive
 //! class. Definitions and tie rules: `docs/metrics.md`. Knows neither tensors nor files.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ops::{Index, IndexMut};
+
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Result};
 use crate::stats;
+use crate::words::words;
 
 /// Test rows by label and flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,67 +27,77 @@ pub struct Counts {
     pub tn: u64,
 }
 
-/// Figures of one run, each in [0, 1]; `None` where the definition divides by zero, never NaN.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Metrics {
-    /// tp / (tp + fp); undefined when nothing is flagged.
-    pub precision: Option<f64>,
-    /// tp / (tp + fn); undefined without anomalies.
-    pub recall: Option<f64>,
-    /// 2 tp / (2 tp + fp + fn); undefined when nothing is flagged and there is no anomaly.
-    pub f1: Option<f64>,
-    /// Area under the ROC curve of the scores, ties counted half; undefined with one class.
-    pub auroc: Option<f64>,
-    /// Average precision of the scores, no interpolation; undefined without anomalies.
-    pub auprc: Option<f64>,
-    /// Area under the ROC curve of the 0/1 flags, which some sources print as "AUROC".
-    pub auroc_of_flags: Option<f64>,
-}
-
-impl Metrics {
-    /// The value of one of the metrics that tables are made of.
-    pub fn value(&self, metric: Metric) -> Option<f64> {
-        match metric {
-            Metric::Precision => self.precision,
-            Metric::Recall => self.recall,
-            Metric::F1 => self.f1,
-            Metric::Auroc => self.auroc,
-            Metric::Auprc => self.auprc,
-            Metric::AurocOfFlags => self.auroc_of_flags,
-        }
+words! {
+    /// The metrics that tables are made of, each in [0, 1].
+    pub enum Metric {
+        /// tp / (tp + fp); undefined when nothing is flagged.
+        Precision = "precision",
+        /// tp / (tp + fn); undefined without anomalies.
+        Recall = "recall",
+        /// 2 tp / (2 tp + fp + fn); undefined when nothing is flagged and there is no anomaly.
+        F1 = "f1",
+        /// Area under the ROC curve of the scores, ties counted half; undefined with one class.
+        Auroc = "auroc",
+        /// Average precision of the scores, no interpolation; undefined without anomalies.
+        Auprc = "auprc",
+        /// Area under the ROC curve of the 0/1 flags, which some sources print as "AUROC".
+        AurocOfFlags = "auroc_of_flags",
     }
 }
 
-/// The metrics that tables are made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Metric {
-    Precision,
-    Recall,
-    F1,
-    Auroc,
-    Auprc,
-    /// Some sources print this as "AUROC".
-    #[serde(rename = "auroc_of_flags")]
-    AurocOfFlags,
+/// The value of every metric of one run; `None` where its definition divides by zero, never NaN.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Metrics([Option<f64>; Metric::ALL.len()]);
+
+impl Metrics {
+    /// Makes each metric's value by a function of the metric.
+    pub fn from_fn(value: impl FnMut(Metric) -> Option<f64>) -> Self {
+        Self(Metric::ALL.map(value))
+    }
+
+    /// Makes each metric's value by a function that may fail.
+    ///
+    /// # Errors
+    /// The first one of `value`.
+    pub fn try_from_fn(mut value: impl FnMut(Metric) -> Result<Option<f64>>) -> Result<Self> {
+        let mut metrics = Self::default();
+        for metric in Metric::ALL {
+            metrics[metric] = value(metric)?;
+        }
+        Ok(metrics)
+    }
 }
 
-impl Metric {
-    /// Every metric, in the order of tables.
-    pub const ALL: [Self; 6] =
-        [Self::Precision, Self::Recall, Self::F1, Self::Auroc, Self::Auprc, Self::AurocOfFlags];
+impl Index<Metric> for Metrics {
+    type Output = Option<f64>;
 
-    /// The name in files and tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Precision => "precision",
-            Self::Recall => "recall",
-            Self::F1 => "f1",
-            Self::Auroc => "auroc",
-            Self::Auprc => "auprc",
-            Self::AurocOfFlags => "auroc_of_flags",
+    fn index(&self, metric: Metric) -> &Self::Output {
+        &self.0[metric as usize]
+    }
+}
+
+impl IndexMut<Metric> for Metrics {
+    fn index_mut(&mut self, metric: Metric) -> &mut Self::Output {
+        &mut self.0[metric as usize]
+    }
+}
+
+/// As a struct with one field a metric.
+impl Serialize for Metrics {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Metrics", Metric::ALL.len())?;
+        for metric in Metric::ALL {
+            fields.serialize_field(metric.as_str(), &self[metric])?;
         }
+        fields.end()
+    }
+}
+
+/// A metric that is not there has no value: the file is of a time before it. An unknown one is an error.
+impl<'de> Deserialize<'de> for Metrics {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let values = BTreeMap::<Metric, Option<f64>>::deserialize(deserializer)?;
+        Ok(Self::from_fn(|metric| values.get(&metric).copied().flatten()))
     }
 }
 
@@ -281,14 +296,14 @@ pub fn evaluate(scores: &[f64], labels: &[bool], flags: &[bool]) -> Result<(Coun
         Tied { score: 1.0, anomalies: tp, normals: fp },
         Tied { score: 0.0, anomalies: fn_, normals: tn },
     ];
-    let metrics = Metrics {
-        precision: ratio(tp, tp + fp),
-        recall: ratio(tp, tp + fn_),
-        f1: ratio(2 * tp, 2 * tp + fp + fn_),
-        auroc: auroc(&groups),
-        auprc: average_precision(&groups),
-        auroc_of_flags: auroc(&flag_groups),
-    };
+    let metrics = Metrics::from_fn(|metric| match metric {
+        Metric::Precision => ratio(tp, tp + fp),
+        Metric::Recall => ratio(tp, tp + fn_),
+        Metric::F1 => ratio(2 * tp, 2 * tp + fp + fn_),
+        Metric::Auroc => auroc(&groups),
+        Metric::Auprc => average_precision(&groups),
+        Metric::AurocOfFlags => auroc(&flag_groups),
+    });
     Ok((counts, metrics))
 }
 
@@ -470,14 +485,26 @@ mod tests {
     #[test]
     fn what_divides_by_zero_is_undefined_and_the_rest_is_not() {
         let (_, normals) = evaluate(&[1.0, 2.0], &[false, false], &[false, false]).unwrap();
-        assert_eq!((normals.precision, normals.recall, normals.f1), (None, None, None));
-        assert_eq!((normals.auroc, normals.auprc, normals.auroc_of_flags), (None, None, None));
+        assert_eq!(
+            (normals[Metric::Precision], normals[Metric::Recall], normals[Metric::F1]),
+            (None, None, None)
+        );
+        assert_eq!(
+            (normals[Metric::Auroc], normals[Metric::Auprc], normals[Metric::AurocOfFlags]),
+            (None, None, None)
+        );
         let (_, missed) = evaluate(&[1.0, 2.0], &[true, false], &[false, false]).unwrap();
-        assert_eq!((missed.precision, missed.recall, missed.f1), (None, Some(0.0), Some(0.0)));
+        assert_eq!(
+            (missed[Metric::Precision], missed[Metric::Recall], missed[Metric::F1]),
+            (None, Some(0.0), Some(0.0))
+        );
         let (_, anomalies) = evaluate(&[1.0, 2.0], &[true, true], &[true, false]).unwrap();
-        assert_eq!((anomalies.auroc, anomalies.auprc), (None, Some(1.0)));
+        assert_eq!((anomalies[Metric::Auroc], anomalies[Metric::Auprc]), (None, Some(1.0)));
         let (counts, empty) = evaluate(&[], &[], &[]).unwrap();
-        assert_eq!((counts.tp + counts.fp + counts.fn_ + counts.tn, empty.auroc), (0, None));
+        assert_eq!(
+            (counts.tp + counts.fp + counts.fn_ + counts.tn, empty[Metric::Auroc]),
+            (0, None)
+        );
     }
 
     #[test]

@@ -24,9 +24,9 @@ impl fmt::Display for Quantity {
     /// Writes the name in files and tables.
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::Metric(metric) => to.write_str(metric.name()),
+            Self::Metric(metric) => to.write_str(metric.as_str()),
             Self::Diagnostic(name) => to.write_str(name),
-            Self::Outcome(state) => write!(to, "outcome:{}", state.name()),
+            Self::Outcome(state) => write!(to, "outcome:{}", state.as_str()),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::experiment::read_text;
 use crate::metrics::{Metric, Population};
 use crate::store::record::State;
+use crate::words::words;
 use fingerprint::{Fingerprint, Mark, Quantity};
 
 /// A paper, a repository or another source of figures.
@@ -173,29 +174,17 @@ impl Figure {
     }
 }
 
-/// How well a figure is known, from best to worst. Only a verified one earns a verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Status {
-    /// Seen in the source itself.
-    Verified,
-    /// Quoted by a later text.
-    Indirect,
-    /// Computed from verified numbers.
-    Derived,
-    /// From memory, not seen.
-    Recalled,
-}
-
-impl Status {
-    /// The name in files and tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Verified => "verified",
-            Self::Indirect => "indirect",
-            Self::Derived => "derived",
-            Self::Recalled => "recalled",
-        }
+words! {
+    /// How well a figure is known, from best to worst. Only a verified one earns a verdict.
+    pub enum Status {
+        /// Seen in the source itself.
+        Verified = "verified",
+        /// Quoted by a later text.
+        Indirect = "indirect",
+        /// Computed from verified numbers.
+        Derived = "derived",
+        /// From memory, not seen.
+        Recalled = "recalled",
     }
 }
 
@@ -364,7 +353,7 @@ impl Line {
             refuse_beyond_1(number)?;
         }
         if self.margin.is_some() {
-            return Err(format!("the margin of a metric is that of [margins.{}]", metric.name()));
+            return Err(format!("the margin of a metric is that of [margins.{}]", metric.as_str()));
         }
         Ok(Figure {
             table: self.table,
@@ -444,7 +433,7 @@ fn refuse_repetition(figures: &[Figure]) -> std::result::Result<(), String> {
             let same_line = (&other.dataset, &other.setting) == (&figure.dataset, &figure.setting);
             let same_cell = (&other.experiment, &other.cell) == (&figure.experiment, &figure.cell);
             let what =
-                || format!("{} of {}, {}", figure.metric.name(), figure.method, figure.table);
+                || format!("{} of {}, {}", figure.metric.as_str(), figure.method, figure.table);
             if same_column && same_cell && (same_line || figure.experiment.is_some()) {
                 let place = figure.experiment.as_ref().map_or_else(
                     || format!("{}, {}", figure.dataset, figure.setting),

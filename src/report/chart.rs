@@ -410,7 +410,7 @@ fn curves(svg: &mut Svg, bands: &[Band], x: impl Fn(f64) -> f64, y: impl Fn(f64)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::record::Scale as RunScale;
+    use crate::experiment::Scale as RunScale;
 
     fn of(epoch: u64, value: Option<f64>) -> Loss {
         let (experiment, cell, term) = ("e".into(), "c".into(), "loss".into());

@@ -2,7 +2,7 @@
 //! fewest digits that read back exactly, `None` as an empty field; a file appears whole or not at
 //! all. Reading refuses whatever it would have to guess at, by file, line and column.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -10,39 +10,57 @@ use csv::{ReaderBuilder, StringRecord, WriterBuilder};
 use indexmap::{IndexMap, IndexSet};
 use serde::de::value::{Error as WordError, StrDeserializer};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::metrics::Metric;
+use crate::metrics::{Metric, Metrics};
+use crate::paper::fingerprint::Quantity;
 use crate::report::document::Loss;
 use crate::store::whole;
 use crate::summary::{Comparison, Pair, Row, Summary, Verdict};
 
-/// The columns of `runs.csv`; one column an axis follows, named by the axis's dotted key.
-pub const RUNS: &str = "experiment,cell,seed,scale,state,tp,fp,fn,tn,precision,recall,f1,\
-    auroc,auprc,auroc_of_flags,threshold,epochs,batch_width,device,wall_seconds,data_sha256,\
-    split_sha256,init_sha256,scores_sha256,key,protocol_version,commit,libtorch";
-
-/// The columns of `summary.csv`.
-pub const SUMMARY: &str = "experiment,cell,metric,n,n_failed,mean,std,min,median,max,\
-    ci95_low,ci95_high,q1,q3,bca95_low,bca95_high,scale,code,note";
-
-/// The columns of `comparison.csv`.
-pub const COMPARISON: &str = "experiment,cell,metric,paper,table,published,published_std,\
-    status,n,n_failed,mean,std,difference,ci90_low,ci90_high,margin,verdict,runs_needed,\
-    method,published_runs,rounding,test,p_equivalent,p_different,verdict_rounded,verdict_holm,\
-    smallest_margin,power,control_mean,control_share,scale,code,note,declared_runs,\
-    prediction_low,prediction_high,compatible,decidable_margin,flip_std,flip_below,ended,\
-    share_low,share_high";
-
-/// The columns of `pairs.csv`.
-pub const PAIRS: &str = "experiment,cell,against,axis,metric,n,mean_difference,std_difference,\
-    ci95_low,ci95_high,p_wilcoxon,p_holm,cohen_dz,rank_biserial,scale,note";
-
-/// The columns of `losses.csv`.
-pub const LOSSES: &str = "experiment,cell,scale,term,epoch,n,min,q1,median,q3,max";
-
 /// Without these a row says nothing.
 const REQUIRED: [&str; 5] = ["experiment", "cell", "seed", "scale", "state"];
+
+/// Returns the columns of `runs.csv` that every file has; one column an axis follows them, named by the
+/// axis's dotted key.
+pub fn run_columns() -> Vec<String> {
+    columns_of(&Row::new("", "", 0))
+}
+
+/// Returns the columns of a run that are not empty, by their names.
+///
+/// # Errors
+/// None for rows that were read or made from records.
+pub fn fields_of(row: &Row) -> Result<BTreeMap<String, String>> {
+    let text = runs_text(std::slice::from_ref(row))?;
+    let mut reader = ReaderBuilder::new().from_reader(text.as_bytes());
+    let failed = |error: csv::Error| Error::Failed(format!("cannot read a row back: {error}"));
+    let names = reader.headers().map_err(failed)?.clone();
+    let mut fields = BTreeMap::new();
+    for record in reader.records() {
+        let record = record.map_err(failed)?;
+        let filled = names.iter().zip(record.iter()).filter(|(_, value)| !value.is_empty());
+        fields.extend(filled.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+    Ok(fields)
+}
+
+/// Returns the names of the columns that a line's fields make, those of structs in it in their place.
+fn columns_of(line: &impl Serialize) -> Vec<String> {
+    fn add(name: &str, value: &Value, names: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                fields.iter().for_each(|(name, value)| add(name, value, names))
+            }
+            _ => names.push(name.to_owned()),
+        }
+    }
+    let mut names = Vec::new();
+    // the lines of tables are plain structs
+    add("", &serde_json::to_value(line).unwrap_or_default(), &mut names);
+    names
+}
 
 /// Writes `runs.csv`, rows as they come (see [`crate::report::rows_of`]).
 ///
@@ -59,7 +77,7 @@ pub fn write_runs(path: &Path, rows: &[Row]) -> Result<()> {
 pub fn runs_text(rows: &[Row]) -> Result<String> {
     let axes: IndexSet<&str> =
         rows.iter().flat_map(|row| row.axes.keys()).map(String::as_str).collect();
-    let header = RUNS.split(',').chain(axes.iter().copied());
+    let header = run_columns().into_iter().chain(axes.iter().map(|&axis| axis.to_owned()));
     let lines = rows.iter().map(|row| {
         let values: Vec<Option<&String>> = axes.iter().map(|&axis| row.axes.get(axis)).collect();
         (row, values)
@@ -76,15 +94,12 @@ pub fn runs_text(rows: &[Row]) -> Result<String> {
 /// # Errors
 /// Whatever the file system refuses.
 pub fn write_summary(path: &Path, summaries: &[Summary]) -> Result<()> {
-    let lines = summaries.iter().map(|one| {
-        let counts = (one.n, one.n_failed);
-        let range = (one.min, one.median, one.max);
-        let estimates = (one.mean, one.std, range, one.ci95_low, one.ci95_high);
-        let more = (one.q1, one.q3, one.bca95_low, one.bca95_high);
-        let said = (one.scale, &one.code, &one.note);
-        (&one.experiment, &one.cell, one.metric.name(), counts, estimates, more, said)
-    });
-    write(path, SUMMARY.split(','), lines)
+    write_lines(path, &SummaryLine::default(), summaries.iter().map(SummaryLine::from))
+}
+
+/// Returns the columns of `comparison.csv`.
+pub fn comparison_columns() -> Vec<String> {
+    columns_of(&ComparisonLine::default())
 }
 
 /// Writes `comparison.csv`, in the order of the comparisons. The column `verdict` holds
@@ -93,25 +108,7 @@ pub fn write_summary(path: &Path, summaries: &[Summary]) -> Result<()> {
 /// # Errors
 /// Whatever the file system refuses.
 pub fn write_comparison(path: &Path, comparisons: &[Comparison]) -> Result<()> {
-    let lines = comparisons.iter().map(|one| {
-        let place = (&one.experiment, &one.cell, &one.metric);
-        let published = (&one.paper, &one.table, one.published, one.published_std);
-        let measured = (one.n, one.n_failed, one.mean, one.std);
-        let interval = (one.difference, one.ci90_low, one.ci90_high, one.margin);
-        let verdict = (one.verdict_text(), one.runs_needed);
-        let test = (&one.method, one.published_runs, one.rounding, one.test.name());
-        let chances = (one.p_equivalent, one.p_different);
-        let others = (one.verdict_rounded.name(), one.verdict_holm.name(), one.smallest_margin);
-        let control = (one.power, one.control_mean, one.control_share);
-        let said = (one.scale, &one.code, &one.note);
-        let predicted = (one.prediction_low, one.prediction_high, one.compatible);
-        let source = (one.decidable_margin, one.flip_std, one.flip_below.map(Verdict::name));
-        let shares = (one.ended, one.share_low, one.share_high);
-        let source = (one.declared_runs, predicted, source, shares);
-        let more = (test, chances, others, control, said, source);
-        (place, published, one.status.name(), measured, interval, verdict, more)
-    });
-    write(path, COMPARISON.split(','), lines)
+    write_lines(path, &ComparisonLine::default(), comparisons.iter().map(ComparisonLine::from))
 }
 
 /// Writes `pairs.csv`, in the order of the pairs.
@@ -119,14 +116,7 @@ pub fn write_comparison(path: &Path, comparisons: &[Comparison]) -> Result<()> {
 /// # Errors
 /// Whatever the file system refuses.
 pub fn write_pairs(path: &Path, pairs: &[Pair]) -> Result<()> {
-    let lines = pairs.iter().map(|one| {
-        let place = (&one.experiment, &one.cell, &one.against, &one.axis, one.metric.name());
-        let difference = (one.n, one.mean_difference, one.std_difference);
-        let test = (one.ci95_low, one.ci95_high, one.p_wilcoxon, one.p_holm);
-        let effect = (one.cohen_dz, one.rank_biserial);
-        (place, difference, test, effect, one.scale, &one.note)
-    });
-    write(path, PAIRS.split(','), lines)
+    write_lines(path, &PairLine::default(), pairs.iter().map(PairLine::from))
 }
 
 /// Writes `losses.csv`, in the order of the losses.
@@ -134,7 +124,7 @@ pub fn write_pairs(path: &Path, pairs: &[Pair]) -> Result<()> {
 /// # Errors
 /// Whatever the file system refuses.
 pub fn write_losses(path: &Path, losses: &[Loss]) -> Result<()> {
-    write(path, LOSSES.split(','), losses.iter())
+    write_lines(path, &Loss::default(), losses.iter())
 }
 
 /// Reads a `losses.csv` as [`write_losses`] writes it.
@@ -149,18 +139,19 @@ pub fn read_losses(path: &Path) -> Result<Vec<Loss>> {
     reader.deserialize().collect::<std::result::Result<_, _>>().map_err(failed)
 }
 
-pub(super) fn write<'a>(
+/// Writes a file of lines like `example`, whose columns are its fields.
+pub(super) fn write_lines<L: Serialize>(
     path: &Path,
-    header: impl Iterator<Item = &'a str>,
+    example: &L,
     lines: impl Iterator<Item: Serialize>,
 ) -> Result<()> {
-    let bytes = bytes(header, lines)
+    let bytes = bytes(columns_of(example).into_iter(), lines)
         .map_err(|error| Error::Failed(format!("cannot write {}: {error}", path.display())))?;
     write_bytes(path, &bytes)
 }
 
-fn bytes<'a>(
-    header: impl Iterator<Item = &'a str>,
+fn bytes(
+    header: impl Iterator<Item = String>,
     lines: impl Iterator<Item: Serialize>,
 ) -> std::result::Result<Vec<u8>, csv::Error> {
     let mut writer = WriterBuilder::new().has_headers(false).from_writer(Vec::new());
@@ -173,6 +164,198 @@ fn bytes<'a>(
 
 fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     whole::write(path, bytes).map_err(|error| Error::of_file("write", path, &error))
+}
+
+/// A line of `summary.csv`.
+#[derive(Default, Serialize)]
+struct SummaryLine<'a> {
+    experiment: &'a str,
+    cell: &'a str,
+    metric: &'a str,
+    n: usize,
+    n_failed: usize,
+    mean: Option<f64>,
+    std: Option<f64>,
+    min: Option<f64>,
+    median: Option<f64>,
+    max: Option<f64>,
+    ci95_low: Option<f64>,
+    ci95_high: Option<f64>,
+    q1: Option<f64>,
+    q3: Option<f64>,
+    bca95_low: Option<f64>,
+    bca95_high: Option<f64>,
+    scale: &'a str,
+    code: &'a str,
+    note: &'a str,
+}
+
+impl<'a> From<&'a Summary> for SummaryLine<'a> {
+    fn from(one: &'a Summary) -> Self {
+        Self {
+            experiment: &one.experiment,
+            cell: &one.cell,
+            metric: one.metric.as_str(),
+            n: one.n,
+            n_failed: one.n_failed,
+            mean: one.mean,
+            std: one.std,
+            min: one.min,
+            median: one.median,
+            max: one.max,
+            ci95_low: one.ci95_low,
+            ci95_high: one.ci95_high,
+            q1: one.q1,
+            q3: one.q3,
+            bca95_low: one.bca95_low,
+            bca95_high: one.bca95_high,
+            scale: one.scale.as_str(),
+            code: &one.code,
+            note: &one.note,
+        }
+    }
+}
+
+/// A line of `comparison.csv`.
+#[derive(Default, Serialize)]
+struct ComparisonLine<'a> {
+    experiment: &'a str,
+    cell: &'a str,
+    metric: Option<&'a Quantity>,
+    paper: &'a str,
+    table: &'a str,
+    published: f64,
+    published_std: Option<f64>,
+    status: &'a str,
+    n: usize,
+    n_failed: usize,
+    mean: Option<f64>,
+    std: Option<f64>,
+    difference: Option<f64>,
+    ci90_low: Option<f64>,
+    ci90_high: Option<f64>,
+    margin: Option<f64>,
+    verdict: String,
+    runs_needed: Option<usize>,
+    method: &'a str,
+    published_runs: Option<u64>,
+    rounding: f64,
+    test: &'a str,
+    p_equivalent: Option<f64>,
+    p_different: Option<f64>,
+    verdict_rounded: &'a str,
+    verdict_holm: &'a str,
+    smallest_margin: Option<f64>,
+    power: Option<f64>,
+    control_mean: Option<f64>,
+    control_share: Option<f64>,
+    scale: &'a str,
+    code: &'a str,
+    note: &'a str,
+    declared_runs: Option<u64>,
+    prediction_low: Option<f64>,
+    prediction_high: Option<f64>,
+    compatible: Option<bool>,
+    decidable_margin: Option<f64>,
+    flip_std: Option<f64>,
+    flip_below: Option<&'a str>,
+    ended: Option<usize>,
+    share_low: Option<f64>,
+    share_high: Option<f64>,
+}
+
+impl<'a> From<&'a Comparison> for ComparisonLine<'a> {
+    fn from(one: &'a Comparison) -> Self {
+        Self {
+            experiment: &one.experiment,
+            cell: &one.cell,
+            metric: Some(&one.metric),
+            paper: &one.paper,
+            table: &one.table,
+            published: one.published,
+            published_std: one.published_std,
+            status: one.status.as_str(),
+            n: one.n,
+            n_failed: one.n_failed,
+            mean: one.mean,
+            std: one.std,
+            difference: one.difference,
+            ci90_low: one.ci90_low,
+            ci90_high: one.ci90_high,
+            margin: one.margin,
+            verdict: one.verdict_text(),
+            runs_needed: one.runs_needed,
+            method: &one.method,
+            published_runs: one.published_runs,
+            rounding: one.rounding,
+            test: one.test.as_str(),
+            p_equivalent: one.p_equivalent,
+            p_different: one.p_different,
+            verdict_rounded: one.verdict_rounded.as_str(),
+            verdict_holm: one.verdict_holm.as_str(),
+            smallest_margin: one.smallest_margin,
+            power: one.power,
+            control_mean: one.control_mean,
+            control_share: one.control_share,
+            scale: one.scale.as_str(),
+            code: &one.code,
+            note: &one.note,
+            declared_runs: one.declared_runs,
+            prediction_low: one.prediction_low,
+            prediction_high: one.prediction_high,
+            compatible: one.compatible,
+            decidable_margin: one.decidable_margin,
+            flip_std: one.flip_std,
+            flip_below: one.flip_below.map(Verdict::as_str),
+            ended: one.ended,
+            share_low: one.share_low,
+            share_high: one.share_high,
+        }
+    }
+}
+
+/// A line of `pairs.csv`.
+#[derive(Default, Serialize)]
+struct PairLine<'a> {
+    experiment: &'a str,
+    cell: &'a str,
+    against: &'a str,
+    axis: &'a str,
+    metric: &'a str,
+    n: usize,
+    mean_difference: Option<f64>,
+    std_difference: Option<f64>,
+    ci95_low: Option<f64>,
+    ci95_high: Option<f64>,
+    p_wilcoxon: Option<f64>,
+    p_holm: Option<f64>,
+    cohen_dz: Option<f64>,
+    rank_biserial: Option<f64>,
+    scale: &'a str,
+    note: &'a str,
+}
+
+impl<'a> From<&'a Pair> for PairLine<'a> {
+    fn from(one: &'a Pair) -> Self {
+        Self {
+            experiment: &one.experiment,
+            cell: &one.cell,
+            against: &one.against,
+            axis: &one.axis,
+            metric: one.metric.as_str(),
+            n: one.n,
+            mean_difference: one.mean_difference,
+            std_difference: one.std_difference,
+            ci95_low: one.ci95_low,
+            ci95_high: one.ci95_high,
+            p_wilcoxon: one.p_wilcoxon,
+            p_holm: one.p_holm,
+            cohen_dz: one.cohen_dz,
+            rank_biserial: one.rank_biserial,
+            scale: one.scale.as_str(),
+            note: &one.note,
+        }
+    }
 }
 
 /// Reads a `runs.csv`, columns in any order, and puts its rows in the order of every table. Only
@@ -232,19 +415,19 @@ fn unreadable(path: &Path, error: &csv::Error) -> Error {
 /// Column name → index.
 fn columns(path: &Path, header: &StringRecord) -> Result<IndexMap<String, usize>> {
     let wrong = |what: String| Error::Data(format!("{}:1: {what}", path.display()));
-    let mut columns = IndexMap::new();
+    let (mut columns, known) = (IndexMap::new(), run_columns());
     for (index, name) in header.iter().enumerate() {
-        if !RUNS.split(',').any(|known| known == name) && !name.contains('.') {
+        if !known.iter().any(|known| known == name) && !name.contains('.') {
             // comparing takes memory by the product of the lengths
             let short = Some(name).filter(|name| name.len() <= 64);
             let near = short.and_then(|name| {
-                RUNS.split(',').min_by_key(|known| {
+                known.iter().min_by_key(|known| {
                     strsim::damerau_levenshtein(known, &name.trim().to_lowercase())
                 })
             });
             return Err(wrong(format!(
                 "unknown column `{name}` (nearest: `{}`); an axis has a dot in its name",
-                near.unwrap_or_default()
+                near.map_or("", String::as_str)
             )));
         }
         if columns.insert(name.to_string(), index).is_some() {
@@ -259,7 +442,7 @@ fn columns(path: &Path, header: &StringRecord) -> Result<IndexMap<String, usize>
             )));
         }
     }
-    let metrics = Metric::ALL.map(Metric::name);
+    let metrics = Metric::ALL.map(Metric::as_str);
     if !metrics.iter().any(|&metric| columns.contains_key(metric)) {
         return Err(wrong(format!("no metric to read: add one of {}", metrics.join(", "))));
     }
@@ -287,12 +470,7 @@ impl Line<'_> {
             fp: self.whole("fp")?,
             fn_: self.whole("fn")?,
             tn: self.whole("tn")?,
-            precision: self.fraction("precision")?,
-            recall: self.fraction("recall")?,
-            f1: self.fraction("f1")?,
-            auroc: self.fraction("auroc")?,
-            auprc: self.fraction("auprc")?,
-            auroc_of_flags: self.fraction("auroc_of_flags")?,
+            metrics: Metrics::try_from_fn(|metric| self.fraction(metric.as_str()))?,
             threshold: self.number("threshold")?,
             epochs: self.whole("epochs")?,
             batch_width: self.whole("batch_width")?,
@@ -384,7 +562,8 @@ impl Line<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::record::{Scale, State};
+    use crate::experiment::Scale;
+    use crate::store::record::State;
     use crate::summary::tests::{figure, paper, row, rows};
     use crate::summary::{Evidence, compare, summarise};
 
@@ -408,11 +587,14 @@ mod tests {
             fp: Some(2),
             fn_: Some(3),
             tn: Some(4),
-            precision: Some(0.1 + 0.2),
-            recall: Some(1.0),
-            auroc: Some(1.0 / 3.0),
-            auprc: Some(5e-324),
-            auroc_of_flags: Some(0.75),
+            metrics: Metrics::from_fn(|metric| match metric {
+                Metric::Precision => Some(0.1 + 0.2),
+                Metric::Recall => Some(1.0),
+                Metric::F1 => Some(0.7),
+                Metric::Auroc => Some(1.0 / 3.0),
+                Metric::Auprc => Some(5e-324),
+                Metric::AurocOfFlags => Some(0.75),
+            }),
             threshold: Some(f64::INFINITY),
             epochs: Some(200),
             batch_width: Some(4),
@@ -437,7 +619,8 @@ mod tests {
     #[test]
     fn runs_read_back_exactly_as_they_were_written() {
         let mut failed = complete(2);
-        (failed.state, failed.f1, failed.auroc, failed.tp) = (State::TimedOut, None, None, None);
+        (failed.state, failed.metrics[Metric::F1], failed.metrics[Metric::Auroc], failed.tp) =
+            (State::TimedOut, None, None, None);
         let runs = vec![complete(1), failed];
         let text = written(|path| write_runs(path, &runs));
         assert_eq!(
@@ -446,7 +629,10 @@ mod tests {
              0.30000000000000004,1.0,0.7,0.3333333333333333,5e-324,0.75,inf,200,4,cpu,1234.5,\
              d,s,i,c,k,1,abc-dirty,2.11.0,sum,\"[60, 30]\""
         );
-        assert!(text.starts_with(&format!("{},model.reconstruction,model.hidden\n", RUNS)));
+        assert!(text.starts_with(&format!(
+            "{},model.reconstruction,model.hidden\n",
+            run_columns().join(",")
+        )));
         assert_eq!(read(&text).unwrap(), runs);
     }
 
@@ -458,7 +644,7 @@ mod tests {
                     out-of-memory,,1,base,full,mine\r\n";
         let runs = read(text).unwrap();
         let seeds: Vec<(u64, State, Option<f64>)> =
-            runs.iter().map(|row| (row.seed, row.state, row.f1)).collect();
+            runs.iter().map(|row| (row.seed, row.state, row.metrics[Metric::F1])).collect();
         let expected =
             [(1, State::OutOfMemory, None), (2, State::Ok, None), (10, State::Ok, Some(0.5))];
         assert_eq!(seeds, expected);
@@ -511,7 +697,7 @@ mod tests {
         let summaries = summarise(&runs).unwrap();
         let text = written(|path| write_summary(path, &summaries));
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!((lines.len(), lines[0]), (13, SUMMARY));
+        assert_eq!((lines.len(), lines[0]), (13, &*columns_of(&SummaryLine::default()).join(",")));
         assert_eq!(
             lines[3],
             "made-up,base,f1,3,0,0.875,0.0,0.875,0.875,0.875,0.875,0.875,0.875,0.875,,,full,,"
@@ -526,7 +712,7 @@ mod tests {
         let comparisons = compare(&evidence, &paper(vec![figure()]), "made-up", Some(20));
         let text = written(|path| write_comparison(path, &comparisons));
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], COMPARISON);
+        assert_eq!(lines[0], comparison_columns().join(","));
         assert_eq!(
             lines[1],
             format!(

@@ -9,12 +9,12 @@ use std::time::Instant;
 use indexmap::{IndexMap, IndexSet};
 
 use crate::error::{Error, Result};
-use crate::experiment::{Cell, Experiment};
+use crate::experiment::{Cell, Experiment, Scale};
 use crate::paper::{self, Paper};
 use crate::report::document::{Loss, Picture, Section};
 use crate::report::terminal::printable;
 use crate::report::{self, csv, series};
-use crate::store::record::{Record, Scale};
+use crate::store::record::Record;
 use crate::store::whole;
 use crate::store::{self, Store, Wanted};
 use crate::summary::{self, Comparison, Measurement, Pair, Row, Summary, split_control};

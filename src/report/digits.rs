@@ -41,8 +41,9 @@ fn digits_text(digits: &Digits, colour: bool) -> String {
         Some(runs) => format!("mean of {runs} runs"),
         None => "number of runs not stated".to_owned(),
     };
-    let metric = digits.metric.name();
-    let mut text = format!("    {metric} {} ({}, {runs})\n", digits.printed, digits.status.name());
+    let metric = digits.metric.as_str();
+    let mut text =
+        format!("    {metric} {} ({}, {runs})\n", digits.printed, digits.status.as_str());
     let names: Vec<String> = digits.test_sets.iter().map(set_text).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     for (name, fitting) in names.iter().zip(&digits.test_sets) {
@@ -70,7 +71,7 @@ fn painted(fit: Fit, colour: bool) -> String {
         Fit::CannotTell => YELLOW,
         Fit::Excluded => RED,
     };
-    paint(&format!("{:<11}", fit.name()), code, colour)
+    paint(&format!("{:<11}", fit.as_str()), code, colour)
 }
 
 fn reason(digits: &Digits, fitting: &Fitting) -> String {
@@ -98,7 +99,7 @@ fn reason(digits: &Digits, fitting: &Fitting) -> String {
 }
 
 fn whole_text(metric: Metric, whole: &Whole) -> String {
-    let name = metric.name();
+    let name = metric.as_str();
     let figure = match metric {
         Metric::AurocOfFlags => format!("(2·{name} − 1)"),
         _ => name.to_owned(),

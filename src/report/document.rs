@@ -3,9 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::Cell;
+use crate::experiment::{Cell, Scale};
 use crate::paper::Paper;
-use crate::store::record::Scale;
 use crate::summary::{Comparison, Pair, Row, Summary};
 
 /// A report: one section an experiment.
@@ -45,7 +44,7 @@ pub struct Section {
 }
 
 /// One term of the loss in one epoch, over the runs of a cell; a line of `losses.csv`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Loss {
     pub experiment: String,
     pub cell: String,

@@ -48,7 +48,7 @@ fn place_text(place: &str, check: &Check, paper: &Paper) -> String {
 
 fn line_text(check: &Check, colour: bool) -> String {
     let figures =
-        check.figures.iter().map(|(metric, digits)| format!("{} {digits}", metric.name()));
+        check.figures.iter().map(|(metric, digits)| format!("{} {digits}", metric.as_str()));
     let figures: Vec<String> = figures.collect();
     let runs = match check.runs {
         Some(1) => "one run".to_owned(),
@@ -57,7 +57,7 @@ fn line_text(check: &Check, colour: bool) -> String {
     };
     let method = printable(&check.method);
     let mut text =
-        format!("  {method}: {} ({}, {runs})\n", figures.join(", "), check.status.name());
+        format!("  {method}: {} ({}, {runs})\n", figures.join(", "), check.status.as_str());
     let mut lines: Vec<(String, Verdict, String)> = Vec::new();
     if let Some(harmonic) = check.harmonic {
         let words = harmonic_text(check, &harmonic);
@@ -68,7 +68,7 @@ fn line_text(check: &Check, colour: bool) -> String {
     }
     let width = lines.iter().map(|(what, ..)| what.chars().count()).max().unwrap_or(0);
     for (what, verdict, words) in lines {
-        let verdict = paint(&format!("{:<11}", verdict.name()), code(verdict), colour);
+        let verdict = paint(&format!("{:<11}", verdict.as_str()), code(verdict), colour);
         text += &format!("    {what:<width$}  {verdict}  {words}\n");
     }
     text
@@ -151,7 +151,7 @@ fn notes(checks: &[Check]) -> String {
     if !stated.is_empty() {
         let wrong = stated.iter().filter(|(_, verdict)| *verdict != Verdict::Consistent);
         let wrong: Vec<String> = wrong
-            .map(|(check, verdict)| format!("{} {}", printable(&named(check)), verdict.name()))
+            .map(|(check, verdict)| format!("{} {}", printable(&named(check)), verdict.as_str()))
             .collect();
         let consistent = stated.len() - wrong.len();
         text += &format!(

@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use indexmap::{IndexMap, IndexSet};
 
+use crate::experiment::Scale;
 use crate::metrics::Metric;
 use crate::paper::Paper;
 use crate::report::chart::{self, Strip, Svg};
@@ -17,7 +18,7 @@ use crate::report::document::{Document, Loss, Picture, Section};
 use crate::report::picture::axis::Axis;
 use crate::report::protocol::{self, Part};
 use crate::report::table::{self, Table};
-use crate::store::record::{Scale, State};
+use crate::store::record::State;
 use crate::summary::{Comparison, Row, Verdict, split_control};
 
 /// Cells of a section that are drawn: dots, losses and pictures; tables have a limit of their own.
@@ -255,8 +256,8 @@ fn asides(kind: Kind, one: &Comparison) -> String {
     match kind {
         Kind::Judged | Kind::Shown => table::asides(one).join(" · "),
         Kind::Reduced if one.verdict == Verdict::ReducedRun => one.note.clone(),
-        Kind::Reduced if one.note.is_empty() => one.verdict.name().into(),
-        Kind::Reduced => format!("{} · {}", one.verdict.name(), one.note),
+        Kind::Reduced if one.note.is_empty() => one.verdict.as_str().into(),
+        Kind::Reduced => format!("{} · {}", one.verdict.as_str(), one.note),
     }
 }
 

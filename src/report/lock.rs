@@ -5,19 +5,40 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
-use sha2::{Digest, Sha256};
-
+use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::report::csv as table;
 use crate::store::checksum;
 use crate::store::record::Record;
 use crate::summary::Row;
+use serde::Serialize;
 
 /// The file's name, in a folder of results.
 pub const FILE: &str = "results.lock";
 
-const HEADER: &str = "experiment,cell,seed,row_sha256,record_sha256";
+/// How a lock makes the digest of a run's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Of its columns by their names, those left out that are empty: a column that files get later
+    /// changes no digest.
+    Fields,
+    /// Of the `runs.csv` that would hold the run alone, as locks were written at first.
+    Line,
+}
+
+impl Form {
+    fn header(self) -> &'static str {
+        match self {
+            Self::Fields => "experiment,cell,seed,fields_sha256,record_sha256",
+            Self::Line => "experiment,cell,seed,row_sha256,record_sha256",
+        }
+    }
+}
+
+/// The columns that `runs.csv` had, beside those of axes, when locks were of the form `Line`.
+const FIRST_COLUMNS: &str = "experiment,cell,seed,scale,state,tp,fp,fn,tn,precision,recall,f1,\
+    auroc,auprc,auroc_of_flags,threshold,epochs,batch_width,device,wall_seconds,data_sha256,\
+    split_sha256,init_sha256,scores_sha256,key,protocol_version,commit,libtorch";
 
 /// Which run: experiment, cell, seed.
 pub type Run = (String, String, u64);
@@ -25,7 +46,7 @@ pub type Run = (String, String, u64);
 /// SHA-256, in hexadecimal, of what is known of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Digests {
-    /// Of the `runs.csv` that holds this run alone.
+    /// Of its row of `runs.csv`, as the lock's form says.
     pub row_sha256: String,
     /// Of the record's canonical JSON, which is its file's own checksum; none where no record is.
     pub record_sha256: Option<String>,
@@ -36,10 +57,37 @@ impl Digests {
     ///
     /// # Errors
     /// `Failed` for a row that cannot be written, which no row that was read is.
-    pub fn of(row: &Row, record: Option<&Record>) -> Result<Self> {
-        let row_sha256 = sha256(&table::runs_text(std::slice::from_ref(row))?);
-        Ok(Self { row_sha256, record_sha256: record.map(checksum) })
+    pub fn of(row: &Row, record: Option<&Record>, form: Form) -> Result<Self> {
+        let fields = table::fields_of(row)?;
+        let text = match form {
+            Form::Fields => serde_json::to_string(&fields)
+                .map_err(|error| Error::Failed(format!("cannot write a row: {error}")))?,
+            Form::Line => line_of(row, &fields)?,
+        };
+        Ok(Self { row_sha256: sha256(&text), record_sha256: record.map(checksum) })
     }
+}
+
+/// The `runs.csv` that holds this run alone, with the columns that it had at first.
+fn line_of(row: &Row, fields: &BTreeMap<String, String>) -> Result<String> {
+    let names: Vec<&str> =
+        FIRST_COLUMNS.split(',').chain(row.axes.keys().map(String::as_str)).collect();
+    let values = names.iter().map(|&name| fields.get(name).map_or("", String::as_str));
+    text_of(|writer| {
+        writer.write_record(&names)?;
+        writer.write_record(values)
+    })
+}
+
+/// What is written as CSV.
+fn text_of(
+    write: impl FnOnce(&mut csv::Writer<Vec<u8>>) -> std::result::Result<(), csv::Error>,
+) -> Result<String> {
+    let failed = |error: &dyn fmt::Display| Error::Failed(format!("cannot write a lock: {error}"));
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    write(&mut writer).map_err(|error| failed(&error))?;
+    let bytes = writer.into_inner().map_err(|error| failed(&error))?;
+    String::from_utf8(bytes).map_err(|error| failed(&error))
 }
 
 /// The runs of a folder of results, sorted.
@@ -84,32 +132,43 @@ impl fmt::Display for Difference {
 /// # Errors
 /// `Failed` for names that cannot be written.
 pub fn write(lock: &Lock) -> Result<String> {
-    let failed = |error: &dyn fmt::Display| Error::Failed(format!("cannot write a lock: {error}"));
-    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-    writer.write_record(HEADER.split(',')).map_err(|error| failed(&error))?;
-    for line in lock {
-        writer.serialize(line).map_err(|error| failed(&error))?;
-    }
-    let bytes = writer.into_inner().map_err(|error| failed(&error))?;
-    let lines = String::from_utf8(bytes).map_err(|error| failed(&error))?;
+    write_in(Form::Fields, lock)
+}
+
+fn write_in(form: Form, lock: &Lock) -> Result<String> {
+    let lines = text_of(|writer| {
+        writer.write_record(form.header().split(','))?;
+        lock.iter().try_for_each(|line| writer.serialize(line))
+    })?;
     Ok(format!("{lines}root {}\n", sha256(&lines)))
 }
 
-/// Reads a lock, and finds out whether its root is that of its lines.
+/// A lock as it was read.
+#[derive(Debug, PartialEq)]
+pub struct Locked {
+    pub form: Form,
+    pub lock: Lock,
+    /// Set where the root is not that of the lines.
+    pub broken: Option<Difference>,
+}
+
+/// Reads a lock of either form, and finds out whether its root is that of its lines.
 ///
 /// # Errors
 /// `Data` for what is no lock, by its line: another header, a line that is none, a run that is
 /// there twice, no root.
-pub fn read(text: &str) -> Result<(Lock, Option<Difference>)> {
+pub fn read(text: &str) -> Result<Locked> {
     let wrong = |what: String| Error::Data(format!("{FILE} {what}"));
     let cut = text.trim_end_matches('\n').rfind('\n').map_or(0, |newline| newline + 1);
     let (lines, root) = text.split_at(cut);
     let Some(root) = root.trim_end_matches('\n').strip_prefix("root ") else {
         return Err(wrong("does not end with its root: it is not whole".to_owned()));
     };
-    if lines.lines().next() != Some(HEADER) {
-        return Err(wrong(format!("is no lock: its first line is not {HEADER}")));
-    }
+    let header = lines.lines().next().unwrap_or_default();
+    let form = [Form::Fields, Form::Line].into_iter().find(|form| form.header() == header);
+    let form = form.ok_or_else(|| {
+        wrong(format!("is no lock: its first line is not {}", Form::Fields.header()))
+    })?;
     let mut lock = Lock::new();
     for line in csv::Reader::from_reader(lines.as_bytes()).into_deserialize() {
         let (experiment, cell, seed, row_sha256, record_sha256): (String, String, u64, _, _) =
@@ -122,16 +181,18 @@ pub fn read(text: &str) -> Result<(Lock, Option<Difference>)> {
         }
     }
     let computed = sha256(lines);
-    let difference =
+    let broken =
         (computed != root).then(|| Difference::Root { written: root.to_owned(), computed });
-    Ok((lock, difference))
+    Ok(Locked { form, lock, broken })
 }
 
 /// Takes over from an earlier lock the digests of records that are not at hand, where the run's row is
 /// still the same: a protocol is finished over several days, and records stay on the machine that made them.
-pub fn keep_records(lock: &mut Lock, earlier: &Lock) {
+/// `here` has the digests of `lock`'s runs in the form of the earlier lock.
+pub fn keep_records(lock: &mut Lock, here: &Lock, earlier: &Lock) {
     for (run, digests) in lock.iter_mut().filter(|(_, digests)| digests.record_sha256.is_none()) {
-        let same = earlier.get(run).filter(|known| known.row_sha256 == digests.row_sha256);
+        let now = here.get(run).map(|digests| &digests.row_sha256);
+        let same = earlier.get(run).filter(|known| Some(&known.row_sha256) == now);
         digests.record_sha256 = same.and_then(|known| known.record_sha256.clone());
     }
 }
@@ -162,10 +223,6 @@ pub fn differences(lock: &Lock, here: &Lock) -> Vec<Difference> {
         found.insert(run, Difference::Added { experiment, cell, seed });
     }
     found.into_values().collect()
-}
-
-fn sha256(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -203,7 +260,8 @@ mod tests {
             (run(4), digests("d", None)),
         ]
         .into();
-        keep_records(&mut lock, &earlier);
+        let here = lock.clone();
+        keep_records(&mut lock, &here, &earlier);
         let records: Vec<_> = lock.values().map(|one| one.record_sha256.as_deref()).collect();
         assert_eq!(records, [Some("record a"), None, Some("made again"), None]);
     }
@@ -215,19 +273,39 @@ mod tests {
         let (lines, root) = text.split_at(text.rfind("root ").unwrap());
         assert_eq!(
             lines,
-            format!("{HEADER}\nmine,\"a=1,b=2\",9,r9,\nmine,\"a=1,b=2\",10,r10,c10\n")
+            format!(
+                "{}\nmine,\"a=1,b=2\",9,r9,\nmine,\"a=1,b=2\",10,r10,c10\n",
+                Form::Fields.header()
+            )
         );
         assert_eq!(root, format!("root {}\n", sha256(lines)));
-        assert_eq!(read(&text), Ok((whole, None)));
-        assert_eq!(read(&write(&Lock::new()).unwrap()), Ok((Lock::new(), None)));
+        for form in [Form::Fields, Form::Line] {
+            let text = write_in(form, &whole).unwrap();
+            assert_eq!(read(&text), Ok(Locked { form, lock: whole.clone(), broken: None }));
+        }
+        let none = Locked { form: Form::Fields, lock: Lock::new(), broken: None };
+        assert_eq!(read(&write(&Lock::new()).unwrap()), Ok(none));
+    }
+
+    #[test]
+    fn an_empty_column_more_changes_no_digest_and_the_first_form_is_that_of_a_file_of_one_run() {
+        let mut row = Row::new("mine", "a=1", 3);
+        row.axes.insert("model.a".into(), "1".into());
+        row.threshold = Some(0.25);
+        let digest = |row: &Row, form| Digests::of(row, None, form).unwrap().row_sha256;
+        let file = table::runs_text(std::slice::from_ref(&row)).unwrap();
+        assert_eq!(digest(&row, Form::Line), sha256(&file));
+        let fields = "{\"cell\":\"a=1\",\"experiment\":\"mine\",\"model.a\":\"1\",\
+            \"scale\":\"full\",\"seed\":\"3\",\"state\":\"ok\",\"threshold\":\"0.25\"}";
+        assert_eq!(digest(&row, Form::Fields), sha256(fields));
     }
 
     #[test]
     fn a_changed_line_shows_in_the_root() {
         let text = write(&lock(&[("base", 1, "r1", None)])).unwrap();
-        let (changed, difference) = read(&text.replace("r1", "r2")).unwrap();
+        let Locked { lock: changed, broken, .. } = read(&text.replace("r1", "r2")).unwrap();
         assert_eq!(changed, lock(&[("base", 1, "r2", None)]));
-        assert!(matches!(difference, Some(Difference::Root { .. })), "{difference:?}");
+        assert!(matches!(broken, Some(Difference::Root { .. })), "{broken:?}");
     }
 
     #[test]

@@ -23,7 +23,6 @@ mod wording;
 
 use indexmap::IndexMap;
 
-use crate::metrics::Metric;
 use crate::stats;
 use crate::store::record::Record;
 use crate::summary::{self, Row};
@@ -40,7 +39,6 @@ pub fn rows_of(records: &[Record]) -> Vec<Row> {
 
 fn row_of(record: &Record) -> Row {
     let counts = record.counts.as_ref();
-    let value = |metric| record.metrics.as_ref()?.value(metric);
     Row {
         experiment: record.experiment.clone(),
         cell: record.cell.label.clone(),
@@ -51,12 +49,7 @@ fn row_of(record: &Record) -> Row {
         fp: counts.map(|counts| counts.fp),
         fn_: counts.map(|counts| counts.fn_),
         tn: counts.map(|counts| counts.tn),
-        precision: value(Metric::Precision),
-        recall: value(Metric::Recall),
-        f1: value(Metric::F1),
-        auroc: value(Metric::Auroc),
-        auprc: value(Metric::Auprc),
-        auroc_of_flags: value(Metric::AurocOfFlags),
+        metrics: record.metrics.clone().unwrap_or_default(),
         threshold: record.threshold,
         epochs: Some(record.epochs),
         batch_width: Some(record.batch_width),

@@ -10,12 +10,11 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 
 use crate::error::{Error, Result};
-use crate::experiment::{Cell, Experiment};
+use crate::experiment::{Cell, Experiment, Scale};
 use crate::report::csv;
 use crate::report::document::Loss;
 use crate::report::series::{self, Curve, Diagnostic, OfRun};
 use crate::store;
-use crate::store::record::Scale;
 use crate::store::whole;
 use crate::summary::Row;
 

@@ -8,18 +8,13 @@ use csv::ReaderBuilder;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::csv::write;
+use super::csv::write_lines;
 use crate::error::{Error, Result};
-use crate::store::record::{Record, Scale};
-
-/// The columns of `diagnostics.csv`.
-pub const DIAGNOSTICS: &str = "experiment,cell,seed,scale,name,value";
-
-/// The columns of `curves.csv`.
-pub const CURVES: &str = "experiment,cell,seed,scale,term,means";
+use crate::experiment::Scale;
+use crate::store::record::Record;
 
 /// One further measurement of a run; a line of `diagnostics.csv`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Diagnostic {
     pub experiment: String,
@@ -43,7 +38,7 @@ pub struct Curve {
 }
 
 /// A [`Curve`] as its line has it, the means separated by spaces.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CurveLine {
     experiment: String,
@@ -145,7 +140,7 @@ fn rounded(mean: f64) -> f64 {
 /// # Errors
 /// Whatever the file system refuses.
 pub fn write_diagnostics(path: &Path, lines: &[Diagnostic]) -> Result<()> {
-    write(path, DIAGNOSTICS.split(','), lines.iter())
+    write_lines(path, &Diagnostic::default(), lines.iter())
 }
 
 /// Writes `curves.csv`.
@@ -162,7 +157,7 @@ pub fn write_curves(path: &Path, curves: &[Curve]) -> Result<()> {
         // in the fewest digits that read back exactly, as everywhere
         means: curve.means.iter().map(|mean| format!("{mean:?}")).collect::<Vec<_>>().join(" "),
     });
-    write(path, CURVES.split(','), lines)
+    write_lines(path, &CurveLine::default(), lines)
 }
 
 /// Reads a `diagnostics.csv` as [`write_diagnostics`] writes it; nothing where there is no file.
@@ -210,6 +205,9 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const DIAGNOSTICS: &str = "experiment,cell,seed,scale,name,value";
+    const CURVES: &str = "experiment,cell,seed,scale,term,means";
 
     #[test]
     fn lines_read_back_as_they_were_written_and_an_unknown_column_is_refused() {

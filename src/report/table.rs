@@ -3,11 +3,12 @@
 
 use indexmap::{IndexMap, IndexSet};
 
+use crate::experiment::Scale;
 use crate::metrics::Metric;
 use crate::paper::Paper;
 use crate::paper::fingerprint::Quantity;
 use crate::report::document::{Document, Section};
-use crate::store::record::{Scale, State};
+use crate::store::record::State;
 use crate::summary::{Comparison, Pair, Row, Summary, Verdict};
 
 /// A table shows this many rows; a sentence tells of the others.
@@ -214,10 +215,10 @@ pub fn asides(one: &Comparison) -> Vec<String> {
 fn corrections(one: &Comparison) -> Vec<String> {
     let mut said = Vec::new();
     if one.verdict_holm != one.verdict {
-        said.push(format!("{} after Holm's correction", one.verdict_holm.name()));
+        said.push(format!("{} after Holm's correction", one.verdict_holm.as_str()));
     }
     if one.verdict_rounded != one.verdict {
-        said.push(format!("{} given the figure's rounding", one.verdict_rounded.name()));
+        said.push(format!("{} given the figure's rounding", one.verdict_rounded.as_str()));
     }
     said
 }
@@ -231,7 +232,7 @@ fn compatible(yes: bool) -> &'static str {
 fn flip(one: &Comparison) -> String {
     match one.flip_std.zip(one.flip_below) {
         Some((std, below)) if below == one.verdict => format!("above {}", number(std)),
-        Some((std, below)) => format!("{} below {}", below.name(), number(std)),
+        Some((std, below)) => format!("{} below {}", below.as_str(), number(std)),
         None => String::new(),
     }
 }
@@ -270,7 +271,7 @@ pub fn comparisons(section: &Section) -> Table {
             one.cell.clone(),
             quantity(&one.metric),
             if one.null_model { format!("control: {}", reach(one)) } else { one.verdict_text() },
-            format!("{}, {}, {}, {}", one.paper, one.table, one.method, one.status.name()),
+            format!("{}, {}, {}, {}", one.paper, one.table, one.method, one.status.as_str()),
             published,
             one.n.to_string(),
             one.n_failed.to_string(),
@@ -320,7 +321,7 @@ pub fn tests(section: &Section) -> Table {
             one.cell.clone(),
             quantity(&one.metric),
             format!("{}, {}, {}", one.paper, one.table, one.method),
-            one.test.name().into(),
+            one.test.as_str().into(),
             one.p_equivalent.map(p).unwrap_or_default(),
             one.p_different.map(p).unwrap_or_default(),
             corrections(one).join("; "),

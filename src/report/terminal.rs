@@ -3,10 +3,10 @@
 
 use std::borrow::Cow;
 
+use crate::experiment::Scale;
 use crate::metrics::Metric;
 use crate::paper::Paper;
 use crate::paper::fingerprint::Quantity;
-use crate::store::record::Scale;
 use crate::summary::{Comparison, Pair, Power, Summary, Test, Verdict, split_control};
 
 pub(super) const BOLD: &str = "1";
@@ -96,7 +96,7 @@ pub fn summary_table(summaries: &[Summary], from: &str, colour: bool) -> String 
     let shown = summaries.iter().filter(|one| known(one.metric) || one.metric == Metric::F1);
     let lines = shown.map(|one| {
         let fields = vec![
-            one.metric.name().into(),
+            one.metric.as_str().into(),
             one.n.to_string(),
             one.n_failed.to_string(),
             number(one.mean),
@@ -153,7 +153,7 @@ pub fn pairs_table(pairs: &[&Pair], from: &str, colour: bool) -> String {
     let effect = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:+.2}"));
     let lines = pairs.iter().take(PAIRS).map(|one| {
         let fields = vec![
-            one.metric.name().into(),
+            one.metric.as_str().into(),
             one.against.to_string(),
             one.n.to_string(),
             one.mean_difference.map_or(String::new(), signed),
@@ -192,6 +192,23 @@ pub fn pairs_table(pairs: &[&Pair], from: &str, colour: bool) -> String {
     )
 }
 
+const POWER_HEADER: [&str; 14] = [
+    "metric",
+    "margin",
+    "source",
+    "runs",
+    "std",
+    "of n",
+    "d = 0",
+    "d = m/2",
+    "d = 2m",
+    "m for 80 %",
+    "std for 80 %",
+    "runs for 80 %",
+    "runs for 90 %",
+    "at most",
+];
+
 /// What as many runs as planned can show.
 pub fn power_table(lines: &[Power], experiment: &str, from: &str, colour: bool) -> String {
     if lines.is_empty() {
@@ -210,7 +227,7 @@ pub fn power_table(lines: &[Power], experiment: &str, from: &str, colour: bool) 
             (None, None) => String::new(),
         };
         let fields = vec![
-            one.metric.name().into(),
+            one.metric.as_str().into(),
             format!("±{}", one.margin),
             one.published_runs.map_or("exact".into(), |runs| runs.to_string()),
             one.runs.to_string(),
@@ -227,24 +244,9 @@ pub fn power_table(lines: &[Power], experiment: &str, from: &str, colour: bool) 
         ];
         (one.cell.clone(), fields, "")
     });
-    let header = [
-        "metric",
-        "margin",
-        "source",
-        "runs",
-        "std",
-        "of n",
-        "d = 0",
-        "d = m/2",
-        "d = 2m",
-        "m for 80 %",
-        "std for 80 %",
-        "runs for 80 %",
-        "runs for 90 %",
-        "at most",
-    ];
-    let rows = rows.collect();
-    let table = Table { header: header.into(), lines: rows, details: Vec::new(), words: 1 };
+    let lines_of_table = rows.collect();
+    let header = POWER_HEADER.into();
+    let table = Table { header, lines: lines_of_table, details: Vec::new(), words: 1 };
     format!(
         "{} · what as many runs can show · std of the runs in {}\n{}{}\
          source: runs of the published mean (1 where it does not say), taken to spread as ours do. d = 0 \
@@ -263,7 +265,7 @@ pub fn power_table(lines: &[Power], experiment: &str, from: &str, colour: bool) 
 fn hopeless(lines: &[Power]) -> String {
     let mut text = String::new();
     for one in lines.iter().filter(|one| one.std.is_some() && one.runs_for_80.is_none()) {
-        let (cell, metric) = (printable(&one.cell), one.metric.name());
+        let (cell, metric) = (printable(&one.cell), one.metric.as_str());
         let source = match one.published_runs {
             Some(1) => "a source of one run".to_owned(),
             Some(runs) => format!("a source of {runs} runs"),
@@ -310,7 +312,7 @@ pub fn comparison_table(
         let fields = vec![
             one.metric.to_string(),
             format!("{:.4}{spread}", one.published),
-            format!("{}, {}", one.table, one.status.name()),
+            format!("{}, {}", one.table, one.status.as_str()),
             one.n.to_string(),
             one.n_failed.to_string(),
             number(one.mean),
@@ -382,10 +384,10 @@ fn said(one: &Comparison) -> String {
         };
     }
     if one.verdict_holm != one.verdict {
-        text += &format!("; {} after Holm's correction for its table", one.verdict_holm.name());
+        text += &format!("; {} after Holm's correction for its table", one.verdict_holm.as_str());
     }
     if one.verdict_rounded != one.verdict {
-        text += &format!("; {} given the figure's rounding", one.verdict_rounded.name());
+        text += &format!("; {} given the figure's rounding", one.verdict_rounded.as_str());
     }
     if let (Some(share), (_, Some(control))) = (one.reach(), split_control(&one.cell)) {
         text += &format!("; {control} reaches {:.0} % of the figure", 100.0 * share);
@@ -415,7 +417,7 @@ fn notes(comparisons: &[&Comparison], paper: &Paper) -> String {
     for (metric, margin) in &paper.margins {
         if comparisons.iter().any(|one| one.metric == *metric) {
             let reason = printable(&margin.reason);
-            text += &format!("margin of {}: ±{} ({reason})\n", metric.name(), margin.value);
+            text += &format!("margin of {}: ±{} ({reason})\n", metric.as_str(), margin.value);
         }
     }
     for one in &paper.fingerprints {
@@ -460,7 +462,7 @@ fn details(one: &Comparison) -> String {
         if below == one.verdict {
             format!("flips above a paper-std of {std:.4}")
         } else {
-            format!("{} below a paper-std of {std:.4}", below.name())
+            format!("{} below a paper-std of {std:.4}", below.as_str())
         }
     }));
     said.join("; ")

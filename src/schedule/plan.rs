@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use crate::dataset::{self, DataFile, DatasetSpec};
 use crate::error::{Error, Result};
-use crate::experiment::{Cell, Experiment};
+use crate::experiment::{Cell, Experiment, Scale};
 use crate::machine::memory::Need;
 use crate::report::terminal::printable;
 use crate::schedule::{self, trainer};
 use crate::store::claim::{self, Claims};
-use crate::store::record::{Calibration, Digests, Job, Pictures, Record, Scale, State};
+use crate::store::record::{Calibration, Digests, Job, Pictures, Record, State};
 use crate::store::{self, Store, Stored, Wanted};
 use crate::summary::Row;
 
@@ -639,7 +639,7 @@ impl PlannedCell {
                 }
                 Status::Missing => *counts.entry("missing".to_owned()).or_default() += 1,
                 Status::Failed(state, _) => {
-                    let text = format!("{} (to be tried again)", state.name());
+                    let text = format!("{} (to be tried again)", state.as_str());
                     *counts.entry(text).or_default() += 1;
                 }
                 Status::Changed(_, parts) => {
@@ -688,7 +688,7 @@ impl Status {
 
 /// Of a stored run that failed: why it is left alone.
 fn left(state: State) -> String {
-    format!("{} (left: it would come again; run --retry failed)", state.name())
+    format!("{} (left: it would come again; run --retry failed)", state.as_str())
 }
 
 /// `45 s`, `12 min`, `3 h 05 min`: as precise as an estimate deserves.

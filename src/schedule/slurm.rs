@@ -2,8 +2,7 @@
 //! lists it, and what is to be done next. Calls no program, reads no clock, knows no records.
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
+use crate::digest::sha256;
 use crate::error::{Error, Result};
 
 /// Seconds that a task has to stop in good order before its time limit.
@@ -169,9 +168,8 @@ pub fn name(experiments: &[&str], out: &Path) -> String {
 }
 
 fn mark(out: &Path) -> String {
-    let digest = Sha256::digest(out.as_os_str().as_encoded_bytes());
-    let digest: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    format!(".seedbed-{digest}")
+    let digest = sha256(out.as_os_str().as_encoded_bytes());
+    format!(".seedbed-{}", &digest[..12])
 }
 
 /// A task that has not ended.

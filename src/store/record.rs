@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::Cell;
+use crate::experiment::{Cell, Scale};
 use crate::metrics::{Counts, Metrics};
+use crate::words::words;
 
 /// What one worker process trains; what `seedbed-train run` reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,39 +62,15 @@ impl Job {
     }
 }
 
-/// Whether a run follows the experiment's full protocol or its `[quick]` reduction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Scale {
-    /// As the experiment file says.
-    Full,
-    /// Reduced by `--quick`, or changed by `--set`.
-    Quick,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    Ok,
-    Diverged,
-    OutOfMemory,
-    Crashed,
-    TimedOut,
-    InvalidData,
-}
-
-impl State {
-    /// The name in files and tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Diverged => "diverged",
-            Self::OutOfMemory => "out-of-memory",
-            Self::Crashed => "crashed",
-            Self::TimedOut => "timed-out",
-            Self::InvalidData => "invalid-data",
-        }
+words! {
+    /// How a run ended.
+    pub enum State {
+        Ok = "ok",
+        Diverged = "diverged",
+        OutOfMemory = "out-of-memory",
+        Crashed = "crashed",
+        TimedOut = "timed-out",
+        InvalidData = "invalid-data",
     }
 }
 
@@ -179,6 +156,12 @@ pub struct Provenance {
     pub cpu: String,
     pub threads: usize,
     pub host: String,
+    /// The compiler, as it names itself, and the C library, whose functions compute too; empty in
+    /// records of a time before they were kept, and where there is no such library.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rustc: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub glibc: String,
     /// Of a run on a card; absent where no worker could write its record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<OnCard>,

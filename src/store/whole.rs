@@ -1,9 +1,8 @@
 //! Files that appear whole or not at all: written beside their place, synced, then renamed. What a
 //! killed process leaves half written has a name that no reader takes for a file's, and is swept
 //! away. Knows nothing of what the files hold.
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -43,7 +42,7 @@ pub fn sweep(folder: &Path) {
         }
         let (path, mut options) = (entry.path(), OpenOptions::new());
         let opened = options.write(true).custom_flags(libc::O_NOFOLLOW).open(&path);
-        if opened.is_ok_and(|file| lock(&file, libc::LOCK_EX | libc::LOCK_NB)) {
+        if opened.is_ok_and(|file| file.try_lock().is_ok()) {
             drop(fs::remove_file(&path));
         }
     }
@@ -58,7 +57,7 @@ fn unfinished(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let mut file = loop {
         let file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
         // without locks nothing is swept
-        lock(file.as_file(), libc::LOCK_EX);
+        drop(file.as_file().lock());
         let was_swept = file.as_file().metadata()?.nlink() == 0;
         if !was_swept {
             break file;
@@ -68,11 +67,6 @@ fn unfinished(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     // only this tells of a full disk where space is found late, as on NFS
     file.as_file().sync_all()?;
     Ok(file)
-}
-
-fn lock(file: &File, how: libc::c_int) -> bool {
-    // SAFETY: the descriptor is open as long as `file` lives
-    unsafe { libc::flock(file.as_raw_fd(), how) == 0 }
 }
 
 #[cfg(test)]

@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use super::{Row, codes};
 use crate::error::{Error, Result};
+use crate::experiment::Scale;
 use crate::metrics::Metric;
 use crate::stats;
-use crate::store::record::{Scale, State};
+use crate::store::record::State;
 
 /// The bootstrap draws the same numbers for every cell and metric: the same runs give the same
 /// interval, whatever stands beside them.
@@ -200,7 +201,7 @@ mod tests {
         assert_eq!((one.mean, one.std, one.ci95_low), (Some(0.9), None, None));
         assert_eq!(one.note, "one run has no spread");
         let mut runs = rows("base", &[0.9]);
-        runs[0].f1 = None;
+        runs[0].metrics[Metric::F1] = None;
         assert_eq!(f1_of(&runs).note, "no run has a value");
         runs[0].state = State::Crashed;
         let none = f1_of(&runs);

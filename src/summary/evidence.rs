@@ -7,10 +7,11 @@ use indexmap::IndexSet;
 
 use super::estimates::cells;
 use super::{Row, Summary, codes, split_control};
+use crate::experiment::Scale;
 use crate::paper::Paper;
 use crate::paper::fingerprint::{Mark, Quantity};
 use crate::stats;
-use crate::store::record::{Scale, State};
+use crate::store::record::State;
 
 /// One further measurement of one run: a line of `diagnostics.csv`.
 #[derive(Debug, Clone, PartialEq)]
@@ -304,7 +305,7 @@ mod tests {
             all.into_iter().find(|one| one.metric.metric().is_none()).unwrap()
         };
         let judged = of_energy(&paper);
-        assert_eq!(judged.verdict.name(), "reproduced");
+        assert_eq!(judged.verdict.as_str(), "reproduced");
         paper.fingerprints = vec![Fingerprint { value: -40.0, ..energy }];
         let far = of_energy(&paper);
         assert_eq!((far.compatible, far.metric.to_string()), (Some(false), "energy".to_owned()));

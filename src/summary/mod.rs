@@ -18,14 +18,15 @@ use indexmap::{IndexMap, IndexSet};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::metrics::Metric;
-use crate::store::record::{Scale, State};
+use crate::experiment::Scale;
+use crate::metrics::{Metric, Metrics};
+use crate::store::record::State;
 
 pub use audit::refuse_shared_digests;
 pub use estimates::{Summary, bootstrap, summarise};
 pub use evidence::{Evidence, Measurement, evidence};
 pub use pairs::{Pair, pairs};
-pub use power::{Power, power};
+pub use power::{Planned, Power, power};
 pub use verdict::{Comparison, Test, Verdict, compare};
 
 /// One line of `runs.csv`: one run, however it ended. Only experiment, cell, seed, scale and state
@@ -42,13 +43,8 @@ pub struct Row {
     #[serde(rename = "fn")]
     pub fn_: Option<u64>,
     pub tn: Option<u64>,
-    pub precision: Option<f64>,
-    pub recall: Option<f64>,
-    pub f1: Option<f64>,
-    pub auroc: Option<f64>,
-    pub auprc: Option<f64>,
-    /// AUROC of the 0/1 flags.
-    pub auroc_of_flags: Option<f64>,
+    /// One column a metric.
+    pub metrics: Metrics,
     pub threshold: Option<f64>,
     /// Epochs trained.
     pub epochs: Option<u64>,
@@ -73,16 +69,39 @@ pub struct Row {
 }
 
 impl Row {
+    /// Makes a run of which nothing is known but its place; it counts as one that ended `ok`.
+    pub fn new(experiment: &str, cell: &str, seed: u64) -> Self {
+        Self {
+            experiment: experiment.to_owned(),
+            cell: cell.to_owned(),
+            seed,
+            scale: Scale::Full,
+            state: State::Ok,
+            tp: None,
+            fp: None,
+            fn_: None,
+            tn: None,
+            metrics: Metrics::default(),
+            threshold: None,
+            epochs: None,
+            batch_width: None,
+            device: String::new(),
+            wall_seconds: None,
+            data_sha256: String::new(),
+            split_sha256: String::new(),
+            init_sha256: String::new(),
+            scores_sha256: String::new(),
+            key: String::new(),
+            protocol_version: None,
+            commit: String::new(),
+            libtorch: String::new(),
+            axes: IndexMap::new(),
+        }
+    }
+
     /// The run's value of `metric`, whatever the run's state.
     pub fn value(&self, metric: Metric) -> Option<f64> {
-        match metric {
-            Metric::Precision => self.precision,
-            Metric::Recall => self.recall,
-            Metric::F1 => self.f1,
-            Metric::Auroc => self.auroc,
-            Metric::Auprc => self.auprc,
-            Metric::AurocOfFlags => self.auroc_of_flags,
-        }
+        self.metrics[metric]
     }
 
     /// The version of the code that made the run, as far as it is known: commit, libtorch,
@@ -271,37 +290,8 @@ pub(crate) mod tests {
 
     /// A run that ended `ok` with this F1 and nothing else.
     pub(crate) fn row(cell: &str, seed: u64, f1: f64) -> Row {
-        Row {
-            experiment: "made-up".into(),
-            cell: cell.into(),
-            seed,
-            scale: Scale::Full,
-            state: State::Ok,
-            tp: None,
-            fp: None,
-            fn_: None,
-            tn: None,
-            precision: None,
-            recall: None,
-            f1: Some(f1),
-            auroc: None,
-            auprc: None,
-            auroc_of_flags: None,
-            threshold: None,
-            epochs: None,
-            batch_width: None,
-            device: String::new(),
-            wall_seconds: None,
-            data_sha256: String::new(),
-            split_sha256: String::new(),
-            init_sha256: String::new(),
-            scores_sha256: String::new(),
-            key: String::new(),
-            protocol_version: None,
-            commit: String::new(),
-            libtorch: String::new(),
-            axes: IndexMap::new(),
-        }
+        let metrics = Metrics::from_fn(|metric| (metric == Metric::F1).then_some(f1));
+        Row { metrics, ..Row::new("made-up", cell, seed) }
     }
 
     pub(crate) fn rows(cell: &str, f1: &[f64]) -> Vec<Row> {

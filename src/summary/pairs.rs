@@ -8,9 +8,10 @@ use indexmap::IndexMap;
 use serde::Serialize;
 
 use super::{Row, split_control};
+use crate::experiment::Scale;
 use crate::metrics::Metric;
 use crate::stats;
-use crate::store::record::{Scale, State};
+use crate::store::record::State;
 
 /// Along an axis with more values than this each is compared with the first only.
 const ALL_PAIRS_UP_TO: usize = 3;

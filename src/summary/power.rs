@@ -45,19 +45,27 @@ pub struct Power {
     pub most_power: Option<f64>,
 }
 
+/// What is asked of [`power`].
+#[derive(Debug, Clone, Copy)]
+pub struct Planned<'a> {
+    pub experiment: &'a str,
+    pub cells: &'a [String],
+    /// Of the stored runs, if any.
+    pub summaries: &'a [Summary],
+    pub papers: &'a [Paper],
+    /// How many runs a cell is to have.
+    pub runs: usize,
+    /// In place of the margins that the papers declare.
+    pub margin: Option<f64>,
+}
+
 /// One line a cell (controls left out, unless a figure names one), paper, metric with a margin and
 /// number of runs of its verified figures; with a `margin` of the caller's one line a trained cell,
 /// metric and number of runs, of those that figures are compared in, else F1 and AUROC against an exact
 /// number. Figures that print a std are judged by Welch's test, whose power is not computed; their runs
 /// are taken to spread as ours do here.
-pub fn power(
-    experiment: &str,
-    cells: &[String],
-    summaries: &[Summary],
-    papers: &[Paper],
-    runs: usize,
-    margin: Option<f64>,
-) -> Vec<Power> {
+pub fn power(asked: &Planned) -> Vec<Power> {
+    let &Planned { experiment, cells, summaries, papers, runs, margin } = asked;
     let mut lines = Vec::new();
     for cell in cells {
         let judged = match margin {
@@ -184,7 +192,14 @@ mod tests {
     fn lines(cells: &[&str], papers: &[Paper], margin: Option<f64>) -> Vec<Power> {
         let cells: Vec<String> = cells.iter().map(|&cell| cell.into()).collect();
         let summaries = summarise(&rows("base", &[0.88, 0.9, 0.92])).unwrap();
-        power("made-up", &cells, &summaries, papers, 20, margin)
+        power(&Planned {
+            experiment: "made-up",
+            cells: &cells,
+            summaries: &summaries,
+            papers,
+            runs: 20,
+            margin,
+        })
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    pub fn name(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::SameBits => "same bits",
             Self::WithinTolerance => "within tolerance",
@@ -121,7 +121,7 @@ const THRESHOLD: &str = "threshold";
 /// Compares a stored run with `again`, the same run trained again, and its row.
 pub fn check(stored: Stored, again: &Record, again_row: &Row, tolerance: f64) -> Check {
     let distances: Vec<Distance> = Metric::ALL
-        .map(|metric| (metric.name(), stored.row.value(metric), again_row.value(metric)))
+        .map(|metric| (metric.as_str(), stored.row.value(metric), again_row.value(metric)))
         .into_iter()
         .chain([(THRESHOLD, stored.row.threshold, again_row.threshold)])
         .map(|(name, stored, again)| {
@@ -240,10 +240,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::experiment::Scale;
     use crate::experiment::{Experiment, Selection};
     use crate::metrics::{Counts, Metrics};
     use crate::report::rows_of;
-    use crate::store::record::{Digests, OnCard, Provenance, Scale, Switches};
+    use crate::store::record::{Digests, OnCard, Provenance, Switches};
 
     fn record() -> Record {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/synthetic.toml");
@@ -261,14 +262,11 @@ mod tests {
             state: State::Ok,
             failure: None,
             counts: Some(Counts { tp: 4, fp: 1, fn_: 1, tn: 14 }),
-            metrics: Some(Metrics {
-                precision: f1,
-                recall: f1,
-                f1,
-                auroc,
-                auprc: None,
-                auroc_of_flags: auroc,
-            }),
+            metrics: Some(Metrics::from_fn(|metric| match metric {
+                Metric::Precision | Metric::Recall | Metric::F1 => f1,
+                Metric::Auroc | Metric::AurocOfFlags => auroc,
+                Metric::Auprc => None,
+            })),
             threshold: Some(f64::INFINITY),
             diagnostics: Default::default(),
             epochs: 2,
@@ -330,7 +328,7 @@ mod tests {
             ("counts", |record| record.counts = None),
             ("threshold", |record| record.threshold = Some(f64::MAX)),
             ("loss curve", |record| record.loss_curve[0][0] = 2.0_f64.next_up()),
-            ("f1", |record| record.metrics.as_mut().unwrap().f1 = Some(0.8_f64.next_up())),
+            ("f1", |record| record.metrics.as_mut().unwrap()[Metric::F1] = Some(0.8_f64.next_up())),
         ];
         for (name, change) in changes {
             let check = checked(&changed(change), true);
@@ -345,7 +343,7 @@ mod tests {
             changed(|record| {
                 record.provenance.cpu = "another".into();
                 record.digests.scores = scores.into();
-                record.metrics.as_mut().unwrap().f1 = Some(f1);
+                record.metrics.as_mut().unwrap()[Metric::F1] = Some(f1);
             })
         };
         let near = checked(&elsewhere(0.804, "x"), true);

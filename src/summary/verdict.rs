@@ -7,11 +7,12 @@ use serde::Serialize;
 
 use super::evidence::{Claim, claims};
 use super::{Evidence, split_control};
+use crate::experiment::Scale;
 use crate::metrics::Metric;
 use crate::paper::fingerprint::Quantity;
 use crate::paper::{Paper, Status};
 use crate::stats::{self, Contrast, Design, Flip, Interval, Place, Published, Sample};
-use crate::store::record::Scale;
+use crate::words::words;
 
 /// Of each of the two one-sided tests behind the interval that decides.
 const ALPHA: f64 = (1.0 - stats::VERDICT_LEVEL) / 2.0;
@@ -22,51 +23,30 @@ const PREDICTION_LEVEL: f64 = 0.95;
 /// The control that a figure is measured by; a file of someone else's may have others beside it.
 const UNTRAINED: &str = "untrained";
 
-/// What may be said about one published figure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Verdict {
-    /// The 90 % interval of the difference lies inside the margin.
-    #[serde(rename = "reproduced")]
-    Reproduced,
-    /// It lies wholly outside the margin.
-    #[serde(rename = "not reproduced")]
-    NotReproduced,
-    /// Neither, and more runs of ours can decide.
-    #[serde(rename = "inconclusive")]
-    Inconclusive,
-    /// Neither, and the source's own sampling error is as wide as the margin: no number of our runs
-    /// can show that the figure is reproduced.
-    #[serde(rename = "undecidable")]
-    Undecidable,
-    /// Fewer than three runs.
-    #[serde(rename = "too few runs")]
-    TooFewRuns,
-    /// The figure was not seen in its source.
-    #[serde(rename = "unverified")]
-    Unverified,
-    /// The paper's file declares no margin for the metric.
-    #[serde(rename = "no margin")]
-    NoMargin,
-    /// The runs did not follow the full protocol.
-    #[serde(rename = "reduced run")]
-    ReducedRun,
+words! {
+    /// What may be said about one published figure.
+    pub enum Verdict {
+        /// The 90 % interval of the difference lies inside the margin.
+        Reproduced = "reproduced",
+        /// It lies wholly outside the margin.
+        NotReproduced = "not reproduced",
+        /// Neither, and more runs of ours can decide.
+        Inconclusive = "inconclusive",
+        /// Neither, and the source's own sampling error is as wide as the margin: no number of our
+        /// runs can show that the figure is reproduced.
+        Undecidable = "undecidable",
+        /// Fewer than three runs.
+        TooFewRuns = "too few runs",
+        /// The figure was not seen in its source.
+        Unverified = "unverified",
+        /// The paper's file declares no margin for the metric.
+        NoMargin = "no margin",
+        /// The runs did not follow the full protocol.
+        ReducedRun = "reduced run",
+    }
 }
 
 impl Verdict {
-    /// The words in files and tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Reproduced => "reproduced",
-            Self::NotReproduced => "not reproduced",
-            Self::Inconclusive => "inconclusive",
-            Self::Undecidable => "undecidable",
-            Self::TooFewRuns => "too few runs",
-            Self::Unverified => "unverified",
-            Self::NoMargin => "no margin",
-            Self::ReducedRun => "reduced run",
-        }
-    }
-
     /// Whether it answers the question, or says that the runs do not: all others say that nothing
     /// was asked, or that there were too few runs to ask.
     pub fn is_of_an_interval(self) -> bool {
@@ -77,28 +57,15 @@ impl Verdict {
     }
 }
 
-/// How our mean and the published one are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Test {
-    /// The paper prints no standard deviation, so its runs are taken to spread as ours do.
-    #[serde(rename = "t with our std")]
-    OurStd,
-    /// The paper prints a standard deviation and a number of runs.
-    #[serde(rename = "Welch t")]
-    Welch,
-    /// Shares of runs that ended so.
-    #[serde(rename = "Fisher")]
-    Fisher,
-}
-
-impl Test {
-    /// The words in files and tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OurStd => "t with our std",
-            Self::Welch => "Welch t",
-            Self::Fisher => "Fisher",
-        }
+words! {
+    /// How our mean and the published one are compared.
+    pub enum Test {
+        /// The paper prints no standard deviation, so its runs are taken to spread as ours do.
+        OurStd = "t with our std",
+        /// The paper prints a standard deviation and a number of runs.
+        Welch = "Welch t",
+        /// Shares of runs that ended so.
+        Fisher = "Fisher",
     }
 }
 
@@ -190,7 +157,7 @@ impl Comparison {
     /// runs than the experiment declares, then ` (F of T runs failed)` when any run failed, then ` (U of T runs without a value)` when the metric was undefined in any, then
     /// ` (N versions of the code)` when more than one made the runs.
     pub fn verdict_text(&self) -> String {
-        let mut text = self.verdict.name().to_string();
+        let mut text = self.verdict.as_str().to_string();
         if let Some(missing) = self.runs_of_declared() {
             text += &format!(" ({missing})");
         }
@@ -594,7 +561,7 @@ mod tests {
     #[test]
     fn runs_without_a_value_are_counted_apart_from_failed_ones() {
         let mut runs = rows("base", &[0.9, 0.9, 0.9, 0.9, 0.9]);
-        runs[0].f1 = None;
+        runs[0].metrics[Metric::F1] = None;
         runs[1].state = State::OutOfMemory;
         let comparison = verdict(&runs);
         let text = "reproduced (1 of 5 runs failed) (1 of 5 runs without a value)";
@@ -880,7 +847,7 @@ mod tests {
         let area = Figure { metric: Metric::Auroc, ..figure() };
         let mut runs = rows("base", &[0.9, 0.9, 0.9]);
         runs.extend(rows("base,control=untrained", &[0.5, 0.5, 0.5]));
-        runs.iter_mut().for_each(|row| row.auroc = row.f1);
+        runs.iter_mut().for_each(|row| row.metrics[Metric::Auroc] = row.metrics[Metric::F1]);
         let comparisons = against(&runs, &paper(vec![area]));
         assert_eq!((comparisons[0].control_mean, comparisons[0].control_share), (Some(0.5), None));
         assert_eq!(comparisons[1].reach(), None);

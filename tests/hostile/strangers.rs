@@ -7,9 +7,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::sandbox::{Ended, Sandbox, TINY};
-use seedbed::experiment::{Experiment, Selection};
+use seedbed::experiment::{Experiment, Scale, Selection};
 use seedbed::metrics::Counts;
-use seedbed::store::record::{Digests, Provenance, Record, Scale, State};
+use seedbed::store::record::{Digests, Provenance, Record, State};
 use seedbed::store::{self, Store};
 
 /// Names that a file can give to cells and experiments.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use seedbed::metrics::{Metrics, ThresholdRule, evaluate, flag};
+use seedbed::metrics::{Metric, ThresholdRule, evaluate, flag};
 use serde_json::Value;
 
 const TOLERANCE: f64 = 1e-12;
@@ -52,15 +52,7 @@ fn metrics_equal_those_of_scikit_learn() {
         let (counts, metrics) = evaluate(&scores, &labels, &flags(&case["flags"])).unwrap();
         let expected = &case["expected"];
         assert_eq!(serde_json::to_value(counts).unwrap(), expected["counts"], "{name}");
-        let Metrics { precision, recall, f1, auroc, auprc, auroc_of_flags } = metrics;
-        for (metric, found) in [
-            ("precision", precision),
-            ("recall", recall),
-            ("f1", f1),
-            ("auroc", auroc),
-            ("auprc", auprc),
-            ("auroc_of_flags", auroc_of_flags),
-        ] {
+        for (metric, found) in Metric::ALL.map(|metric| (metric.as_str(), metrics[metric])) {
             assert_equal(found, &expected[metric], &format!("{metric} of {name}"));
         }
     }

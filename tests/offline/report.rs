@@ -7,13 +7,13 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::browser::Browser;
-use seedbed::experiment::{Experiment, Selection};
+use seedbed::experiment::{Experiment, Scale, Selection};
 use seedbed::metrics::Metric;
 use seedbed::paper::{self, Paper};
 use seedbed::report::document::{Document, Loss, Picture, Section};
 use seedbed::report::picture;
 use seedbed::report::{csv, html, latex, markdown};
-use seedbed::store::record::{Scale, State};
+use seedbed::store::record::State;
 use seedbed::summary::{self, Comparison, Row};
 use serde_json::Value;
 
@@ -125,7 +125,7 @@ fn eventful() -> Document {
     }
     for row in rows.iter_mut().filter(|row| row.cell == "a=2") {
         row.state = State::OutOfMemory;
-        row.f1 = None;
+        row.metrics[Metric::F1] = None;
     }
     let papers = vec![paper(NASTY, "javascript:alert(1)", &[0.9, 0.6, 0.0])];
     let mut section = section("made-up", rows, papers);
@@ -227,7 +227,7 @@ fn in_a_browser_every_figure_has_a_row_whose_drawing_agrees_with_its_verdict() {
     let words = |name: &str| rows.iter().filter(|row| row["word"] == name).count();
     for verdict in ["reproduced", "not reproduced", "inconclusive", "undecidable", "too few runs"] {
         let full = expected.iter().filter(|one| one.scale == Scale::Full);
-        assert_eq!(words(verdict), full.filter(|one| one.verdict.name() == verdict).count());
+        assert_eq!(words(verdict), full.filter(|one| one.verdict.as_str() == verdict).count());
     }
     let reduced = expected.iter().filter(|one| one.scale == Scale::Quick).count();
     assert_eq!(words("reduced run"), reduced, "a reduced run has no other word");

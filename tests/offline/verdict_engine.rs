@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use seedbed::metrics::Metric;
+use seedbed::metrics::{Metric, Metrics};
 use seedbed::paper::{self, Paper};
 use seedbed::random::{Numbers, Stream};
 use seedbed::report::csv;
@@ -171,8 +171,9 @@ fn a_summary_of_rows_is_judged_as_one_of_their_mean_and_std() {
     let (row, mut paper) = files();
     paper.figures[0].runs = Some(20);
     let f1 = [0.499, 0.5, 0.502, 0.5005];
+    let with_f1 = |f1| Metrics::from_fn(|metric| (metric == Metric::F1).then_some(f1));
     let rows: Vec<Row> =
-        (1..).zip(f1).map(|(seed, f1)| Row { seed, f1: Some(f1), ..row.clone() }).collect();
+        (1..).zip(f1).map(|(seed, f1)| Row { seed, metrics: with_f1(f1), ..row.clone() }).collect();
     let of_f1 = |one: &Summary| one.metric == Metric::F1;
     let whole = summary::summarise(&rows).unwrap().into_iter().find(of_f1).unwrap();
     let first = summary::summarise(&rows[..1]).unwrap().into_iter().find(of_f1).unwrap();

@@ -2,6 +2,7 @@
 //! checksum in order, is found.
 
 use crate::sandbox::{Sandbox, TINY};
+use seedbed::metrics::Metric;
 use seedbed::store::Store;
 use seedbed::store::record::Record;
 use serde_json::Value;
@@ -58,7 +59,10 @@ const SMALLEST: u64 = 2;
 fn a_record_that_lies_is_found_and_named() {
     type Lie = fn(&mut Record);
     let lies: [(Lie, &str); 5] = [
-        (|record| record.metrics.as_mut().expect("metrics").f1 = Some(0.999), "f1: stored 0.999"),
+        (
+            |record| record.metrics.as_mut().expect("metrics")[Metric::F1] = Some(0.999),
+            "f1: stored 0.999",
+        ),
         (|record| record.digests.scores = "0".repeat(64), "other: scores"),
         (|record| record.digests.split = "0".repeat(64), "other: split"),
         (|record| record.loss_curve[0][0] += 1e-9, "other: loss curve"),
@@ -88,7 +92,7 @@ fn runs_of_another_batch_width_are_held_to_the_tolerance_and_their_distance_is_t
     let other_scores = |by: f64| {
         move |record: &mut Record| {
             record.digests.scores = "0".repeat(64);
-            let auroc = record.metrics.as_mut().and_then(|metrics| metrics.auroc.as_mut());
+            let auroc = record.metrics.as_mut().and_then(|metrics| metrics[Metric::Auroc].as_mut());
             *auroc.expect("an auroc") -= by;
         }
     };

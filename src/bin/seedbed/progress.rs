@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use seedbed::metrics::Metric;
 use seedbed::schedule::policy::Planned;
 use seedbed::schedule::{self, Event};
 use seedbed::store::record::{Job, Record, State};
@@ -109,7 +110,7 @@ impl Progress {
             Event::Lost { slot: _, job, death } => {
                 self.done += job.runs();
                 self.failed += job.runs();
-                self.say(&format!("{}: {} ({})", title(job), death.state.name(), death.why));
+                self.say(&format!("{}: {} ({})", title(job), death.state.as_str(), death.why));
                 self.tail(&death.log_tail);
             }
             Event::Finished { slot } => self.finished(*slot),
@@ -176,13 +177,13 @@ impl Progress {
             (State::Ok, Some(metrics)) => {
                 let show =
                     |value: Option<f64>| value.map_or("none".to_owned(), |v| format!("{v:.4}"));
-                format!("f1 {}  auroc {}", show(metrics.f1), show(metrics.auroc))
+                format!("f1 {}  auroc {}", show(metrics[Metric::F1]), show(metrics[Metric::Auroc]))
             }
             (state, _) => {
                 self.failed += 1;
                 format!(
                     "{}: {}",
-                    state.name(),
+                    state.as_str(),
                     record.failure.as_deref().unwrap_or("no reason given")
                 )
             }

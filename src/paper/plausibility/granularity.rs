@@ -31,7 +31,7 @@ pub enum Fit {
 
 impl Fit {
     /// The word in tables.
-    pub fn name(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Fits => "fits",
             Self::CannotTell => "cannot tell",

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::metrics::{Metric, Population};
 use crate::paper::{Counts, Figure, Paper, Protocol, SplitKind, Status};
+use crate::words::words;
 
 /// How many standard deviations chance may move a count: 6 runs in 100,000 lie beyond, in a normal
 /// approximation.
@@ -19,26 +20,15 @@ pub const DEVIATIONS: f64 = 4.0;
 /// What floating point may add to a printed interval.
 const SLACK: f64 = 1e-12;
 
-/// What may be said about figures under one protocol, or about F1 beside precision and recall.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// Some runs of the protocol print these figures.
-    Consistent,
-    /// Only runs that flag training rows and normal test rows at different rates.
-    Implausible,
-    /// No runs do.
-    Impossible,
-}
-
-impl Verdict {
-    /// The word in tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Consistent => "consistent",
-            Self::Implausible => "implausible",
-            Self::Impossible => "impossible",
-        }
+words! {
+    /// What may be said about figures under one protocol, or about F1 beside precision and recall.
+    pub enum Verdict {
+        /// Some runs of the protocol print these figures.
+        Consistent = "consistent",
+        /// Only runs that flag training rows and normal test rows at different rates.
+        Implausible = "implausible",
+        /// No runs do.
+        Impossible = "impossible",
     }
 }
 

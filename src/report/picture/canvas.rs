@@ -50,6 +50,20 @@ pub enum Anchor {
     End,
 }
 
+/// How a text looks.
+struct Style<'a> {
+    anchor: Anchor,
+    size: f64,
+    /// Further attributes.
+    more: &'a str,
+}
+
+impl Style<'_> {
+    fn bold(size: f64) -> Self {
+        Self { anchor: Anchor::Start, size, more: "font-weight=\"bold\"" }
+    }
+}
+
 /// A picture in the making.
 #[derive(Debug)]
 pub struct Canvas {
@@ -81,7 +95,7 @@ impl Canvas {
         let mut canvas = Self { width, bottom: EDGE, title, description, body: String::new() };
         for line in wrapped(&canvas.title.clone(), canvas.inner_width(), TITLE_SIZE * 1.08) {
             let place = (EDGE, canvas.bottom + TITLE_SIZE);
-            canvas.set(place, Anchor::Start, TITLE_SIZE, "font-weight=\"bold\"", &escaped(&line));
+            canvas.set(place, Style::bold(TITLE_SIZE), &escaped(&line));
             canvas.bottom += LINE;
         }
         canvas.bottom += 4.0;
@@ -112,16 +126,19 @@ impl Canvas {
 
     /// A text in the common size.
     pub fn text(&mut self, place: (f64, f64), anchor: Anchor, text: &str) {
-        self.set(place, anchor, SIZE, "", &escaped(&legal(text)));
+        let style = Style { anchor, size: SIZE, more: "" };
+        self.set(place, style, &escaped(&legal(text)));
     }
 
     /// The name above a panel.
     pub fn panel_name(&mut self, place: (f64, f64), text: &str) {
         let text = escaped(&legal(text));
-        self.set(place, Anchor::Start, SIZE, "font-weight=\"bold\"", &text);
+        self.set(place, Style::bold(SIZE), &text);
     }
 
-    fn set(&mut self, (x, y): (f64, f64), anchor: Anchor, size: f64, more: &str, markup: &str) {
+    /// Writes marked-up text, with attributes beside the usual ones.
+    fn set(&mut self, (x, y): (f64, f64), style: Style, markup: &str) {
+        let Style { anchor, size, more } = style;
         let anchor = match anchor {
             Anchor::Start => "start",
             Anchor::Middle => "middle",
@@ -252,7 +269,8 @@ impl Canvas {
         };
         let (x, y) = (panel.left - 57.0, panel.top + panel.height / 2.0);
         let turn = format!("transform=\"rotate(-90 {} {})\"", length(x), length(y));
-        self.set((x, y), Anchor::Middle, SIZE, &turn, &escaped(&legal(&label)));
+        let style = Style { anchor: Anchor::Middle, size: SIZE, more: &turn };
+        self.set((x, y), style, &escaped(&legal(&label)));
     }
 }
 

@@ -153,8 +153,8 @@ mod tests {
             let (mut scores, labels) = rows(count, steps);
             scores[3] = f64::INFINITY;
             let flags = vec![false; scores.len()];
-            let (_, metrics) = metrics::evaluate(&scores, &labels, &flags).expect("metrics");
-            let auroc = metrics.auroc.expect("both classes");
+            let (_, found) = metrics::evaluate(&scores, &labels, &flags).expect("metrics");
+            let auroc = found[metrics::Metric::Auroc].expect("both classes");
             let points = roc_points(&scores, &labels).expect("both classes");
             assert!((area(&points) - auroc).abs() < 1e-12);
             assert!((area(&thinned(&points)) - auroc).abs() < 3e-4);

@@ -11,7 +11,7 @@ use crate::model::{Decoder, Detector, ModelSpec, Score};
 use crate::nn::layers::Parameters;
 use seedbed::error::{Error, Result};
 use seedbed::experiment::Cell;
-use seedbed::metrics::{Counts, Metrics};
+use seedbed::metrics::{Counts, Metric, Metrics};
 use seedbed::report::picture::{self, ImageGroup};
 use seedbed::store::record::{Job, Pictures};
 
@@ -161,7 +161,7 @@ impl<'a> Album<'a> {
         // NaN, and no mark, without rows of a class
         let share = |part: u64, rest: u64| part as f64 / (part + rest) as f64;
         let point = (share(counts.fp, counts.tn), share(counts.tp, counts.fn_));
-        let roc = picture::roc_curve(&title, scores, labels, metrics.auroc, point);
+        let roc = picture::roc_curve(&title, scores, labels, metrics[Metric::Auroc], point);
         let name = score_name(cell);
         let histogram = picture::score_histogram(&title, name, scores, labels, *threshold);
         self.write(&cell.label, "scores.svg", Ok(histogram.into_bytes()));

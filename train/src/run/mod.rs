@@ -510,7 +510,7 @@ fn digest(tensor: &Tensor) -> String {
     for value in values(tensor) {
         hasher.update(value.to_le_bytes());
     }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    seedbed::digest::ended(hasher)
 }
 
 /// Measurements beside the metrics: the mean squared error, summed over the features, of each

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use seedbed::error::{Error, Result};
 use seedbed::report;
-use seedbed::report::lock::{self, Difference, Digests, Lock};
+use seedbed::report::lock::{self, Difference, Digests, Form, Lock, Locked};
 use seedbed::store::Store;
 use seedbed::store::whole;
 use seedbed::summary::Row;
@@ -21,14 +21,8 @@ use seedbed::report::published;
 
 /// Writes `results.lock` of these experiments, or of all that have runs below `out`.
 pub fn lock(names: &[String], out: &Path) -> Result<u8> {
-    let mut all = Lock::new();
-    for name in chosen(names, out)? {
-        let Runs { lock, unreadable } = runs(out, &name)?;
-        if let Some(why) = unreadable.values().next() {
-            return Err(Error::Data(format!("{why}; what is no record cannot be locked")));
-        }
-        all.extend(lock);
-    }
+    let folders = chosen(names, out)?;
+    let mut all = locked_runs(&folders, out, Form::Fields)?;
     if all.is_empty() {
         return Err(Error::Data(format!(
             "{} holds no run; name a folder of results with --out",
@@ -39,12 +33,16 @@ pub fn lock(names: &[String], out: &Path) -> Result<u8> {
     if path.is_file() {
         let earlier =
             fs::read_to_string(&path).map_err(|error| Error::of_file("read", &path, &error))?;
-        let (earlier, broken) = lock::read(&earlier)
+        let earlier = lock::read(&earlier)
             .map_err(|error| Error::Data(format!("{}: {error}; move it away", path.display())))?;
-        if let Some(broken) = broken {
+        if let Some(broken) = earlier.broken {
             return Err(Error::Data(format!("{}: {broken}; move it away", path.display())));
         }
-        lock::keep_records(&mut all, &earlier);
+        let here = match earlier.form {
+            Form::Fields => all.clone(),
+            Form::Line => locked_runs(&folders, out, Form::Line)?,
+        };
+        lock::keep_records(&mut all, &here, &earlier.lock);
     }
     let text = lock::write(&all)?;
     whole::write(&path, &text).map_err(|error| Error::of_file("write", &path, &error))?;
@@ -53,13 +51,26 @@ pub fn lock(names: &[String], out: &Path) -> Result<u8> {
     Ok(0)
 }
 
+/// The runs of these folders, each of which must be readable.
+fn locked_runs(folders: &[String], out: &Path, form: Form) -> Result<Lock> {
+    let mut all = Lock::new();
+    for name in folders {
+        let Runs { lock, unreadable } = runs(out, name, form)?;
+        if let Some(why) = unreadable.values().next() {
+            return Err(Error::Data(format!("{why}; what is no record cannot be locked")));
+        }
+        all.extend(lock);
+    }
+    Ok(all)
+}
+
 /// Compares the runs below `out` with its `results.lock`; 1 when any differs.
 pub fn verify(names: &[String], out: &Path, json: bool) -> Result<u8> {
     let path = out.join(lock::FILE);
     let text = fs::read_to_string(&path).map_err(|error| {
         Error::Data(format!("cannot read {}: {error}; 'seedbed lock' writes one", path.display()))
     })?;
-    let (mut locked, root) =
+    let Locked { form, lock: mut locked, broken: root } =
         lock::read(&text).map_err(|error| Error::Data(format!("{}: {error}", out.display())))?;
     let mut folders = chosen(&[], out)?;
     if !names.is_empty() {
@@ -75,7 +86,7 @@ pub fn verify(names: &[String], out: &Path, json: bool) -> Result<u8> {
     let mut here = Lock::new();
     let mut unreadable = IndexMap::new();
     for name in folders {
-        let runs = runs(out, &name)?;
+        let runs = runs(out, &name, form)?;
         here.extend(runs.lock);
         unreadable.extend(runs.unreadable);
     }
@@ -149,7 +160,7 @@ struct Runs {
 }
 
 /// The runs of an experiment: its records, and rows of its `runs.csv` that have none.
-fn runs(out: &Path, name: &str) -> Result<Runs> {
+fn runs(out: &Path, name: &str, form: Form) -> Result<Runs> {
     let store = Store::open(out, name);
     let (records, unreadable) = store.load_all()?;
     let id = |row: &Row| (row.key.clone(), row.cell.clone(), row.seed);
@@ -168,7 +179,7 @@ fn runs(out: &Path, name: &str) -> Result<Runs> {
             Some(_) | None => row,
         };
         recorded.insert(id(&row));
-        let digests = Digests::of(&row, Some(record))?;
+        let digests = Digests::of(&row, Some(record), form)?;
         lock.insert((row.experiment, row.cell, row.seed), digests);
     }
     for row in &rows {
@@ -176,7 +187,7 @@ fn runs(out: &Path, name: &str) -> Result<Runs> {
         if recorded.contains(&id(row)) || store.path(&row.cell, row.seed).exists() {
             continue;
         }
-        let digests = Digests::of(row, None)?;
+        let digests = Digests::of(row, None, form)?;
         lock.insert((row.experiment.clone(), row.cell.clone(), row.seed), digests);
     }
     // each says its file first

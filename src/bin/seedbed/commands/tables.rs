@@ -112,7 +112,14 @@ pub fn power(common: &Common, training: &Training, margin: Option<f64>) -> Resul
         let cells = experiment.select(&training.cell)?;
         let cells: Vec<String> = cells.into_iter().map(|cell| cell.label).collect();
         let (name, runs) = (&experiment.name, experiment.seeds.len());
-        let lines = summary::power(name, &cells, &stored.summaries, &papers, runs, margin);
+        let lines = summary::power(&summary::Planned {
+            experiment: name,
+            cells: &cells,
+            summaries: &stored.summaries,
+            papers: &papers,
+            runs,
+            margin,
+        });
         output.next();
         output.show(
             || terminal::power_table(&lines, name, &stored.from(), colour()) + "\n",

@@ -554,7 +554,7 @@ fn stop_at_failure(event: &Event) -> Result<()> {
         | Event::Finished { .. } => return Ok(()),
     };
     let (experiment, label, seed, state, why) = failed;
-    let state = state.name();
+    let state = state.as_str();
     Err(Error::Failed(format!("--fail-fast: {experiment} {label} seed {seed}: {state} ({why})")))
 }
 

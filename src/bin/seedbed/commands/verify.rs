@@ -193,7 +193,7 @@ fn text(checks: &[Check], sample: &Sample, kind: &str, tolerance: f64) -> String
             Some(_) | None => "0".to_owned(),
         });
         let (split, weights, scores) = (part("split"), part("weights"), part("scores"));
-        let verdict = check.verdict.name();
+        let verdict = check.verdict.as_str();
         let seed = check.seed;
         // writing to a String cannot fail
         let _ = writeln!(
