@@ -5,7 +5,6 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::dataset::{self, DataFile, DatasetSpec};
@@ -13,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::experiment::{Cell, Experiment};
 use crate::machine::memory::Need;
 use crate::report::terminal::printable;
+use crate::schedule::estimate::{Estimate, Source};
 use crate::schedule::{self, trainer};
 use crate::store::claim::{self, Claims};
 use crate::store::record::{Calibration, Digests, Job, Pictures, Record, Scale, State};
@@ -55,21 +55,6 @@ pub enum Status {
     /// A file that is no record is in its place.
     Unreadable(String),
 }
-
-/// Where the expected time of a cell's runs comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// Stored runs of the same cell.
-    Cell,
-    /// Stored runs of another cell, by the number of epochs.
-    OtherCells,
-    /// A few steps, timed.
-    Calibration,
-}
-
-/// Expected seconds of a slot for one run of a cell.
-pub type Estimate = Option<(f64, Source)>;
 
 impl Plan {
     /// Looks every run of `cells` up in the store below `out`, and what has no record there in the
@@ -689,14 +674,4 @@ impl Status {
 /// Of a stored run that failed: why it is left alone.
 fn left(state: State) -> String {
     format!("{} (left: it would come again; run --retry failed)", state.name())
-}
-
-/// `45 s`, `12 min`, `3 h 05 min`: as precise as an estimate deserves.
-pub fn duration(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
-    match (seconds / 3600, seconds / 60) {
-        (0, 0..2) => format!("{seconds} s"),
-        (0, minutes) => format!("{minutes} min"),
-        (hours, minutes) => format!("{hours} h {:02} min", minutes % 60),
-    }
 }

@@ -3,29 +3,27 @@
 //! next, is `seedbed::schedule::slurm`'s business.
 
 use std::collections::HashMap;
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use seedbed::error::{Error, Result};
+use seedbed::schedule::devices::{WIDTH_CPU, WIDTH_CUDA};
+use seedbed::schedule::plan::{Plan, Status};
+use seedbed::schedule::session::sweep;
 use seedbed::schedule::slurm::{self, Array, Next, QUEUE_FORMAT, Standing, Task};
 use seedbed::store::claim::Claims;
 use seedbed::store::record::State;
 use seedbed::store::whole;
 
-use super::training::{
-    INTERRUPT_CODE, WIDTH_CPU, WIDTH_CUDA, checked_plans, ignores_hangup, publish, sweep,
-    tell_left_out,
-};
-use super::{Common, RunOptions, SlurmOptions, Training, print};
-use crate::{end_now, say};
-use seedbed::report::derive::Making;
-use seedbed::schedule::plan::{Plan, Status};
+use super::plan::plans;
+use super::run::{Checked, check, publish, tell_left_out, this_command};
+use crate::args::{Common, RunOptions, SlurmArguments, SlurmOptions, Training};
+use crate::output::print;
+use crate::screen::{self, Bars, mention, say};
+use crate::signals::{INTERRUPT_CODE, cancelling_arrays, interrupted};
 
 /// Tasks of an array where --array-size does not say.
 const ARRAY_SIZE: usize = 8;
@@ -35,25 +33,19 @@ const LONGEST_LOOK: Duration = Duration::from_secs(15);
 /// After how long a claim that neither changed nor was lost is believed to be somebody's.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(150);
 
-/// Set by the first signal.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-pub fn slurm(
-    common: &Common,
-    training: &Training,
-    run: &RunOptions,
-    making: Making,
-    options: &SlurmOptions,
-) -> Result<u8> {
+/// Submits an array, waits for it and shows the tables, or does what is asked for instead.
+pub fn slurm(arguments: &SlurmArguments) -> Result<u8> {
+    let SlurmArguments { common, training, run, tables, slurm: options } = arguments;
+    let making = tables.making();
     if options.cancel {
         return cancel_named(common);
     }
     let kind = device_kind(&training.device, options)?;
-    let (kept, left_out) = checked_plans(common, training, run, making, kind)?;
+    let plans = plans(common, training, kind, None)?;
+    let Checked { kept, left_out } = check(plans, run, making, &training.search()?)?;
     let plans: Vec<&Plan> = kept.iter().collect();
     let mut work = Work::new(&plans);
-    let command = task_command(common, training, run, making, kind, &plans)?;
-    let mut array = array(&common.out(), training, options, kind, &plans, command)?;
+    let mut array = array(arguments, kind, &plans)?;
     let script = array.script()?;
     if options.print {
         print(&script)?;
@@ -75,7 +67,7 @@ pub fn slurm(
         (array.name, array.logs) = named(&plans, &common.out())?;
     }
     let ended = watch.until_done(&plans, &array, &mut work);
-    watch.line.close();
+    screen::close();
     match ended? {
         Ended::Done => {
             sweep(&plans)?;
@@ -106,14 +98,8 @@ fn gpus_asked(options: &SlurmOptions) -> Option<u32> {
 }
 
 /// What each task runs.
-fn task_command(
-    common: &Common,
-    training: &Training,
-    run: &RunOptions,
-    making: Making,
-    kind: &str,
-    plans: &[&Plan],
-) -> Result<Vec<String>> {
+fn task_command(arguments: &SlurmArguments, kind: &str, plans: &[&Plan]) -> Result<Vec<String>> {
+    let SlurmArguments { common, training, run, tables, slurm: _ } = arguments;
     let program = std::env::current_exe()
         .map_err(|error| Error::Failed(format!("cannot tell where seedbed lies: {error}")))?;
     let device = if training.device == "auto" { kind } else { &training.device };
@@ -136,7 +122,7 @@ fn task_command(
         ("--quick", common.quick),
         ("--replace", run.replace),
         ("--fail-fast", run.fail_fast),
-        ("--mixed-code", making.mixed_code),
+        ("--mixed-code", tables.mixed_code),
     ];
     command.extend(flags.iter().filter(|(_, given)| *given).map(|(flag, _)| (*flag).to_owned()));
     command.push("--".to_owned());
@@ -156,14 +142,8 @@ fn slots(training: &Training) -> u16 {
     training.slots.unwrap_or(1)
 }
 
-fn array(
-    out: &Path,
-    training: &Training,
-    options: &SlurmOptions,
-    kind: &str,
-    plans: &[&Plan],
-    command: Vec<String>,
-) -> Result<Array> {
+fn array(arguments: &SlurmArguments, kind: &str, plans: &[&Plan]) -> Result<Array> {
+    let SlurmArguments { common, training, slurm: options, .. } = arguments;
     let here = std::env::current_dir()
         .map_err(|error| Error::Failed(format!("cannot tell the current directory: {error}")))?;
     let (width, devices) = match (kind, training.device.strip_prefix("cuda:")) {
@@ -181,7 +161,7 @@ fn array(
         .iter()
         .filter_map(|(name, value)| value.as_ref().map(|value| format!("--{name}={value}")));
     let data = std::env::var("SEEDBED_DATA").ok().filter(|data| !data.is_empty());
-    let (name, logs) = named(plans, out)?;
+    let (name, logs) = named(plans, &common.out())?;
     Ok(Array {
         name,
         tasks: options.array_size.unwrap_or(needed),
@@ -190,7 +170,7 @@ fn array(
         options: given.chain(options.sbatch.iter().cloned()).collect(),
         directory: here,
         environment: data.into_iter().map(|data| ("SEEDBED_DATA".to_owned(), data)).collect(),
-        command,
+        command: task_command(arguments, kind, plans)?,
     })
 }
 
@@ -357,7 +337,7 @@ impl Watch<'_> {
                 return Ok(Ended::Detached);
             }
         }
-        catch_signals()?;
+        cancelling_arrays()?;
         // nothing was submitted yet for all of what is asked for now
         let (to_run, left) = (work.left.len(), self.options.resubmit.saturating_add(1));
         let mut standing =
@@ -419,10 +399,10 @@ impl Watch<'_> {
         work: &Work,
         standing: &Standing,
     ) -> Result<Option<Ended>> {
-        let interrupted = INTERRUPTED.load(Ordering::SeqCst);
+        let interrupted = interrupted();
         let failed = self.run.fail_fast && work.failed > work.failed_before;
         if interrupted || failed {
-            self.line.close();
+            screen::close();
             let cancelled = match cancel(plans, array)? {
                 Some(which) => format!("cancelled array {which}"),
                 None => "stopped".to_owned(),
@@ -439,7 +419,7 @@ impl Watch<'_> {
         let marked = |number: &&u64| cancelled_mark(&array.logs, **number).exists();
         match self.arrays.iter().find(marked).filter(|_| standing.is_without_tasks()) {
             Some(number) => {
-                self.line.say(&format!("array {number} was cancelled; {}", go_on()));
+                say(&format!("array {number} was cancelled; {}", go_on()));
                 Ok(Some(Ended::Interrupted))
             }
             None => Ok(None),
@@ -468,7 +448,7 @@ impl Watch<'_> {
             Err(error) if is_first => return Err(error),
             // once it was taken, so it may be again
             Err(error) => {
-                self.line.say(&format!("{error}; trying again"));
+                say(&format!("{error}; trying again"));
                 return Ok(());
             }
         };
@@ -476,7 +456,7 @@ impl Watch<'_> {
         drop(std::fs::remove_file(cancelled_mark(&array.logs, number)));
         self.arrays.push(number);
         self.submitted.push(number);
-        self.line.say(&format!(
+        say(&format!(
             "submitted array {number}{}: {} runs for {tasks} task(s) of {} core(s); logs in {}",
             if is_first { "" } else { " again" },
             standing.to_run,
@@ -505,7 +485,7 @@ impl Watch<'_> {
         }
         let mut seen: HashMap<PathBuf, SystemTime> = HashMap::new();
         let started = Instant::now();
-        while started.elapsed() < CLAIM_PATIENCE && !INTERRUPTED.load(Ordering::SeqCst) {
+        while started.elapsed() < CLAIM_PATIENCE && !interrupted() {
             let mut held = Vec::new();
             for path in paths {
                 let failed = |error| {
@@ -520,8 +500,7 @@ impl Watch<'_> {
                 if let Some(beat) = beat.filter(|beat| before.is_none_or(|before| before == *beat))
                 {
                     if seen.is_empty() {
-                        self.line
-                            .say(&format!("{by} has runs; waiting to see whether it is alive"));
+                        say(&format!("{by} has runs; waiting to see whether it is alive"));
                     }
                     seen.insert(path.clone(), beat);
                     held.push(path);
@@ -538,8 +517,7 @@ impl Watch<'_> {
 }
 
 fn go_on() -> String {
-    let arguments: Vec<String> = std::env::args().collect();
-    format!("finished runs are kept; continue with: {}", arguments.join(" "))
+    format!("finished runs are kept; continue with: {}", this_command())
 }
 
 fn stuck(array: &Array, standing: &Standing) -> Error {
@@ -678,29 +656,9 @@ fn ask(program: &str, arguments: &[&str], input: &str) -> Result<String> {
     Err(Error::Failed(format!("{program} refuses: {}{advice}", slurm::complaint(&said))))
 }
 
-/// Ctrl-C and SIGTERM: the first cancels the array, the second ends this process and leaves it. A
-/// terminal that closes (SIGHUP) leaves it at once.
-fn catch_signals() -> Result<()> {
-    let ignored = ignores_hangup();
-    ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::SeqCst) {
-            say("the array is left as it is; --cancel cancels it");
-            end_now(INTERRUPT_CODE);
-        }
-        say("cancelling the array; finished runs are kept; once more ends at once");
-    })
-    .map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))?;
-    let hangup = if ignored { libc::SIG_IGN } else { libc::SIG_DFL };
-    // SAFETY: sets no handler of ours
-    unsafe {
-        libc::signal(libc::SIGHUP, hangup);
-    }
-    Ok(())
-}
-
 fn sleep(pause: Duration) {
     let started = Instant::now();
-    while started.elapsed() < pause && !INTERRUPTED.load(Ordering::SeqCst) {
+    while started.elapsed() < pause && !interrupted() {
         thread::sleep(Duration::from_millis(100));
     }
 }
@@ -718,46 +676,29 @@ fn describe(work: &Work, tasks: &[Task]) -> String {
 
 /// How far the runs are: a bar on a terminal, elsewhere a line whenever it changes.
 struct Line {
-    bar: Option<ProgressBar>,
     last: String,
 }
 
 impl Line {
     fn new(total: usize) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(total as u64);
-            let style = ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {wide_msg}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar
+        screen::open(Bars {
+            template: "{elapsed_precise} [{bar:30}] {wide_msg}",
+            done: 0,
+            total: total as u64,
+            message: String::new(),
+            slots: Vec::new(),
         });
-        Self { bar, last: String::new() }
+        Self { last: String::new() }
     }
 
     /// Shows how far the runs are, with words; nothing that was said last.
     fn tell(&mut self, work: &Work, line: String) {
-        match &self.bar {
-            Some(bar) => {
-                bar.set_position((work.stored + work.failed) as u64);
-                bar.set_message(line);
-            }
-            None if line != self.last => {
-                say(&line);
-                self.last = line;
-            }
-            None => {}
-        }
-    }
-
-    fn say(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| say(line)),
-            None => say(line),
-        }
-    }
-
-    fn close(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+        if screen::has_bars() {
+            let done = (work.stored + work.failed) as u64;
+            screen::update(|bars| (bars.done, bars.message) = (done, line));
+        } else if line != self.last {
+            mention(&line);
+            self.last = line;
         }
     }
 }
