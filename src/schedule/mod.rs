@@ -121,14 +121,14 @@ pub enum Event {
     },
 }
 
-/// A job in pieces: its seeds in the given order, `width` at a time. The number of slots has no
+/// Cuts a job into pieces: its seeds in the given order, `width` at a time. The number of slots has no
 /// part in it, so that it has none in a result.
 pub fn chunks(job: &Job, seeds: &[u64], width: usize) -> Vec<Job> {
     let of = |seeds: &[u64]| Job { seeds: seeds.to_vec(), ..job.clone() };
     seeds.chunks(width.max(1)).map(of).collect()
 }
 
-/// Seconds until all is done, when each job in turn takes the slot that is free first.
+/// Returns the seconds until all is done, when each job in turn takes the slot that is free first.
 /// `free` holds the seconds until each slot is free.
 pub fn makespan(mut free: Vec<f64>, jobs: impl IntoIterator<Item = f64>) -> f64 {
     for seconds in jobs {

@@ -20,13 +20,13 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
     };
     set(&writer, libc::O_NONBLOCK);
     let full = loop {
-        match writer.write(&[b'.'; 4096]) {
-            Ok(_) => {}
-            Err(error) => break error,
+        if let Err(error) = writer.write_all(&[b'.'; 4096]) {
+            break error;
         }
     };
     assert_eq!(full.kind(), ErrorKind::WouldBlock);
-    while writer.write(b".").is_ok() {}
+    // what is left is less than a page
+    while writer.write_all(b".").is_ok() {}
     set(&writer, 0);
     (reader, writer)
 }

@@ -18,6 +18,7 @@ pub struct Output {
 }
 
 impl Output {
+    /// Begins with nothing said.
     pub fn new(json: bool) -> Self {
         Self { json, documents: Vec::new() }
     }
@@ -42,24 +43,32 @@ impl Output {
         }
     }
 
+    /// Prints what waits.
+    ///
+    /// # Errors
+    /// As [`print`].
     pub fn end(self) -> Result<()> {
         if self.json { print_json(&self.documents) } else { Ok(()) }
     }
 }
 
-/// Whether stdout is a terminal that wants colour (no-color.org).
+/// Says whether stdout is a terminal that wants colour (no-color.org).
 pub fn colour() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::stdout().is_terminal() && !unwanted
 }
 
+/// Writes a value to stdout as JSON.
+///
+/// # Errors
+/// As [`print`].
 pub fn print_json<T: Serialize>(value: &T) -> Result<()> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Error::Failed(format!("cannot write JSON: {error}")))?;
     print(&format!("{text}\n"))
 }
 
-/// A message that may quote a file of someone else's, for a terminal.
+/// Makes a message fit for a terminal, which may quote a file of someone else's.
 pub fn lines(message: &str) -> String {
     message.lines().map(printable).collect::<Vec<_>>().join("\n")
 }

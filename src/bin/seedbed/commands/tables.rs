@@ -27,7 +27,7 @@ pub fn tables(common: &Common, source: &Source, making: Making) -> Result<u8> {
     Ok(0)
 }
 
-/// The experiments asked for, with their rows: of stored runs or of a file. Without names those that
+/// Derives what follows from the rows of the experiments asked for: of stored runs or of a file. Without names those that
 /// have results below `--out`, or rows in the file.
 pub fn derive(common: &Common, source: &Source, making: Making) -> Result<Vec<Derived>> {
     let Some(file) = &source.file else {
