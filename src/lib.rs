@@ -14,9 +14,8 @@
 //!
 //! Beside the path: `plausibility` asks of a paper's figures alone whether they can be right.
 //!
-//! What stands right of a record is a pure function of `runs.csv`: nothing there trains, and it
-//! builds without libtorch (without the feature `training`). The
-//! program (`main`, `cli`, `worker`, `plan`, `progress`) is a user of this library.
+//! What stands right of a record is a pure function of `runs.csv`. The library never prints: the program
+//! `seedbed` (`bin/seedbed/`) is a user of it, and `seedbed-train` trains.
 
 pub mod dataset;
 pub mod digest;

@@ -44,16 +44,19 @@ fn count(bytes: isize) {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
+        // SAFETY: the caller keeps what the trait asks for, and this hands it on
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
+        // SAFETY: the caller keeps what the trait asks for, and this hands it on
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         count(-(layout.size() as isize));
+        // SAFETY: the caller keeps what the trait asks for, and this hands it on
         unsafe { System.dealloc(memory, layout) }
     }
 
@@ -61,6 +64,7 @@ unsafe impl GlobalAlloc for Counting {
         // for a moment there may be both
         count(size as isize);
         count(-(layout.size() as isize));
+        // SAFETY: the caller keeps what the trait asks for, and this hands it on
         unsafe { System.realloc(memory, layout, size) }
     }
 }

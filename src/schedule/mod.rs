@@ -1,11 +1,15 @@
 //! Slots, jobs, retries, events: jobs run where and when `policy` says. What running a job means is
 //! an argument, so this module knows no processes, no tensors and no files, and it prints nothing.
+pub mod devices;
+pub mod estimate;
 pub mod plan;
 pub mod policy;
+pub mod session;
 pub mod slurm;
 pub mod trainer;
 pub mod worker;
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -117,14 +121,14 @@ pub enum Event {
     },
 }
 
-/// A job in pieces: its seeds in the given order, `width` at a time. The number of slots has no
+/// Cuts a job into pieces: its seeds in the given order, `width` at a time. The number of slots has no
 /// part in it, so that it has none in a result.
 pub fn chunks(job: &Job, seeds: &[u64], width: usize) -> Vec<Job> {
     let of = |seeds: &[u64]| Job { seeds: seeds.to_vec(), ..job.clone() };
     seeds.chunks(width.max(1)).map(of).collect()
 }
 
-/// Seconds until all is done, when each job in turn takes the slot that is free first.
+/// Returns the seconds until all is done, when each job in turn takes the slot that is free first.
 /// `free` holds the seconds until each slot is free.
 pub fn makespan(mut free: Vec<f64>, jobs: impl IntoIterator<Item = f64>) -> f64 {
     for seconds in jobs {
@@ -135,57 +139,90 @@ pub fn makespan(mut free: Vec<f64>, jobs: impl IntoIterator<Item = f64>) -> f64 
     free.into_iter().fold(0.0, f64::max)
 }
 
+/// Where jobs run, and what claiming and running one is.
+pub struct Dispatch<'a> {
+    pub slots: &'a [Slot],
+    /// Ends everything early when it becomes true, which `execute` is to heed too. Becomes true at the
+    /// first error.
+    pub stop: &'a AtomicBool,
+    /// Tells what a device has when nothing of ours runs there.
+    pub memory: &'a (dyn Fn(&str) -> Option<Memory> + Sync),
+    /// Is asked before a job starts; what another process has is asked for again until it has a
+    /// record or is free.
+    pub claim: &'a (dyn Fn(&Job) -> Claim + Sync),
+    /// Makes one attempt at a job.
+    pub execute: Execute<'a>,
+}
+
+/// One attempt at a job on a slot, which passes on what it hears.
+pub type Execute<'a> = &'a (dyn Fn(&Slot, &Job, &dyn Fn(Message)) -> Outcome + Sync);
+
+/// Passes on what happens, from a slot's thread.
+type Send<'a> = &'a dyn Fn(Result<Event>);
+
 struct Shared<'a> {
     policy: Mutex<Policy>,
     changed: Condvar,
-    stop: &'a AtomicBool,
-    memory: &'a (dyn Fn(&str) -> Option<Memory> + Sync),
+    dispatch: &'a Dispatch<'a>,
 }
 
-/// Runs jobs on slots as a [`Policy`] made of both says, and passes what happens to `handle` on the
-/// calling thread. `memory` tells what a device has when nothing of ours runs there. `claim` is asked
-/// before a job starts; what another process has is asked for again until it has a record or is
-/// free.
-///
-/// Ends early when `stop` becomes true, which `execute` is to heed too.
-///
-/// # Errors
-/// The error of a refused job or of `handle`, after everything under way was stopped.
-pub fn run<C, E>(
-    slots: &[Slot],
-    policy: Policy,
-    stop: &AtomicBool,
-    memory: &(dyn Fn(&str) -> Option<Memory> + Sync),
-    claim: C,
-    execute: E,
-    handle: &mut dyn FnMut(Event) -> Result<()>,
-) -> Result<()>
-where
-    C: Fn(&Job) -> Claim + Sync,
-    E: Fn(&Slot, &Job, &dyn Fn(Message)) -> Outcome + Sync,
-{
-    let policy = Mutex::new(policy);
-    let shared = Shared { policy, changed: Condvar::new(), stop, memory };
-    let (sender, receiver) = mpsc::channel();
-    let mut result = Ok(());
-    thread::scope(|scope| {
-        for slot in slots {
-            let (sender, shared, claim, execute) = (sender.clone(), &shared, &claim, &execute);
-            scope.spawn(move || work(slot, shared, claim, execute, &sender));
-        }
-        drop(sender);
-        for event in receiver {
-            let handled = event.and_then(&mut *handle);
-            if let (Err(error), true) = (handled, result.is_ok()) {
-                result = Err(error);
-                stop.store(true, Ordering::SeqCst);
-                // between two waits of a slot, not just before one
-                drop(shared.lock());
-                shared.changed.notify_all();
+impl Dispatch<'_> {
+    /// Runs jobs on the slots as a [`Policy`] made of both says, and passes what happens to `handle`
+    /// on the calling thread.
+    ///
+    /// # Errors
+    /// The error of a refused job or of `handle`, or `Failed` where a thread panics or cannot be
+    /// started: all after everything under way was stopped.
+    pub fn run(&self, policy: Policy, handle: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+        let policy = Mutex::new(policy);
+        let shared = &Shared { policy, changed: Condvar::new(), dispatch: self };
+        let (sender, receiver) = mpsc::channel();
+        let mut result = Ok(());
+        thread::scope(|scope| {
+            for slot in self.slots {
+                let events = sender.clone();
+                let thread = thread::Builder::new().name(format!("slot {}", slot.index));
+                let started = thread.spawn_scoped(scope, move || shared.serve(slot, &events));
+                if let Err(error) = started {
+                    result = Err(no_thread(slot, &error));
+                    shared.stop();
+                    break;
+                }
             }
-        }
-    });
-    result
+            drop(sender);
+            for event in receiver {
+                let handled =
+                    event.and_then(|event| guarded("handling an event", || handle(event))?);
+                if let (Err(error), true) = (handled, result.is_ok()) {
+                    result = Err(error);
+                    shared.stop();
+                }
+            }
+        });
+        result
+    }
+}
+
+/// Does something that may panic; the panic is then an error, so that whoever waits for the thread
+/// learns of it.
+fn guarded<T>(what: &str, act: impl FnOnce() -> T) -> Result<T> {
+    // what a panic leaves half changed is used for stopping alone
+    panic::catch_unwind(AssertUnwindSafe(act)).map_err(|payload| {
+        let words = payload.downcast_ref::<&str>().map(|words| (*words).to_owned());
+        let words = words.or_else(|| payload.downcast_ref::<String>().cloned());
+        let words = words.unwrap_or_else(|| "it does not say why".to_owned());
+        Error::Failed(format!(
+            "{what} failed by a defect of seedbed, so everything was stopped: {words}"
+        ))
+    })
+}
+
+fn no_thread(slot: &Slot, error: &std::io::Error) -> Error {
+    Error::Failed(format!(
+        "cannot start a thread for slot {} on {}: {error}; raise the limit of processes (ulimit -u) or \
+         lower --slots",
+        slot.index, slot.device
+    ))
 }
 
 impl Shared<'_> {
@@ -194,17 +231,74 @@ impl Shared<'_> {
         self.policy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Has every slot end, those that wait too.
+    fn stop(&self) {
+        self.dispatch.stop.store(true, Ordering::SeqCst);
+        // between two waits of a slot, not just before one
+        drop(self.lock());
+        self.changed.notify_all();
+    }
+
+    /// Works on a slot until nothing is left to do. Others may wait for what runs here, so a panic is
+    /// told like an error of the job.
+    fn serve(&self, slot: &Slot, events: &Sender<Result<Event>>) {
+        // the receiver outlives every sender, so a failed send cannot be
+        let send = |event: Result<Event>| drop(events.send(event));
+        let what = format!("slot {} on {}", slot.index, slot.device);
+        if let Err(error) = guarded(&what, || self.work(slot, &send)) {
+            send(Err(error));
+        }
+    }
+
+    fn work(&self, slot: &Slot, send: Send) {
+        while let Some(Start { waiting, reserved, too_large }) = self.next(slot, send) {
+            let mut again = Vec::new();
+            let of = |job| Waiting {
+                planned: Planned { job, ..waiting.planned.clone() },
+                tries: waiting.tries,
+            };
+            match (self.dispatch.claim)(&waiting.planned.job) {
+                Claim::Elsewhere(by) => {
+                    let Waiting { planned, mut tries } = waiting;
+                    if !tries.told {
+                        send(Ok(Event::Elsewhere { job: planned.job.clone(), by }));
+                    }
+                    tries.told = true;
+                    self.leave(slot, reserved, Waiting { planned, tries });
+                    continue;
+                }
+                Claim::Refused(error) => send(Err(error)),
+                Claim::Ours { found, rest } => {
+                    if !found.is_empty() {
+                        let job = waiting.planned.job.clone();
+                        send(Ok(Event::Found { job, records: found }));
+                    }
+                    let mut rest = rest.into_iter().map(of);
+                    if let Some(first) = rest.next() {
+                        if too_large {
+                            let text = tried_nevertheless(&first, slot, reserved);
+                            send(Ok(Event::Warning { text }));
+                        }
+                        again.extend(rest);
+                        again.extend(self.try_job(slot, first, send));
+                    }
+                }
+            }
+            self.end(slot, reserved, again);
+        }
+    }
+
     /// The next job, waiting for one that a running attempt may put back or another process free,
     /// and for memory.
-    fn next(&self, slot: &Slot, send: &dyn Fn(Result<Event>)) -> Option<Start> {
+    fn next(&self, slot: &Slot, send: Send) -> Option<Start> {
         let mut short_since = None;
         let mut policy = self.lock();
         loop {
-            if self.stop.load(Ordering::SeqCst) {
+            if self.dispatch.stop.load(Ordering::SeqCst) {
                 return None;
             }
             if policy.is_idle(&slot.device)
-                && let Some(memory) = (self.memory)(&slot.device)
+                && let Some(memory) = (self.dispatch.memory)(&slot.device)
             {
                 policy.set_memory(&slot.device, memory);
             }
@@ -222,7 +316,7 @@ impl Shared<'_> {
                     policy.tire(&slot.device);
                 }
             }
-            // who waits for others has to look; who does not is woken
+            // a slot that waits for other processes must look; any other is woken
             if short_since.is_none() && !policy.waits_for_others() {
                 policy = self.changed.wait(policy).unwrap_or_else(PoisonError::into_inner);
                 continue;
@@ -252,6 +346,31 @@ impl Shared<'_> {
         drop(policy);
         self.changed.notify_all();
     }
+
+    /// Makes one attempt at a job, and says what is to be tried after it.
+    fn try_job(&self, slot: &Slot, mut waiting: Waiting, send: Send) -> Vec<Waiting> {
+        waiting.planned.job.device.clone_from(&slot.device);
+        let job = &waiting.planned.job;
+        send(Ok(Event::Started { slot: slot.index, job: job.clone() }));
+        let next = |rest: &Job, state| self.lock().after(&waiting, rest, state, slot);
+        let is_tried_again = |state| next(job, state).is_some();
+        let open = Mutex::new(Open::of(job));
+        let heard = |message| hear(message, &open, (slot, job), &is_tried_again, send);
+        let outcome = (self.dispatch.execute)(slot, job, &heard);
+        let open = open.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut again = Vec::new();
+        if let Some((seeds, death)) = unfinished(outcome, open, send) {
+            let rest = Job { seeds, ..job.clone() };
+            if let Some(pieces) = next(&rest, death.state) {
+                again = pieces;
+                send(Ok(Event::Retry { slot: slot.index, job: rest, death }));
+            } else {
+                send(Ok(Event::Lost { slot: slot.index, job: rest, death }));
+            }
+        }
+        send(Ok(Event::Finished { slot: slot.index }));
+        again
+    }
 }
 
 fn waits(short: policy::Short, device: &str) -> String {
@@ -266,51 +385,6 @@ fn waits(short: policy::Short, device: &str) -> String {
     )
 }
 
-fn work<C, E>(slot: &Slot, shared: &Shared, claim: &C, execute: &E, events: &Sender<Result<Event>>)
-where
-    C: Fn(&Job) -> Claim,
-    E: Fn(&Slot, &Job, &dyn Fn(Message)) -> Outcome,
-{
-    // the receiver outlives every sender, so a failed send cannot be
-    let send = |event: Result<Event>| drop(events.send(event));
-    while let Some(Start { waiting, reserved, too_large }) = shared.next(slot, &send) {
-        let mut again = Vec::new();
-        let of = |job| Waiting {
-            planned: Planned { job, ..waiting.planned.clone() },
-            tries: waiting.tries,
-        };
-        match claim(&waiting.planned.job) {
-            Claim::Elsewhere(by) => {
-                let Waiting { planned, mut tries } = waiting;
-                if !tries.told {
-                    send(Ok(Event::Elsewhere { job: planned.job.clone(), by }));
-                }
-                tries.told = true;
-                shared.leave(slot, reserved, Waiting { planned, tries });
-                continue;
-            }
-            Claim::Refused(error) => send(Err(error)),
-            Claim::Ours { found, rest } => {
-                if !found.is_empty() {
-                    let job = waiting.planned.job.clone();
-                    send(Ok(Event::Found { job, records: found }));
-                }
-                let mut rest = rest.into_iter().map(of);
-                if let Some(first) = rest.next() {
-                    if too_large {
-                        send(Ok(Event::Warning {
-                            text: tried_nevertheless(&first, slot, reserved),
-                        }));
-                    }
-                    again.extend(rest);
-                    again.extend(try_job(slot, first, shared, execute, &send));
-                }
-            }
-        }
-        shared.end(slot, reserved, again);
-    }
-}
-
 fn tried_nevertheless(waiting: &Waiting, slot: &Slot, reserved: u64) -> String {
     let job = &waiting.planned.job;
     format!(
@@ -322,37 +396,6 @@ fn tried_nevertheless(waiting: &Waiting, slot: &Slot, reserved: u64) -> String {
     )
 }
 
-/// Makes one attempt at a job, and says what is to be tried after it.
-fn try_job<E>(
-    slot: &Slot,
-    mut waiting: Waiting,
-    shared: &Shared,
-    execute: &E,
-    send: &dyn Fn(Result<Event>),
-) -> Vec<Waiting>
-where
-    E: Fn(&Slot, &Job, &dyn Fn(Message)) -> Outcome,
-{
-    waiting.planned.job.device.clone_from(&slot.device);
-    let job = &waiting.planned.job;
-    send(Ok(Event::Started { slot: slot.index, job: job.clone() }));
-    let next = |rest: &Job, state| shared.lock().after(&waiting, rest, state, slot);
-    let (outcome, open) =
-        attempt_job(slot, job, &|state| next(job, state).is_some(), execute, send);
-    let mut again = Vec::new();
-    if let Some((seeds, death)) = unfinished(outcome, open, send) {
-        let rest = Job { seeds, ..job.clone() };
-        if let Some(pieces) = next(&rest, death.state) {
-            again = pieces;
-            send(Ok(Event::Retry { slot: slot.index, job: rest, death }));
-        } else {
-            send(Ok(Event::Lost { slot: slot.index, job: rest, death }));
-        }
-    }
-    send(Ok(Event::Finished { slot: slot.index }));
-    again
-}
-
 /// Seeds of an attempt without a final record of every cell.
 struct Open {
     seeds: Vec<u64>,
@@ -362,50 +405,62 @@ struct Open {
     death: Option<Death>,
 }
 
-fn attempt_job<E>(
-    slot: &Slot,
-    job: &Job,
+impl Open {
+    fn of(job: &Job) -> Self {
+        Self { seeds: job.seeds.clone(), partial: Vec::new(), death: None }
+    }
+
+    /// Takes a record in. When it is the last that its seed lacks, all of that seed are returned, unless
+    /// the seed is to be tried again.
+    fn take(
+        &mut self,
+        record: Record,
+        cells: usize,
+        is_tried_again: &dyn Fn(State) -> bool,
+    ) -> Vec<Record> {
+        let seed = record.seed;
+        // the first word on a seed counts
+        let Some(place) = self.seeds.iter().position(|open| *open == seed) else {
+            return Vec::new();
+        };
+        self.partial.push(record);
+        if self.partial.iter().filter(|record| record.seed == seed).count() < cells {
+            return Vec::new();
+        }
+        let of_seed: Vec<Record> =
+            self.partial.extract_if(.., |record| record.seed == seed).collect();
+        if let Some(death) = death_in(&of_seed)
+            && is_tried_again(death.state)
+        {
+            self.death = Some(death);
+            return Vec::new();
+        }
+        self.seeds.remove(place);
+        of_seed
+    }
+}
+
+/// Passes on what an attempt says, and its records once they are final.
+fn hear(
+    message: Message,
+    open: &Mutex<Open>,
+    (slot, job): (&Slot, &Job),
     is_tried_again: &dyn Fn(State) -> bool,
-    execute: &E,
-    send: &dyn Fn(Result<Event>),
-) -> (Outcome, Open)
-where
-    E: Fn(&Slot, &Job, &dyn Fn(Message)) -> Outcome,
-{
-    let open = Mutex::new(Open { seeds: job.seeds.clone(), partial: Vec::new(), death: None });
-    let emit = |message: Message| match message {
+    send: Send,
+) {
+    let slot = slot.index;
+    match message {
         Message::Progress { epoch, epochs, loss, rows_per_second } => {
-            let slot = slot.index;
             send(Ok(Event::Progress { slot, epoch, epochs, loss, rows_per_second }));
         }
         Message::Warning { text } => send(Ok(Event::Warning { text })),
         Message::Record(record) => {
             let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
-            // the first word on a seed counts
-            let Some(place) = open.seeds.iter().position(|seed| *seed == record.seed) else {
-                return;
-            };
-            let seed = record.seed;
-            open.partial.push(*record);
-            if open.partial.iter().filter(|record| record.seed == seed).count() < job.cells.len() {
-                return;
-            }
-            let of_seed: Vec<Record> =
-                open.partial.extract_if(.., |record| record.seed == seed).collect();
-            if let Some(death) = death_in(&of_seed)
-                && is_tried_again(death.state)
-            {
-                open.death = Some(death);
-                return;
-            }
-            open.seeds.remove(place);
-            for record in of_seed {
-                send(Ok(Event::Record { slot: slot.index, record: Box::new(record) }));
+            for record in open.take(*record, job.cells.len(), is_tried_again) {
+                send(Ok(Event::Record { slot, record: Box::new(record) }));
             }
         }
-    };
-    let outcome = execute(slot, job, &emit);
-    (outcome, open.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Of records that came, the first that is not final.
@@ -416,11 +471,7 @@ fn death_in(records: &[Record]) -> Option<Death> {
 }
 
 /// The seeds that an attempt left open, and why; reports a refusal.
-fn unfinished(
-    outcome: Outcome,
-    open: Open,
-    send: &dyn Fn(Result<Event>),
-) -> Option<(Vec<u64>, Death)> {
+fn unfinished(outcome: Outcome, open: Open, send: Send) -> Option<(Vec<u64>, Death)> {
     let silent = || Death {
         state: State::Crashed,
         why: "the worker ended without a record".to_owned(),
@@ -439,7 +490,7 @@ fn unfinished(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
     use std::sync::atomic::AtomicUsize;
@@ -449,7 +500,7 @@ mod tests {
     use crate::experiment::{Experiment, Selection};
     use crate::store::record::{Digests, Provenance};
 
-    fn job(epochs: u64, seeds: &[u64]) -> Job {
+    pub(super) fn job(epochs: u64, seeds: &[u64]) -> Job {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/synthetic.toml");
         let set = vec![format!("training.epochs={epochs}")];
         let selection = Selection { set, ..Selection::default() };
@@ -465,7 +516,7 @@ mod tests {
         }
     }
 
-    fn record(job: &Job, seed: u64, state: State) -> Message {
+    pub(super) fn record(job: &Job, seed: u64, state: State) -> Message {
         Message::Record(Box::new(Record {
             experiment: job.experiment.clone(),
             cell: job.cell().clone(),
@@ -509,6 +560,10 @@ mod tests {
         Claim::Ours { found: Vec::new(), rest: vec![job.clone()] }
     }
 
+    fn dispatch<'a>(slots: &'a [Slot], stop: &'a AtomicBool, execute: Execute<'a>) -> Dispatch<'a> {
+        Dispatch { slots, stop, memory: &|_| None, claim: &ours, execute }
+    }
+
     /// Runs jobs of equal weight, retrying once, and gives the events.
     fn events<E>(slots: &[Slot], jobs: Vec<Job>, execute: E) -> (Vec<Event>, Result<()>)
     where
@@ -517,7 +572,7 @@ mod tests {
         let stop = AtomicBool::new(false);
         let mut seen = Vec::new();
         let policy = policy(slots, jobs.into_iter().map(|job| (job, 1.0)));
-        let result = run(slots, policy, &stop, &|_| None, ours, execute, &mut |event| {
+        let result = dispatch(slots, &stop, &execute).run(policy, &mut |event| {
             seen.push(event);
             Ok(())
         });
@@ -611,13 +666,15 @@ mod tests {
             emit(record(job, job.seeds[0], State::Ok));
             Outcome::Done
         };
-        run(&slots(1), policy(&slots(1), jobs), &stop, &|_| None, ours, execute, &mut |event| {
-            if let Event::Started { slot: _, job } = event {
-                order.push(job.seeds[0]);
-            }
-            Ok(())
-        })
-        .unwrap();
+        let one = slots(1);
+        dispatch(&one, &stop, &execute)
+            .run(policy(&one, jobs), &mut |event| {
+                if let Event::Started { slot: _, job } = event {
+                    order.push(job.seeds[0]);
+                }
+                Ok(())
+            })
+            .unwrap();
         assert_eq!(order, [2, 3, 1]);
     }
 
@@ -739,11 +796,14 @@ mod tests {
         };
         let mut seen = Vec::new();
         let jobs = vec![(job(1, &[1, 2]), 2.0), (job(1, &[3]), 1.0)];
-        run(&slots(1), policy(&slots(1), jobs), &stop, &|_| None, claim, execute, &mut |event| {
-            seen.push(event);
-            Ok(())
-        })
-        .unwrap();
+        let one = slots(1);
+        let dispatch = Dispatch { claim: &claim, ..dispatch(&one, &stop, &execute) };
+        dispatch
+            .run(policy(&one, jobs), &mut |event| {
+                seen.push(event);
+                Ok(())
+            })
+            .unwrap();
         assert_eq!(recorded(&seen), [2, 3]);
         let told = seen.iter().filter(|event| matches!(event, Event::Elsewhere { .. }));
         assert_eq!(told.count(), 1);
@@ -775,8 +835,65 @@ mod tests {
             stop.store(true, Ordering::SeqCst);
             Outcome::Stopped
         };
-        run(&slots(1), policy(&slots(1), jobs), &stop, &|_| None, ours, execute, &mut |_| Ok(()))
-            .unwrap();
+        let one = slots(1);
+        dispatch(&one, &stop, &execute).run(policy(&one, jobs), &mut |_| Ok(())).unwrap();
         assert_eq!(started.load(Ordering::SeqCst), 1);
+    }
+
+    /// Runs a grid on its own thread, so that a test fails where it would wait for ever.
+    fn ends<T: std::marker::Send + 'static>(
+        grid: impl FnOnce() -> T + std::marker::Send + 'static,
+    ) -> T {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || sender.send(grid()));
+        receiver.recv_timeout(Duration::from_secs(30)).expect("it ends")
+    }
+
+    #[test]
+    fn a_slot_that_panics_stops_the_others_and_the_error_says_why() {
+        let (seen, result) = ends(|| {
+            let stop = AtomicBool::new(false);
+            let (one, two) = (job(1, &[1]), job(1, &[2]));
+            // the second slot runs until it is stopped, and a third waits for what it leaves
+            let execute = |_: &Slot, job: &Job, emit: &dyn Fn(Message)| {
+                if job.seeds == [2] {
+                    emit(record(job, 2, State::Ok));
+                    while !stop.load(Ordering::SeqCst) {
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                    return Outcome::Stopped;
+                }
+                thread::sleep(Duration::from_millis(50));
+                panic!("no such row")
+            };
+            let mut seen = Vec::new();
+            let slots = slots(3);
+            let policy = policy(&slots, [(one, 2.0), (two, 1.0)]);
+            let result = dispatch(&slots, &stop, &execute).run(policy, &mut |event| {
+                seen.push(event);
+                Ok(())
+            });
+            (seen, result)
+        });
+        assert_eq!(recorded(&seen), [2]);
+        let why = result.unwrap_err().to_string();
+        assert!(why.contains("no such row") && why.contains("slot "), "{why}");
+    }
+
+    #[test]
+    fn a_handler_that_panics_stops_every_slot() {
+        let result = ends(|| {
+            let stop = AtomicBool::new(false);
+            let execute = |_: &Slot, _: &Job, _: &dyn Fn(Message)| {
+                while !stop.load(Ordering::SeqCst) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                Outcome::Stopped
+            };
+            let slots = slots(2);
+            let policy = policy(&slots, [(job(1, &[1]), 1.0), (job(1, &[2]), 1.0)]);
+            dispatch(&slots, &stop, &execute).run(policy, &mut |_| panic!("no such line"))
+        });
+        assert!(result.unwrap_err().to_string().contains("no such line"));
     }
 }

@@ -5,7 +5,6 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::dataset::{self, DataFile, DatasetSpec};
@@ -13,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::experiment::{Cell, Experiment, Scale};
 use crate::machine::memory::Need;
 use crate::report::terminal::printable;
+use crate::schedule::estimate::{Estimate, Source};
 use crate::schedule::{self, trainer};
 use crate::store::claim::{self, Claims};
 use crate::store::record::{Calibration, Digests, Job, Pictures, Record, State};
@@ -55,21 +55,6 @@ pub enum Status {
     /// A file that is no record is in its place.
     Unreadable(String),
 }
-
-/// Where the expected time of a cell's runs comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// Stored runs of the same cell.
-    Cell,
-    /// Stored runs of another cell, by the number of epochs.
-    OtherCells,
-    /// A few steps, timed.
-    Calibration,
-}
-
-/// Expected seconds of a slot for one run of a cell.
-pub type Estimate = Option<(f64, Source)>;
 
 impl Plan {
     /// Looks every run of `cells` up in the store below `out`, and what has no record there in the
@@ -160,7 +145,7 @@ impl Plan {
         Ok(())
     }
 
-    /// The jobs that train what is not stored, with the indices of their cells. Cells that share
+    /// Makes the jobs that train what is not stored, with the indices of their cells. Cells that share
     /// their training share a job.
     pub fn jobs(&self, width: usize, data: &[PathBuf]) -> Vec<(Vec<usize>, Job)> {
         let mut jobs = Vec::new();
@@ -223,7 +208,7 @@ impl Plan {
         }
     }
 
-    /// How a run that is left alone ended, and the digests of what it was made from and made.
+    /// Returns how a run that is left alone ended, and the digests of what it was made from and made.
     pub fn left_alone(&self, cell: &str, seed: u64) -> Option<(State, Digests)> {
         let planned = self.cells.iter().find(|planned| planned.cell.label == cell)?;
         match planned.runs.get(&seed)? {
@@ -284,13 +269,13 @@ impl Plan {
         Ok(schedule::Claim::Ours { found, rest: rest.collect() })
     }
 
-    /// The files that claim a cell's runs.
+    /// Lists the files that claim a cell's runs.
     pub fn claimed(&self, cell: &Cell, seeds: &[u64]) -> Vec<PathBuf> {
         let path = |&seed: &u64| self.store.path(&cell.label, seed).with_extension("claim");
         seeds.iter().map(path).collect()
     }
 
-    /// The record that another process has stored of a run since the plan was made, failed or not.
+    /// Returns the record that another process has stored of a run since the plan was made, failed or not.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -323,7 +308,7 @@ impl Plan {
         })
     }
 
-    /// How many runs have a file in the place of their record by now.
+    /// Counts the runs that have a file in the place of their record by now.
     pub fn recorded(&self) -> usize {
         let of = |planned: &PlannedCell| {
             let place = |&seed: &u64| self.store.path(&planned.cell.label, seed);
@@ -332,12 +317,13 @@ impl Plan {
         self.cells.iter().map(of).sum()
     }
 
-    /// How many runs have no record and count as stored by the folder's `runs.csv`.
+    /// Counts the runs that have no record and count as stored by the folder's `runs.csv`.
     pub fn published(&self) -> usize {
         let statuses = self.cells.iter().flat_map(|planned| planned.runs.values());
         statuses.filter(|status| matches!(status, Status::Published(_))).count()
     }
 
+    /// Counts the runs that are to run.
     pub fn to_run(&self) -> usize {
         self.cells.iter().map(|planned| planned.seeds_to_run().len()).sum()
     }
@@ -385,7 +371,7 @@ impl Plan {
         )))
     }
 
-    /// What will happen to rows of the folder's `runs.csv` that cannot share a table with what is to run;
+    /// Says what will happen to rows of the folder's `runs.csv` that cannot share a table with what is to run;
     /// nothing where there are none.
     pub fn on_others(&self) -> Option<String> {
         let count = self.others.others.len();
@@ -431,7 +417,10 @@ impl Plan {
         )))
     }
 
-    /// Whether the data of everything that is to run can be found; the error that says it cannot.
+    /// Checks that the data of everything that is to run can be found.
+    ///
+    /// # Errors
+    /// `Data` for the first file that cannot, with the next step.
     pub fn check_data(&self, search: &[PathBuf]) -> Result<()> {
         let places: Vec<String> = search.iter().map(|dir| dir.display().to_string()).collect();
         for planned in self.cells.iter().filter(|planned| self.is_needed(planned)) {
@@ -450,7 +439,10 @@ impl Plan {
         Ok(())
     }
 
-    /// Whether the data files of everything that is to run hold the right bytes.
+    /// Checks that the data files of everything that is to run hold the right bytes.
+    ///
+    /// # Errors
+    /// As [`dataset::fetch::check`].
     pub fn check_bytes(&self, search: &[PathBuf]) -> Result<()> {
         let to_run = self.cells.iter().filter(|planned| self.is_needed(planned));
         let mut checked: Vec<DataFile> = Vec::new();
@@ -463,7 +455,7 @@ impl Plan {
         Ok(())
     }
 
-    /// For every cell, what its stored runs or those of another cell let expect.
+    /// Estimates every cell by its stored runs or those of another cell.
     pub fn estimates(&self) -> Vec<Estimate> {
         let own: Vec<Option<f64>> = self.cells.iter().map(PlannedCell::median_seconds).collect();
         let epochs = |index: usize| self.cells[index].cell.training.epochs;
@@ -514,7 +506,7 @@ impl Plan {
         Ok(())
     }
 
-    /// What a job of each cell needs at most, in bytes: of `width` seeds or as many as the experiment has.
+    /// Returns what a job of each cell needs at most, in bytes: of `width` seeds or as many as the experiment has.
     pub fn bytes_per_job(&self, needs: &[Option<Need>], width: usize) -> Vec<Option<u64>> {
         let width = width.min(self.experiment.seeds.len());
         needs.iter().map(|need| need.map(|need| need.of(width))).collect()
@@ -533,7 +525,7 @@ impl Plan {
         [planned.reasons(), claimed].concat()
     }
 
-    /// `cells × (runs, stored, to run and why)` for people.
+    /// Writes `cells × (runs, stored, to run and why)` for people.
     pub fn table(&self) -> String {
         let name = &self.experiment.name;
         let labels = self.cells.iter().map(|planned| planned.cell.label.len());
@@ -552,7 +544,7 @@ impl Plan {
         text
     }
 
-    /// The same for programs.
+    /// Writes the same for programs.
     pub fn json(&self, estimates: &[Estimate], needs: &[Option<Need>], width: usize) -> Value {
         let bytes = self.bytes_per_job(needs, width);
         let cells =
@@ -576,7 +568,7 @@ impl Plan {
     }
 }
 
-/// What a job of each cell of each plan needs of its device's memory, where that is known and something
+/// Asks what a job of each cell of each plan needs of its device's memory, where that is known and something
 /// of the cell is to run; asks the trainer once.
 ///
 /// # Errors
@@ -598,6 +590,7 @@ pub fn memory_needs(plans: &[&Plan]) -> Result<Vec<Vec<Option<Need>>>> {
 }
 
 impl PlannedCell {
+    /// Lists the seeds that are to run.
     pub fn seeds_to_run(&self) -> Vec<u64> {
         let open = self.runs.iter().filter(|(_, status)| !status.is_left_alone());
         open.map(|(seed, _)| *seed).collect()
@@ -689,14 +682,4 @@ impl Status {
 /// Of a stored run that failed: why it is left alone.
 fn left(state: State) -> String {
     format!("{} (left: it would come again; run --retry failed)", state.as_str())
-}
-
-/// `45 s`, `12 min`, `3 h 05 min`: as precise as an estimate deserves.
-pub fn duration(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
-    match (seconds / 3600, seconds / 60) {
-        (0, 0..2) => format!("{seconds} s"),
-        (0, minutes) => format!("{minutes} min"),
-        (hours, minutes) => format!("{hours} h {:02} min", minutes % 60),
-    }
 }

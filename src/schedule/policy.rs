@@ -134,7 +134,7 @@ impl PartialEq for Entry {
 impl Eq for Entry {}
 
 impl Policy {
-    /// Of jobs none of which was tried.
+    /// Begins with jobs none of which was tried.
     pub fn new(slots: &[Slot], jobs: Vec<Planned>, retries: u32) -> Self {
         let mut policy = Self { slots: slots.len(), retries, ..Self::default() };
         for slot in slots {
@@ -146,7 +146,7 @@ impl Policy {
         policy
     }
 
-    /// Whether nothing of ours runs on a device: its memory is worth another look.
+    /// Says whether nothing of ours runs on a device: its memory is worth another look.
     pub fn is_idle(&self, device: &str) -> bool {
         self.devices.get(device).is_some_and(|place| place.running == 0)
     }
@@ -158,7 +158,7 @@ impl Policy {
         }
     }
 
-    /// The next job for a free slot: of those that fit the heaviest. A job that needs more than the
+    /// Returns the next job for a free slot: of those that fit the heaviest. A job that needs more than the
     /// slot's share of its device, or than is left there, is cut to the seeds that fit; one whose
     /// single seed needs more than is left waits. A job that died here is left to others, if there
     /// are any.
@@ -224,7 +224,7 @@ impl Policy {
         self.devices.entry(slot.device.clone()).or_default()
     }
 
-    /// What was started on a slot has ended.
+    /// Ends what was started on a slot.
     pub fn end(&mut self, slot: &Slot, reserved: u64) {
         let place = self.place(slot);
         // who has a device to himself is alone there
@@ -250,19 +250,19 @@ impl Policy {
         self.elsewhere.push(waiting);
     }
 
-    /// Whether other processes have jobs.
+    /// Says whether other processes have jobs.
     pub fn waits_for_others(&self) -> bool {
         !self.elsewhere.is_empty()
     }
 
-    /// What other processes had is asked for again.
+    /// Has what other processes had asked for again.
     pub fn look_again(&mut self) {
         for waiting in std::mem::take(&mut self.elsewhere) {
             self.add(waiting);
         }
     }
 
-    /// The heaviest job, where a device on which nothing of ours runs has too little memory left for one
+    /// Returns the heaviest job, where a device on which nothing of ours runs has too little memory left for one
     /// seed of it.
     pub fn short_of_memory(&self, device: &str) -> Option<Short<'_>> {
         let place = self.devices.get(device).filter(|place| place.running == 0)?;
@@ -272,14 +272,14 @@ impl Policy {
         place.fits(planned).is_none().then_some(short)
     }
 
-    /// What waits for the memory of an idle device is no longer to wait.
+    /// Ends the patience of what waits for the memory of an idle device.
     pub fn tire(&mut self, device: &str) {
         if let Some(place) = self.devices.get_mut(device) {
             place.tired = true;
         }
     }
 
-    /// What is tried after a death with `rest` unfinished; none when that was enough.
+    /// Returns what is tried after a death with `rest` unfinished; none when that was enough.
     pub fn after(
         &self,
         tried: &Waiting,

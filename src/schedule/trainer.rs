@@ -17,7 +17,7 @@ use crate::machine::{About, Versions};
 /// The trainer's name, beside this program.
 const NAME: &str = "seedbed-train";
 
-/// The trainer beside this program.
+/// Finds the trainer beside this program.
 ///
 /// # Errors
 /// `Failed` where there is none, with how to make it.
@@ -36,7 +36,7 @@ pub fn program() -> Result<PathBuf> {
     )))
 }
 
-/// What the trainer says of itself; asked once, for it takes half a second to load libtorch.
+/// Asks what the trainer says of itself; it is asked once, for it takes half a second to load libtorch.
 ///
 /// # Errors
 /// `Failed` where there is no trainer, where it does not answer, and where it is of another build.
@@ -56,7 +56,7 @@ pub fn about() -> Result<About> {
     answer.clone()
 }
 
-/// What a job of each cell needs of a device's memory, where that is known before its data are read.
+/// Asks what a job of each cell needs of a device's memory, where that is known before its data are read.
 ///
 /// # Errors
 /// As [`about`], and what the trainer says of a cell that it cannot train.

@@ -59,7 +59,7 @@ impl Workers<'_> {
         let log = Log::open(self.out, job)?;
         let kills = memory_kills();
         let (mut child, stdin) = start(&["run"], log.file()?, job)?;
-        let ending = self.listen(&mut child, emit);
+        let ending = self.listen(&mut child, emit)?;
         if !matches!(ending, Listened::Closed) {
             // it may be gone already
             drop(child.kill());
@@ -87,8 +87,8 @@ impl Workers<'_> {
         })
     }
 
-    fn listen(&self, child: &mut Child, emit: &dyn Fn(Message)) -> Listened {
-        let lines = lines_of(child);
+    fn listen(&self, child: &mut Child, emit: &dyn Fn(Message)) -> Result<Listened> {
+        let lines = lines_of(child)?;
         let mut heard = Instant::now();
         loop {
             match lines.recv_timeout(Duration::from_millis(50)) {
@@ -97,16 +97,16 @@ impl Workers<'_> {
                         heard = Instant::now();
                         emit(message);
                     }
-                    Err(_) => return Listened::Garbled(line.chars().take(200).collect()),
+                    Err(_) => return Ok(Listened::Garbled(line.chars().take(200).collect())),
                 },
-                Err(RecvTimeoutError::Disconnected) => return Listened::Closed,
+                Err(RecvTimeoutError::Disconnected) => return Ok(Listened::Closed),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if self.stop.load(Ordering::SeqCst) {
-                return Listened::Stopped;
+                return Ok(Listened::Stopped);
             }
             if let Some(limit) = self.timeout.filter(|limit| heard.elapsed() > *limit) {
-                return Listened::Silent(limit);
+                return Ok(Listened::Silent(limit));
             }
         }
     }
@@ -123,7 +123,7 @@ pub fn calibrate(job: &Job, steps: usize) -> Result<Calibration> {
         log.try_clone().map_err(|error| failed("cannot share a temporary file", &error))?;
     let started = Instant::now();
     let (mut child, stdin) = start(&["time", &steps.to_string()], log, job)?;
-    let lines = lines_of(&mut child);
+    let lines = lines_of(&mut child)?;
     let first_step = lines.recv().map(|_| started.elapsed());
     let answer = lines.recv();
     let status = child.wait().map_err(|error| failed("cannot wait for a worker", &error))?;
@@ -155,12 +155,29 @@ enum Listened {
     Garbled(String),
 }
 
+/// Writes a job as JSON, which cannot hold every name of a file.
+fn line_of(job: &Job) -> Result<String> {
+    let folders = job.data.iter().chain(job.pictures.iter().map(|pictures| &pictures.folder));
+    for folder in folders {
+        if folder.to_str().is_none() {
+            return Err(Error::Usage(format!(
+                "{} is not UTF-8, so a trainer cannot be told of it; give it another name, or a \
+                 link with one",
+                folder.display()
+            )));
+        }
+    }
+    serde_json::to_string(job)
+        .map_err(|error| Error::Failed(format!("cannot write a job for a trainer: {error}")))
+}
+
 /// Starts the trainer with a job on stdin. The caller keeps stdin open: its end ends the
 /// worker. The worker has a process group of its own, so that a terminal's Ctrl-C reaches only
 /// the process that decides what to do about it; and it ignores SIGTERM, which a batch system sends
 /// to every process of a task.
 fn start(arguments: &[&str], log: File, job: &Job) -> Result<(Child, ChildStdin)> {
     let cannot = |error: std::io::Error| failed("cannot start a worker", &error);
+    let text = line_of(job)?;
     let card = device::visible(&job.device)?;
     let mut command = Command::new(trainer::program()?);
     command
@@ -183,24 +200,29 @@ fn start(arguments: &[&str], log: File, job: &Job) -> Result<(Child, ChildStdin)
     }
     let mut child = command.spawn().map_err(cannot)?;
     let mut stdin = child.stdin.take().expect("stdin is piped");
-    let text = serde_json::to_string(job).expect("a job serialises");
     // a worker that died at once is found out by its status
     drop(writeln!(stdin, "{text}"));
     Ok((child, stdin))
 }
 
-fn lines_of(child: &mut Child) -> Receiver<String> {
+fn lines_of(child: &mut Child) -> Result<Receiver<String>> {
     let stdout = child.stdout.take().expect("stdout is piped");
     let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
+    let listen = move || {
         for line in BufReader::new(stdout).lines() {
             let Ok(line) = line else { break };
             if sender.send(line).is_err() {
                 break;
             }
         }
-    });
-    receiver
+    };
+    let listener = thread::Builder::new().name("listener".to_owned()).spawn(listen);
+    listener.map_err(|error| {
+        // nobody will hear it, so it has nothing to live for
+        drop((child.kill(), child.wait()));
+        failed("cannot start a thread that listens to a worker", &error)
+    })?;
+    Ok(receiver)
 }
 
 /// `ended by signal 9 (SIGKILL); its last words: …`

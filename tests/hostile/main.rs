@@ -5,5 +5,6 @@ mod sandbox;
 
 mod chaos;
 mod faults;
+mod silence;
 mod storage;
 mod strangers;

@@ -1,23 +1,29 @@
-//! The `seedbed` program: `commands` says what its subcommands do.
+//! The `seedbed` program: parses its command line, prints and handles signals. What it does is the
+//! library's business.
+mod args;
 mod commands;
+mod output;
 mod progress;
+mod screen;
+mod signals;
 
-use std::io::Write;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    commands::main()
-}
-
-/// Writes a line to stderr. A terminal that has gone away, or a full disk under the file that stderr
-/// goes to, ends nothing: what trains goes on, or stops in good order.
-fn say(line: &str) {
-    drop(writeln!(std::io::stderr(), "{line}"));
-}
-
-/// Ends this process now, whatever its threads are at: handlers that run at a usual exit could wait for
-/// them.
-fn end_now(code: u8) -> ! {
-    // SAFETY: has no preconditions
-    unsafe { libc::_exit(i32::from(code)) }
+    panic::set_hook(Box::new(|panic| {
+        let trace = Backtrace::capture();
+        match trace.status() {
+            BacktraceStatus::Captured => screen::say(&format!("{panic}\n{trace}")),
+            _ => screen::say(&panic.to_string()),
+        }
+    }));
+    let code = panic::catch_unwind(commands::main).unwrap_or(1);
+    screen::close();
+    if !screen::settle() {
+        // its thread may hold what the usual exit waits for
+        signals::end_now(code);
+    }
+    ExitCode::from(code)
 }

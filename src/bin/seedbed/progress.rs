@@ -1,300 +1,174 @@
-//! What people see while jobs run, on stderr: bars on a terminal, plain lines elsewhere. Decides
-//! nothing; a broken terminal changes no result.
-use std::cell::Cell;
-use std::collections::HashMap;
-use std::io::IsTerminal;
+//! What people see while jobs run: counts, the time left and lines, made of events. The screen's thread
+//! shows them.
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-
 use seedbed::metrics::Metric;
-use seedbed::schedule::policy::Planned;
-use seedbed::schedule::{self, Event};
+use seedbed::schedule::Event;
+use seedbed::schedule::estimate::{TimeLeft, duration};
+use seedbed::schedule::session::Session;
 use seedbed::store::record::{Job, Record, State};
 
-use crate::say;
-use seedbed::schedule::plan::duration;
+use crate::screen::{self, Bars, mention, say};
 
 /// A worker's plain lines are at least this far apart.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The time left is reckoned anew after that long.
-const ETA_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The display of one call of `schedule::run`.
+/// The display of one session.
 pub struct Progress {
-    /// None where stderr is no terminal.
-    bars: Option<Bars>,
-    /// By slot.
-    running: Vec<Option<Running>>,
-    work: Work,
+    left: TimeLeft,
+    /// When each slot's job was last told of, or began.
+    told: Vec<Instant>,
     done: usize,
     failed: usize,
     total: usize,
-    /// Seconds left, and when they were reckoned: with 100,000 jobs that takes its time.
-    left: Cell<Option<(Instant, Option<f64>)>>,
-}
-
-struct Bars {
-    all: MultiProgress,
-    overall: ProgressBar,
-    workers: Vec<ProgressBar>,
-}
-
-struct Running {
-    job: Job,
-    weight: f64,
-    started: Instant,
-    share: f64,
-    told: Instant,
-}
-
-/// What is left, in units of weight, and how many seconds of a slot a unit takes.
-struct Work {
-    /// Weights of jobs that have not begun, by cell and first seed.
-    waiting: HashMap<(String, u64), f64>,
-    /// Whether weights are expected seconds, so that there is an ETA before anything is measured.
-    in_seconds: bool,
-    finished_weight: f64,
-    finished_seconds: f64,
 }
 
 impl Progress {
-    /// For jobs whose weights are expected seconds if `in_seconds`, else only relative.
-    pub fn new(slots: usize, jobs: &[Planned], in_seconds: bool) -> Self {
-        let total = jobs.iter().map(|planned| planned.job.runs()).sum();
-        let bars = std::io::stderr().is_terminal().then(|| Bars::new(slots, total));
-        let waiting = jobs.iter().map(|planned| (key(&planned.job), planned.weight)).collect();
-        Self {
-            bars,
-            running: (0..slots).map(|_| None).collect(),
-            work: Work { waiting, in_seconds, finished_weight: 0.0, finished_seconds: 0.0 },
+    /// Opens the display of a session on so many slots.
+    pub fn open(session: &Session, slots: usize) -> Self {
+        let total = session.runs();
+        screen::open(Bars {
+            template: "{elapsed_precise} [{bar:30}] {pos}/{len} runs  {msg}",
             done: 0,
-            failed: 0,
-            total,
-            left: Cell::new(None),
-        }
+            total: total as u64,
+            message: String::new(),
+            slots: vec!["idle".to_owned(); slots],
+        });
+        let told = vec![Instant::now(); slots];
+        Self { left: session.time_left(), told, done: 0, failed: 0, total }
     }
 
     /// Shows an event.
     pub fn show(&mut self, event: &Event) {
+        // a job that has finished is on its slot no more
+        let advanced = self.line_of_progress(event);
+        self.left.see(event, Instant::now());
         match event {
-            Event::Started { slot, job } => self.started(*slot, job),
-            Event::Progress { slot, epoch, epochs, loss, rows_per_second } => {
-                let speed = if *epoch == 0 {
-                    "data loaded".to_owned()
-                } else {
-                    let loss =
-                        loss.map_or("no finite loss".to_owned(), |loss| format!("loss {loss:.4}"));
-                    format!("epoch {epoch}/{epochs}  {loss}  {}", rows(*rows_per_second))
-                };
-                // a unit beside the epochs stands for loading and scoring
-                let share = (*epoch as f64 + 0.5) / (*epochs as f64 + 1.0);
-                self.advanced(*slot, share, &speed);
+            Event::Started { slot, job } => {
+                self.told[*slot] = Instant::now();
+                set(*slot, format!("{}  starting", title(job)));
+            }
+            Event::Progress { slot, .. } => {
+                if let Some(line) = advanced {
+                    self.advanced(*slot, line);
+                }
             }
             Event::Record { slot: _, record } => self.recorded(record),
-            Event::Warning { text } => self.say(text),
+            Event::Warning { text } => say(text),
             Event::Elsewhere { job, by } => {
-                self.say(&format!("{}: {by} has it; waiting for it", title(job)));
+                say(&format!("{}: {by} has it; waiting for it", title(job)));
             }
             Event::Found { job, records } => {
-                self.say(&format!("{}: another process has trained it", title(job)));
-                self.work.waiting.remove(&key(job));
+                mention(&format!("{}: another process has trained it", title(job)));
                 records.iter().for_each(|record| self.recorded(record));
             }
-            Event::Retry { slot, job, death } => {
-                self.say(&format!("{}: {}; trying again", title(job), death.why));
-                self.tail(&death.log_tail);
-                self.work.waiting.insert(key(job), self.weight_of(*slot, job));
+            Event::Retry { slot: _, job, death } => {
+                say(&format!("{}: {}; trying again", title(job), death.why));
+                tail(&death.log_tail);
             }
             Event::Lost { slot: _, job, death } => {
                 self.done += job.runs();
                 self.failed += job.runs();
-                self.say(&format!("{}: {} ({})", title(job), death.state.as_str(), death.why));
-                self.tail(&death.log_tail);
+                say(&format!("{}: {} ({})", title(job), death.state.as_str(), death.why));
+                tail(&death.log_tail);
             }
-            Event::Finished { slot } => self.finished(*slot),
+            Event::Finished { slot } => set(*slot, "idle".to_owned()),
         }
         self.overall();
     }
 
-    /// Writes a line among the bars.
-    pub fn say(&self, line: &str) {
-        match &self.bars {
-            // an error here means that the terminal is gone
-            Some(bars) => drop(bars.all.println(line)),
-            None => say(line),
-        }
-    }
-
     /// Takes the bars away.
     pub fn close(self) {
-        if let Some(bars) = self.bars {
-            drop(bars.all.clear());
-        }
+        screen::close();
     }
 
-    fn tail(&self, tail: &str) {
-        if !tail.is_empty() {
-            self.say(tail);
-        }
+    fn line_of_progress(&self, event: &Event) -> Option<String> {
+        let Event::Progress { slot, epoch, epochs, loss, rows_per_second } = event else {
+            return None;
+        };
+        let text = if *epoch == 0 {
+            "data loaded".to_owned()
+        } else {
+            let loss = loss.map_or("no finite loss".to_owned(), |loss| format!("loss {loss:.4}"));
+            format!("epoch {epoch}/{epochs}  {loss}  {}", rows(*rows_per_second))
+        };
+        Some(format!("{}  {text}", title(self.left.job_on(*slot)?)))
     }
 
-    fn started(&mut self, slot: usize, job: &Job) {
-        // of a retry in halves only the first is found; the weights of the rest do not matter
-        let weight = self.work.waiting.remove(&key(job)).unwrap_or(0.0);
-        let now = Instant::now();
-        let job = job.clone();
-        if let Some(bars) = &self.bars {
-            bars.workers[slot].set_message(format!("{}  starting", title(&job)));
-        }
-        self.running[slot] = Some(Running { job, weight, started: now, share: 0.0, told: now });
-    }
-
-    fn weight_of(&self, slot: usize, rest: &Job) -> f64 {
-        self.running[slot].as_ref().map_or(0.0, |running| {
-            running.weight * rest.seeds.len() as f64 / running.job.seeds.len().max(1) as f64
-        })
-    }
-
-    fn advanced(&mut self, slot: usize, share: f64, text: &str) {
-        let Some(running) = &mut self.running[slot] else { return };
-        running.share = share;
-        let line = format!("{}  {text}", title(&running.job));
-        if let Some(bars) = &self.bars {
-            bars.workers[slot].set_message(line);
-            return;
-        }
-        if running.told.elapsed() >= PLAIN_INTERVAL {
-            running.told = Instant::now();
-            self.say(&format!("{line}  ({})", self.summary()));
+    fn advanced(&mut self, slot: usize, line: String) {
+        if screen::has_bars() {
+            set(slot, line);
+        } else if self.told[slot].elapsed() >= PLAIN_INTERVAL {
+            self.told[slot] = Instant::now();
+            mention(&format!("{line}  ({})", self.summary()));
         }
     }
 
     fn recorded(&mut self, record: &Record) {
         self.done += 1;
-        let outcome = match (record.state, record.metrics.as_ref()) {
+        let (outcome, tell): (_, fn(&str)) = match (record.state, record.metrics.as_ref()) {
             (State::Ok, Some(metrics)) => {
                 let show =
                     |value: Option<f64>| value.map_or("none".to_owned(), |v| format!("{v:.4}"));
-                format!("f1 {}  auroc {}", show(metrics[Metric::F1]), show(metrics[Metric::Auroc]))
+                (
+                    format!(
+                        "f1 {}  auroc {}",
+                        show(metrics[Metric::F1]),
+                        show(metrics[Metric::Auroc])
+                    ),
+                    mention,
+                )
             }
             (state, _) => {
                 self.failed += 1;
-                format!(
-                    "{}: {}",
-                    state.as_str(),
-                    record.failure.as_deref().unwrap_or("no reason given")
-                )
+                let why = record.failure.as_deref().unwrap_or("no reason given");
+                (format!("{}: {why}", state.as_str()), say)
             }
         };
         let Record { experiment, cell, seed, wall_seconds, .. } = record;
         let label = &cell.label;
         let wall = duration(*wall_seconds);
         let summary = self.summary();
-        self.say(&format!("{experiment} {label} seed {seed}: {outcome}  {wall}  ({summary})"));
+        tell(&format!("{experiment} {label} seed {seed}: {outcome}  {wall}  ({summary})"));
     }
 
-    fn finished(&mut self, slot: usize) {
-        if let Some(running) = self.running[slot].take() {
-            self.work.finished_weight += running.weight;
-            self.work.finished_seconds += running.started.elapsed().as_secs_f64();
-        }
-        if let Some(bars) = &self.bars {
-            bars.workers[slot].set_message("idle");
+    fn overall(&mut self) {
+        if screen::has_bars() {
+            let (done, message) = (self.done as u64, self.remaining());
+            screen::update(|bars| (bars.done, bars.message) = (done, message));
         }
     }
 
-    fn overall(&self) {
-        if let Some(bars) = &self.bars {
-            bars.overall.set_position(self.done as u64);
-            bars.overall.set_message(self.remaining());
-        }
+    fn summary(&mut self) -> String {
+        let remaining = self.remaining();
+        format!("{}/{} runs, {remaining}", self.done, self.total)
     }
 
-    fn summary(&self) -> String {
-        format!("{}/{} runs, {}", self.done, self.total, self.remaining())
-    }
-
-    fn remaining(&self) -> String {
+    fn remaining(&mut self) -> String {
         let failed =
             if self.failed > 0 { format!("{} failed, ", self.failed) } else { String::new() };
-        match self.eta() {
+        match self.left.seconds(Instant::now()) {
             Some(seconds) => format!("{failed}about {} left", duration(seconds)),
             None => format!("{failed}time left unknown until an epoch is done"),
         }
     }
+}
 
-    /// Seconds left, as of a moment ago.
-    fn eta(&self) -> Option<f64> {
-        if let Some((reckoned, left)) = self.left.get()
-            && reckoned.elapsed() < ETA_INTERVAL
-        {
-            return left.map(|seconds| (seconds - reckoned.elapsed().as_secs_f64()).max(0.0));
-        }
-        let left = self.reckon();
-        self.left.set(Some((Instant::now(), left)));
-        left
-    }
+fn set(slot: usize, text: String) {
+    screen::update(|bars| bars.slots[slot] = text);
+}
 
-    /// Seconds left: what runs at the speed measured so far, then what waits, longest first.
-    fn reckon(&self) -> Option<f64> {
-        let running = || self.running.iter().flatten();
-        // a job that only loads its data says nothing about epochs
-        let timed = || running().filter(|running| running.share > 0.0);
-        let weight: f64 = timed().map(|running| running.weight * running.share).sum();
-        let seconds: f64 = timed().map(|running| running.started.elapsed().as_secs_f64()).sum();
-        let (weight, seconds) =
-            (weight + self.work.finished_weight, seconds + self.work.finished_seconds);
-        let unit = match (weight > 0.0, self.work.in_seconds) {
-            (true, _) => seconds / weight,
-            (false, true) => 1.0,
-            (false, false) => return None,
-        };
-        let left = |slot: &Option<Running>| {
-            slot.as_ref().map_or(0.0, |running| unit * running.weight * (1.0 - running.share))
-        };
-        let mut waiting: Vec<f64> =
-            self.work.waiting.values().map(|weight| unit * weight).collect();
-        waiting.sort_by(|a, b| b.total_cmp(a));
-        Some(schedule::makespan(self.running.iter().map(left).collect(), waiting))
+fn tail(tail: &str) {
+    if !tail.is_empty() {
+        say(tail);
     }
 }
 
-impl Bars {
-    fn new(slots: usize, total: usize) -> Self {
-        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(4));
-        let style = |template: &str| {
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-        };
-        let overall = all.add(ProgressBar::new(total as u64));
-        overall.set_style(style("{elapsed_precise} [{bar:30}] {pos}/{len} runs  {msg}"));
-        overall.enable_steady_tick(Duration::from_secs(1));
-        let workers = (0..slots).map(|slot| {
-            let bar = all.add(ProgressBar::new_spinner());
-            bar.set_style(style("  {prefix} {wide_msg}"));
-            bar.set_prefix(format!("{slot}"));
-            bar.set_message("idle");
-            bar
-        });
-        let workers = workers.collect();
-        Self { all, overall, workers }
-    }
-}
-
-fn place(job: &Job) -> String {
-    format!("{} {}", job.experiment, job.label())
-}
-
-fn key(job: &Job) -> (String, u64) {
-    (place(job), job.seeds.first().copied().unwrap_or(0))
-}
-
-/// `dagmm-kddcup reconstruction=sum seeds 1-4`
+/// Names a job as `dagmm-kddcup reconstruction=sum seeds 1,2`.
 fn title(job: &Job) -> String {
     let seeds: Vec<String> = job.seeds.iter().map(u64::to_string).collect();
     let noun = if seeds.len() == 1 { "seed" } else { "seeds" };
-    format!("{} {noun} {}", place(job), seeds.join(","))
+    format!("{} {} {noun} {}", job.experiment, job.label(), seeds.join(","))
 }
 
 fn rows(per_second: f64) -> String {

@@ -8,9 +8,11 @@ use seedbed::dataset::fetch::{self, Options};
 use seedbed::dataset::{self, DataFile, FileState};
 use seedbed::error::{Error, Result};
 
-use super::{DataCommand, DataOptions, print, print_json};
-use crate::say;
+use crate::args::{DataCommand, DataOptions};
+use crate::output::{print, print_json};
+use crate::screen::{self, Bars, say};
 
+/// Downloads a file, by default into the user's cache, and shows how far it is.
 pub fn fetch_file(file: &DataFile, into: Option<&Path>, options: &Options) -> Result<PathBuf> {
     let into = into.map(Path::to_owned).or_else(dataset::cache).ok_or_else(|| {
         Error::Usage("there is no cache directory for this user; name one with --data".to_owned())
@@ -21,12 +23,18 @@ pub fn fetch_file(file: &DataFile, into: Option<&Path>, options: &Options) -> Re
         megabytes(file.bytes),
         into.display()
     ));
-    let bar = indicatif::ProgressBar::new(file.bytes);
-    let path = fetch::fetch(file, &into, options, &|done, total| {
-        bar.set_length(total.unwrap_or(file.bytes));
-        bar.set_position(done);
+    screen::open(Bars {
+        template: "{wide_bar} {pos}/{len}",
+        done: 0,
+        total: file.bytes,
+        message: String::new(),
+        slots: Vec::new(),
     });
-    bar.finish_and_clear();
+    let path = fetch::fetch(file, &into, options, &|done, total| {
+        let total = total.unwrap_or(file.bytes);
+        screen::update(|bars| (bars.done, bars.total) = (done, total));
+    });
+    screen::close();
     path
 }
 
@@ -34,6 +42,7 @@ fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
+/// Does what a subcommand of `data` says.
 pub fn data(command: &DataCommand) -> Result<u8> {
     match command {
         DataCommand::List(options) => data_status(options, false),

@@ -5,14 +5,14 @@ use std::path::Path;
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Experiment, Selection};
 use seedbed::paper::Paper;
+use seedbed::report::derive::{Derived, Making};
 use seedbed::report::fill::Filler;
 use seedbed::report::terminal;
 use seedbed::store::whole;
 use seedbed::summary::{Comparison, Pair};
 
-use super::print;
-use crate::say;
-use seedbed::report::derive::{Derived, Making};
+use crate::output::print;
+use crate::screen::say;
 
 /// Makes the blocks of documents anew, or (`check`) says which are not what their files say.
 ///

@@ -12,12 +12,12 @@ use serde_json::json;
 use seedbed::error::{Error, Result};
 use seedbed::report;
 use seedbed::report::lock::{self, Difference, Digests, Form, Lock, Locked};
+use seedbed::report::published;
 use seedbed::store::Store;
 use seedbed::store::whole;
 use seedbed::summary::Row;
 
-use super::{print, print_json};
-use seedbed::report::published;
+use crate::output::{print, print_json};
 
 /// Writes `results.lock` of these experiments, or of all that have runs below `out`.
 pub fn lock(names: &[String], out: &Path) -> Result<u8> {

@@ -1,413 +1,50 @@
-//! The command line: one function a subcommand. stdout is data, stderr is progress.
-//! Exit codes: 0 done, 1 some run failed (or, with --strict, a judged figure is not reproduced),
-//! 2 usage or configuration, 3 data missing or wrong, 130 interrupted.
-
+//! The subcommands, one file each. Each returns its exit code: 0 done, 1 some run failed (or, with
+//! --strict, a judged figure is not reproduced), 130 interrupted; errors have their own (2 usage or
+//! configuration, 3 data missing or wrong, 1 all else).
+mod bench_step;
+mod check_figures;
+mod compare;
 mod data;
+mod doctor;
 mod fill;
 mod lock;
+mod plan;
+mod power;
+mod report;
+mod run;
 mod slurm;
 mod tables;
-mod training;
 mod verify;
 
-use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::io::IsTerminal;
 
-use clap::{Args, Parser, Subcommand};
-use serde::Serialize;
-use serde_json::Value;
+use clap::Parser;
 
-use seedbed::error::{Error, Result};
-use seedbed::experiment::{Experiment, Selection, parse_seeds};
-use seedbed::report::terminal::printable;
+use seedbed::error::Result;
 
-use crate::say;
-use seedbed::report::derive::Making;
+use crate::args::{Cli, Command};
+use crate::output::lines;
+use crate::screen::say;
 
-/// Does this paper's table reproduce? Trains every cell of an experiment under many seeds, keeps a
-/// record of each run, and compares the tables with the published figures.
-#[derive(Parser)]
-#[command(name = "seedbed", version, max_term_width = 100)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Show what is stored, what is to run and why, and how long it will take
-    Plan {
-        #[command(flatten)]
-        common: Common,
-        #[command(flatten)]
-        training: Training,
-        /// Instead: what as many runs can show about each published figure
-        #[arg(long)]
-        power: bool,
-        /// With --power: this margin instead of those that the papers' files declare
-        #[arg(long, value_name = "M", requires = "power", value_parser = margin)]
-        margin: Option<f64>,
-    },
-    /// Train what is not stored, then write and show the tables and the comparison
-    Run {
-        #[command(flatten)]
-        common: Common,
-        #[command(flatten)]
-        training: Training,
-        #[command(flatten)]
-        run: RunOptions,
-        #[command(flatten)]
-        alone: Alone,
-        #[command(flatten)]
-        tables: Tables,
-    },
-    /// The same on a Slurm cluster: submit an array of tasks that share the runs, and wait for it
-    Slurm {
-        #[command(flatten)]
-        common: Common,
-        #[command(flatten)]
-        training: Training,
-        #[command(flatten)]
-        run: RunOptions,
-        #[command(flatten)]
-        tables: Tables,
-        #[command(flatten)]
-        slurm: SlurmOptions,
-    },
-    /// Write every table that follows from the stored runs, and show the estimates
-    Tables {
-        #[command(flatten)]
-        common: Common,
-        #[command(flatten)]
-        tables: Tables,
-        #[command(flatten)]
-        source: Source,
-    },
-    /// Write comparison.csv, each mean beside the published figure, and show it
-    Compare {
-        #[command(flatten)]
-        common: Common,
-        #[command(flatten)]
-        tables: Tables,
-        #[command(flatten)]
-        source: Source,
-        /// Exit with 1 unless every judged figure is reproduced; with '=not-refuted' only when one is
-        /// not reproduced
-        #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true,
-              default_missing_value = "reproduced")]
-        strict: Option<Strict>,
-    },
-    /// Write every table, and report.html, .md, .tex and .json beside the experiments' folders
-    Report {
-        #[command(flatten)]
-        common: Common,
-        #[command(flatten)]
-        tables: Tables,
-        #[command(flatten)]
-        source: Source,
-        /// Where the report goes [default: where the results are]
-        #[arg(long, value_name = "DIR")]
-        to: Option<PathBuf>,
-    },
-    /// Write the numbers of Markdown documents anew: the blocks that name a template of docs/templates
-    Fill {
-        /// Documents, as paths below the current folder; by default README.md and docs/*.md
-        #[arg(value_name = "DOCUMENT")]
-        documents: Vec<String>,
-        /// Change nothing; exit with 1 when a document is not what its files say
-        #[arg(long)]
-        check: bool,
-    },
-    /// Write results.lock, one line a run with its digest, and a root digest over all, to be signed
-    Lock {
-        /// Folders of --out; by default all that hold runs
-        #[arg(value_name = "EXPERIMENT")]
-        experiments: Vec<String>,
-        #[arg(long, value_name = "DIR", default_value = "results")]
-        out: PathBuf,
-    },
-    /// Train a sample of the stored runs again and compare, or (--lock) look for changed ones
-    Verify {
-        #[command(flatten)]
-        common: Common,
-        #[command(flatten)]
-        training: Training,
-        #[command(flatten)]
-        verifying: Verifying,
-        /// Instead: compare what is stored with DIR/results.lock; trains nothing
-        #[arg(long, conflicts_with_all = ["sample", "against", "tolerance", "timeout"])]
-        lock: bool,
-    },
-    /// Hold published figures against each other, the data's counts, the flagging rule and test sets
-    CheckFigures {
-        /// Names of papers' files; by default all
-        #[arg(value_name = "PAPER")]
-        papers: Vec<String>,
-        /// The folder with the papers' files
-        #[arg(long = "papers", value_name = "DIR", default_value = "experiments/papers")]
-        folder: PathBuf,
-        /// JSON on stdout
-        #[arg(long)]
-        json: bool,
-    },
-    /// Find, download and check data files
-    Data {
-        #[command(subcommand)]
-        command: DataCommand,
-    },
-    /// Show versions, devices and data, and the next step for each thing that is missing
-    Doctor {
-        #[arg(long, value_name = "DIR")]
-        data: Option<PathBuf>,
-        #[arg(long)]
-        json: bool,
-    },
-    /// Time training steps of a cell and print them as JSON
-    #[command(hide = true)]
-    BenchStep(BenchOptions),
-}
-
-#[derive(Args)]
-struct Common {
-    /// Names (of experiments/NAME.toml) or paths of experiment files
-    #[arg(value_name = "EXPERIMENT")]
-    experiments: Vec<String>,
-    /// Where records and tables go [default: results, with --quick results/quick]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// The reduced protocol of the experiment's [quick] table
-    #[arg(long)]
-    quick: bool,
-    /// Give a key of the experiment another value, such as training.epochs=25 (repeatable)
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// JSON on stdout
-    #[arg(long)]
-    json: bool,
-}
-
-// its group would have the name of the subcommand's, which clap refuses in a debug build
-#[derive(Args)]
-#[group(skip)]
-struct Tables {
-    /// Resamples of each bootstrap interval; 0 leaves them out
-    #[arg(long, value_name = "N", default_value_t = 10_000,
-          value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
-    resamples: u32,
-    /// Put runs that different versions of the code made into one table, which then says so; other
-    /// commits of one protocol version and libtorch are one version
-    #[arg(long)]
-    mixed_code: bool,
-}
-
-impl Tables {
-    fn making(&self) -> Making {
-        Making { resamples: self.resamples as usize, mixed_code: self.mixed_code, tell: say }
-    }
-}
-
-#[derive(Args)]
-struct Source {
-    /// A runs.csv of any origin, instead of stored records; no table is written then
-    #[arg(long = "runs", value_name = "FILE.csv")]
-    file: Option<PathBuf>,
-}
-
-#[derive(Args)]
-struct Training {
-    /// Seeds 1 to N, instead of as many as the experiment says
-    #[arg(long, value_name = "N", conflicts_with = "seeds")]
-    runs: Option<u64>,
-    /// These seeds, such as 3,7-9
-    #[arg(long)]
-    seeds: Option<String>,
-    /// Only this cell and its controls (repeatable)
-    #[arg(long, value_name = "LABEL")]
-    cell: Vec<String>,
-    /// auto, cpu, cuda (every GPU) or cuda:0,1
-    #[arg(long, default_value = "auto")]
-    device: String,
-    /// Workers side by side on each device [default: one a core, one a GPU]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    slots: Option<u16>,
-    /// Seeds that a worker trains together [default: 1 on a CPU, 20 on a GPU]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    width: Option<u16>,
-    /// A directory with data files, searched first
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-}
-
-#[derive(Args)]
-struct RunOptions {
-    /// Overwrite finished full runs that were made otherwise; their runs.csv is kept aside
-    #[arg(long)]
-    replace: bool,
-    /// Leave out experiments whose data can be neither found nor fetched, instead of failing
-    #[arg(long)]
-    available: bool,
-    /// Exit with 1 unless every judged figure is reproduced; with '=not-refuted' only when one is not
-    /// reproduced
-    #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true,
-          default_missing_value = "reproduced")]
-    strict: Option<Strict>,
-    /// End a worker that is silent for longer, and record its runs as timed-out
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    timeout: Option<u64>,
-    /// How often a run that crashed or timed out is tried again
-    #[arg(long, value_name = "N", default_value_t = 2,
-          value_parser = clap::value_parser!(u32).range(0..=100))]
-    retries: u32,
-    /// End everything at the first run that fails
-    #[arg(long)]
-    fail_fast: bool,
-}
-
-/// What `run` has and an array of tasks has not.
-#[derive(Args)]
-struct Alone {
-    /// Write pictures of the first seed, with reconstructions of images after these epochs and the
-    /// last; a stored run is trained once more for them
-    #[arg(long, value_name = "EPOCHS", num_args = 0..=1, require_equals = true,
-          default_missing_value = "1,5,20", value_delimiter = ',')]
-    pictures: Option<Vec<u64>>,
-    /// Which stored runs are tried again beside those that may end otherwise: every failed one,
-    /// also diverged and invalid-data
-    #[arg(long, value_name = "WHICH")]
-    retry: Option<Retry>,
-    /// Train what no other process has, then end: wait for nobody's runs, write no tables
-    #[arg(long, conflicts_with_all = ["strict", "json", "resamples"])]
-    train_only: bool,
-}
-
-/// What a gate asks of judged figures.
-#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
-enum Strict {
-    /// Every one is reproduced
-    Reproduced,
-    /// None is not reproduced
-    NotRefuted,
-}
-
-#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
-enum Retry {
-    Failed,
-}
-
-#[derive(Args)]
-struct SlurmOptions {
-    /// Tasks of the array, each with --slots workers (1) and as many cores [default: as many as
-    /// there is work for, at most 8]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    array_size: Option<u32>,
-    /// As sbatch has it
-    #[arg(long, value_name = "NAMES")]
-    partition: Option<String>,
-    /// As sbatch has it, such as gpu:1; with a GPU, --device auto means cuda
-    #[arg(long, value_name = "LIST")]
-    gres: Option<String>,
-    /// Time limit of a task, as sbatch has it; longer than the longest run
-    #[arg(long, value_name = "TIME")]
-    time: Option<String>,
-    /// How often what was cut off is submitted again, while runs advance
-    #[arg(long, value_name = "N", default_value_t = 10,
-          value_parser = clap::value_parser!(u32).range(0..=10_000))]
-    resubmit: u32,
-    /// Submit, print the array's number, and wait for nothing
-    #[arg(long)]
-    detach: bool,
-    /// Instead: cancel what the queue has of these experiments
-    #[arg(long, conflicts_with_all = ["detach", "print"])]
-    cancel: bool,
-    /// Instead: print the script for sbatch
-    #[arg(long, conflicts_with = "detach")]
-    print: bool,
-    /// Any further option of sbatch, as --name=value, after --
-    #[arg(last = true, value_name = "SBATCH OPTION")]
-    sbatch: Vec<String>,
-}
-
-#[derive(Args)]
-struct Verifying {
-    /// Runs of each cell; which, docs/verification.md says
-    #[arg(long, value_name = "K", default_value_t = 1, conflicts_with_all = ["seeds", "runs"],
-          value_parser = clap::value_parser!(u32).range(1..))]
-    sample: u32,
-    /// Compare with the runs.csv of a published folder, whether records lie beside it or not
-    #[arg(long, value_name = "DIR", conflicts_with = "out")]
-    against: Option<PathBuf>,
-    /// How far a metric may lie from its stored value where bits cannot be expected to agree
-    #[arg(long, value_name = "T", default_value_t = seedbed::summary::rerun::TOLERANCE, value_parser = tolerance)]
-    tolerance: f64,
-    /// End a worker that is silent for longer
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    timeout: Option<u64>,
-}
-
-#[derive(Args)]
-struct BenchOptions {
-    experiment: String,
-    /// The cell; by default the first
-    #[arg(long, value_name = "LABEL")]
-    cell: Option<String>,
-    #[arg(long, default_value_t = 1)]
-    width: usize,
-    #[arg(long, default_value_t = 100)]
-    steps: usize,
-    #[arg(long, default_value = "cpu")]
-    device: String,
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-}
-
-#[derive(Subcommand)]
-enum DataCommand {
-    /// List the data files and where they were found
-    List(DataOptions),
-    /// Download a data set's files, into the user's cache directory unless --data names another
-    Fetch {
-        /// The data set: kddcup or mnist
-        name: String,
-        #[command(flatten)]
-        options: DataOptions,
-    },
-    /// Read every data file that is found, and compare its digest
-    Check(DataOptions),
-}
-
-#[derive(Args)]
-struct DataOptions {
-    /// A directory with data files, searched first
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    #[arg(long)]
-    json: bool,
-}
-
-fn margin(text: &str) -> std::result::Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(margin) if margin > 0.0 && margin <= 1.0 => Ok(margin),
-        Ok(_) | Err(_) => Err("must be a number above 0 and up to 1, such as 0.02".to_owned()),
-    }
-}
-
-fn tolerance(text: &str) -> std::result::Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(tolerance) if (0.0..=1.0).contains(&tolerance) => Ok(tolerance),
-        Ok(_) | Err(_) => Err("must be a number from 0 to 1, such as 0.005".to_owned()),
-    }
-}
-
-/// Parses the command line, does what it says, and reports an error on stderr.
-pub fn main() -> ExitCode {
-    match dispatch(Cli::parse().command) {
-        Ok(code) => ExitCode::from(code),
+/// Parses the command line, does what it says, and says what went wrong; returns the exit code.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if !error.use_stderr() => error.exit(),
+        Err(error) => {
+            let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            let text = error.render();
+            let is_coloured = std::io::stderr().is_terminal() && !plain;
+            let text = if is_coloured { text.ansi().to_string() } else { text.to_string() };
+            say(text.trim_end());
+            return u8::try_from(error.exit_code()).unwrap_or(2);
+        }
+    };
+    match dispatch(cli.command) {
+        Ok(code) => code,
         Err(error) => {
             say(&format!("error: {}", lines(&error.to_string())));
-            ExitCode::from(error.exit_code())
+            error.exit_code()
         }
     }
 }
@@ -418,16 +55,16 @@ fn dispatch(command: Command) -> Result<u8> {
             tables::tables(&common, &source, tables.making())
         }
         Command::Compare { common, tables, source, strict } => {
-            tables::compare(&common, &source, tables.making(), strict)
+            compare::compare(&common, &source, tables.making(), strict)
         }
         Command::Report { common, tables, source, to } => {
-            tables::report(&common, &source, tables.making(), to)
+            report::report(&common, &source, tables.making(), to)
         }
         Command::Plan { common, training, power: true, margin } => {
-            tables::power(&common, &training, margin)
+            power::power(&common, &training, margin)
         }
         Command::CheckFigures { papers, folder, json } => {
-            tables::check_figures(&papers, &folder, json)
+            check_figures::check_figures(&papers, &folder, json)
         }
         Command::Fill { documents, check } => fill::fill(&documents, check),
         Command::Data { command } => data::data(&command),
@@ -435,117 +72,13 @@ fn dispatch(command: Command) -> Result<u8> {
         Command::Verify { common, lock: true, .. } => {
             lock::verify(&common.experiments, &common.out(), common.json)
         }
-        Command::Plan { common, training, power: false, .. } => training::plan(&common, &training),
-        Command::Run { common, training, run, alone, tables } => {
-            training::run(&common, &training, &run, &alone, tables.making())
-        }
-        Command::Slurm { common, training, run, tables, slurm } => {
-            slurm::slurm(&common, &training, &run, tables.making(), &slurm)
-        }
+        Command::Plan { common, training, power: false, .. } => plan::plan(&common, &training),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Slurm(arguments) => slurm::slurm(&arguments),
         Command::Verify { common, training, verifying, lock: false } => {
             verify::verify(&common, &training, &verifying)
         }
-        Command::Doctor { data, json } => training::doctor(data.as_deref(), json),
-        Command::BenchStep(options) => training::bench_step(options),
-    }
-}
-
-impl Common {
-    fn out(&self) -> PathBuf {
-        let default = if self.quick { "results/quick" } else { "results" };
-        self.out.clone().unwrap_or_else(|| default.into())
-    }
-
-    fn load(&self, training: Option<&Training>) -> Result<Vec<Experiment>> {
-        let seeds = training.and_then(|training| training.seeds.as_deref());
-        let selection = Selection {
-            quick: self.quick,
-            runs: training.and_then(|training| training.runs),
-            seeds: seeds.map(parse_seeds).transpose()?,
-            set: self.set.clone(),
-        };
-        if self.experiments.is_empty() {
-            return Err(Error::Usage(
-                "name one experiment or more: a NAME of experiments/NAME.toml, or a path"
-                    .to_owned(),
-            ));
-        }
-        let mut experiments: Vec<Experiment> = Vec::new();
-        for name in &self.experiments {
-            let experiment = Experiment::load(name, &selection)?;
-            if experiments.iter().any(|known| known.name == experiment.name) {
-                return Err(Error::Usage(format!(
-                    "experiment '{}' is named twice",
-                    experiment.name
-                )));
-            }
-            experiments.push(experiment);
-        }
-        Ok(experiments)
-    }
-}
-
-/// What the experiments have to say on stdout: text goes out at once, and fields for programs wait
-/// to be one JSON document.
-struct Output {
-    json: bool,
-    documents: Vec<serde_json::Map<String, Value>>,
-}
-
-impl Output {
-    fn new(json: bool) -> Self {
-        Self { json, documents: Vec::new() }
-    }
-
-    /// Begins what one experiment has to say.
-    fn next(&mut self) {
-        self.documents.push(serde_json::Map::new());
-    }
-
-    /// Makes the text or the fields, whichever is asked for: of a large grid each is large.
-    fn show<const N: usize>(
-        &mut self,
-        text: impl FnOnce() -> String,
-        fields: impl FnOnce() -> [(&'static str, Value); N],
-    ) -> Result<()> {
-        match self.documents.last_mut().filter(|_| self.json) {
-            Some(document) => {
-                document.extend(fields().map(|(name, value)| (name.to_owned(), value)));
-                Ok(())
-            }
-            None => print(&text()),
-        }
-    }
-
-    fn end(self) -> Result<()> {
-        if self.json { print_json(&self.documents) } else { Ok(()) }
-    }
-}
-
-/// Whether stdout is a terminal that wants colour (no-color.org).
-fn colour() -> bool {
-    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    std::io::stdout().is_terminal() && !unwanted
-}
-
-fn print_json<T: Serialize>(value: &T) -> Result<()> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Error::Failed(format!("cannot write JSON: {error}")))?;
-    print(&format!("{text}\n"))
-}
-
-/// A message that may quote a file of someone else's, for a terminal.
-fn lines(message: &str) -> String {
-    message.lines().map(printable).collect::<Vec<_>>().join("\n")
-}
-
-/// Writes to stdout; a reader that has gone away (`| head`) is no failure.
-fn print(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::Failed(format!("cannot write to stdout: {error}")))
-        }
-        Err(_) | Ok(()) => Ok(()),
+        Command::Doctor { data, json } => doctor::doctor(data.as_deref(), json),
+        Command::BenchStep(options) => bench_step::bench_step(options),
     }
 }

@@ -1,26 +1,21 @@
-//! The subcommands that follow from stored runs, a runs.csv or published figures: `tables`,
-//! `compare`, `report`, `check-figures`, `plan --power`. Nothing here trains or needs libtorch.
-
-use std::path::{Path, PathBuf};
+//! `seedbed tables`: every table that follows from stored runs or a runs.csv. Nothing here trains.
+use std::path::Path;
 
 use indexmap::IndexMap;
 use serde_json::json;
 
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Experiment, Selection};
-use seedbed::metrics::Metric;
-use seedbed::paper::plausibility;
-use seedbed::paper::{self, Paper};
-use seedbed::report::document::Document;
+use seedbed::report::derive::{Derived, Losing, Making};
 use seedbed::report::terminal::printable;
-use seedbed::report::{csv, figures, html, latex, markdown, terminal};
-use seedbed::store::whole;
-use seedbed::summary::{self, Comparison, Pair, Row, Verdict};
+use seedbed::report::{csv, terminal};
+use seedbed::summary::Row;
 
-use super::{Common, Output, Source, Strict, Training, colour, print, print_json};
-use crate::say;
-use seedbed::report::derive::{Derived, Losing, Making, papers_of};
+use crate::args::{Common, Source};
+use crate::output::{Output, colour};
+use crate::screen::say;
 
+/// Writes the tables and shows the estimates.
 pub fn tables(common: &Common, source: &Source, making: Making) -> Result<u8> {
     let mut output = Output::new(common.json);
     for derived in derive(common, source, making)? {
@@ -32,107 +27,9 @@ pub fn tables(common: &Common, source: &Source, making: Making) -> Result<u8> {
     Ok(0)
 }
 
-pub fn compare(
-    common: &Common,
-    source: &Source,
-    making: Making,
-    strict: Option<Strict>,
-) -> Result<u8> {
-    let mut code = 0;
-    let mut output = Output::new(common.json);
-    // no table of a comparison has a bootstrap interval
-    for derived in derive(common, source, Making { resamples: 0, ..making })? {
-        if derived.papers.is_empty() {
-            let name = printable(&derived.name);
-            say(&format!(
-                "{name} names no paper, so there is no published figure to compare it with"
-            ));
-        } else {
-            derived.write_comparison()?;
-        }
-        output.next();
-        show_comparison(&derived, &mut output)?;
-        code = code.max(strict_code(strict, &derived.comparisons));
-    }
-    output.end()?;
-    Ok(code)
-}
-
-pub fn report(common: &Common, source: &Source, making: Making, to: Option<PathBuf>) -> Result<u8> {
-    let mut sections = Vec::new();
-    for derived in derive(common, source, making)? {
-        derived.write_tables(Losing::Refused)?;
-        if !derived.papers.is_empty() {
-            derived.write_comparison()?;
-        }
-        sections.push(derived.section()?);
-    }
-    let document = Document { sections };
-    let folder = to.unwrap_or_else(|| match &source.file {
-        Some(file) => file.parent().unwrap_or(Path::new("")).to_owned(),
-        None => common.out(),
-    });
-    std::fs::create_dir_all(&folder).map_err(|error| {
-        let folder = folder.display();
-        Error::Failed(format!(
-            "cannot write the report into {folder}: {error}; name another with --to"
-        ))
-    })?;
-    let json = serde_json::to_string(&document)
-        .map_err(|error| Error::Failed(format!("cannot write JSON: {error}")))?;
-    whole::sweep(&folder);
-    let mut paths = Vec::new();
-    for (name, text) in [
-        ("report.html", html::render(&document)),
-        ("report.md", markdown::render(&document)),
-        ("report.tex", latex::render(&document)),
-        ("report.json", json + "\n"),
-    ] {
-        let path = folder.join(name);
-        whole::write(&path, &text).map_err(|error| Error::of_file("write", &path, &error))?;
-        paths.push(path);
-    }
-    if common.json {
-        print_json(&json!({"report": paths}))?;
-        return Ok(0);
-    }
-    for path in paths {
-        print(&format!("{}\n", path.display()))?;
-    }
-    Ok(0)
-}
-
-/// What as many runs as planned can show about each published figure.
-pub fn power(common: &Common, training: &Training, margin: Option<f64>) -> Result<u8> {
-    let mut output = Output::new(common.json);
-    for experiment in common.load(Some(training))? {
-        let papers = papers_of(&experiment)?;
-        let making = Making { resamples: 0, mixed_code: true, tell: say };
-        let stored = Derived::stored(&experiment, &common.out(), making)?;
-        let cells = experiment.select(&training.cell)?;
-        let cells: Vec<String> = cells.into_iter().map(|cell| cell.label).collect();
-        let (name, runs) = (&experiment.name, experiment.seeds.len());
-        let lines = summary::power(&summary::Planned {
-            experiment: name,
-            cells: &cells,
-            summaries: &stored.summaries,
-            papers: &papers,
-            runs,
-            margin,
-        });
-        output.next();
-        output.show(
-            || terminal::power_table(&lines, name, &stored.from(), colour()) + "\n",
-            || [("experiment", json!(name)), ("power", json!(lines))],
-        )?;
-    }
-    output.end()?;
-    Ok(0)
-}
-
-/// The experiments asked for, with their rows: of stored runs or of a file. Without names those that
+/// Derives what follows from the rows of the experiments asked for: of stored runs or of a file. Without names those that
 /// have results below `--out`, or rows in the file.
-fn derive(common: &Common, source: &Source, making: Making) -> Result<Vec<Derived>> {
+pub fn derive(common: &Common, source: &Source, making: Making) -> Result<Vec<Derived>> {
     let Some(file) = &source.file else {
         let experiments = match common.experiments.is_empty() {
             true => with_results(common)?,
@@ -222,36 +119,7 @@ fn known(name: &str, common: &Common) -> Result<Option<Experiment>> {
     Experiment::load(name, &selection).map(Some)
 }
 
-/// Published figures beside the cells, one table a paper, then cells beside each other.
-pub fn show_comparison(derived: &Derived, output: &mut Output) -> Result<()> {
-    let Derived { comparisons, papers, pairs, .. } = derived;
-    let from = derived.from();
-    let table = |paper: &Paper| {
-        let of_paper: Vec<&Comparison> =
-            comparisons.iter().filter(|one| one.paper == paper.name).collect();
-        format!("{}\n", terminal::comparison_table(&of_paper, paper, &from, colour()))
-    };
-    let text = || {
-        let compared: Vec<Metric> =
-            comparisons.iter().filter_map(|one| one.metric.metric()).collect();
-        let metrics = if compared.is_empty() { vec![Metric::F1, Metric::Auroc] } else { compared };
-        let shown: Vec<&Pair> =
-            pairs.iter().filter(|pair| metrics.contains(&pair.metric)).collect();
-        papers.iter().map(table).collect::<String>()
-            + &terminal::pairs_table(&shown, &from, colour())
-    };
-    let names: Vec<&str> = papers.iter().map(|paper| paper.name.as_str()).collect();
-    output.show(text, || {
-        [
-            ("experiment", json!(derived.name)),
-            ("papers", json!(names)),
-            ("comparison", json!(comparisons)),
-            ("pairs", json!(pairs)),
-        ]
-    })
-}
-
-/// The summary of an experiment, with the ceiling that a made-up data set has.
+/// Shows the summary of an experiment, with the ceiling that a made-up data set has.
 pub fn show_summary(derived: &Derived, output: &mut Output) -> Result<()> {
     let text = || {
         let table = terminal::summary_table(&derived.summaries, &derived.from(), colour());
@@ -266,43 +134,4 @@ pub fn show_summary(derived: &Derived, output: &mut Output) -> Result<()> {
     };
     output
         .show(text, || [("experiment", json!(derived.name)), ("summary", json!(derived.summaries))])
-}
-
-/// 1 where a judged figure falls short of what is asked for. Figures that nobody judges (not verified,
-/// without a margin, beside reduced runs) and those beside which a control stands count for neither.
-pub fn strict_code(strict: Option<Strict>, comparisons: &[Comparison]) -> u8 {
-    let falls_short = |one: &Comparison| match (one.verdict, strict) {
-        (_, None)
-        | (Verdict::Reproduced | Verdict::Unverified | Verdict::NoMargin, Some(_))
-        | (Verdict::ReducedRun, Some(_)) => false,
-        (Verdict::NotReproduced, Some(_)) => true,
-        (Verdict::Inconclusive | Verdict::Undecidable | Verdict::TooFewRuns, Some(level)) => {
-            level == Strict::Reproduced
-        }
-    };
-    u8::from(comparisons.iter().any(|one| !one.null_model && falls_short(one)))
-}
-
-/// Whatever is found, the exit code is 0: a wrong figure is the paper's, not the user's.
-pub fn check_figures(names: &[String], folder: &Path, json: bool) -> Result<u8> {
-    let names = if names.is_empty() { paper::names(folder)? } else { names.to_vec() };
-    let mut output = Output::new(json);
-    for name in &names {
-        let paper = paper::load(folder, name)?;
-        let checks = plausibility::check(&paper);
-        let granularity = plausibility::granularity::check(&paper);
-        output.next();
-        output.show(
-            || figures::check_text(&checks, &granularity, &paper, colour()),
-            || {
-                [
-                    ("paper", json!(paper.name)),
-                    ("checks", json!(checks)),
-                    ("granularity", json!(granularity)),
-                ]
-            },
-        )?;
-    }
-    output.end()?;
-    Ok(0)
 }

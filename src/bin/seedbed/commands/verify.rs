@@ -9,20 +9,23 @@ use indexmap::IndexMap;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use seedbed::dataset;
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
 use seedbed::report;
+use seedbed::report::derive::{Derived, Making};
+use seedbed::schedule::plan::Plan;
+use seedbed::schedule::session::Patience;
+use seedbed::schedule::worker::Workers;
 use seedbed::store::Store;
 use seedbed::store::record::Record;
 use seedbed::summary::Row;
 use seedbed::summary::rerun::{Check, Stored, Verdict, check};
 
-use super::training::{INTERRUPT_CODE, INTERRUPTED, Patience, train};
-use super::{Common, Output, Training, Verifying};
-use crate::say;
-use seedbed::report::derive::{Derived, Making};
-use seedbed::schedule::plan::Plan;
+use super::run::train;
+use crate::args::{Common, Training, Verifying};
+use crate::output::Output;
+use crate::screen::say;
+use crate::signals::{INTERRUPT_CODE, STOP, interrupted};
 
 /// The stored runs of an experiment, and those of them that are trained again.
 struct Sample {
@@ -35,7 +38,7 @@ struct Sample {
 /// Trains the sample of every experiment again; 1 when any run differs.
 pub fn verify(common: &Common, training: &Training, verifying: &Verifying) -> Result<u8> {
     let devices = training.devices()?;
-    let search = dataset::search_path(training.data.as_deref());
+    let search = training.search()?;
     let scratch = tempfile::tempdir()
         .map_err(|error| Error::Failed(format!("cannot make a temporary folder: {error}")))?;
     let mut samples = Vec::new();
@@ -49,9 +52,10 @@ pub fn verify(common: &Common, training: &Training, verifying: &Verifying) -> Re
         plan.check_data(&search)?;
     }
     let timeout = verifying.timeout.map(Duration::from_secs);
-    let patience = Patience { timeout, retries: 1, fail_fast: false, waits: true };
-    train(&plans.iter().collect::<Vec<_>>(), &devices, &search, scratch.path(), &patience)?;
-    if INTERRUPTED.load(std::sync::atomic::Ordering::SeqCst) {
+    let workers = Workers { out: scratch.path(), timeout, stop: &STOP };
+    let patience = Patience { retries: 1, fail_fast: false, waits: true };
+    train(&plans.iter().collect::<Vec<_>>(), &devices, &search, &workers, patience)?;
+    if interrupted() {
         say("interrupted; nothing is verified");
         return Ok(INTERRUPT_CODE);
     }

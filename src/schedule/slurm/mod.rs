@@ -1,5 +1,9 @@
 //! What is said to Slurm and what it says: the script of an array of tasks, the queue as `squeue`
-//! lists it, and what is to be done next. Calls no program, reads no clock, knows no records.
+//! lists it, and what is to be done next. Nothing in this file calls a program, reads a clock or knows
+//! records: `queue` calls Slurm's programs, and `watch` waits for an array.
+pub mod queue;
+pub mod watch;
+
 use std::path::{Path, PathBuf};
 
 use crate::digest::sha256;
@@ -44,7 +48,7 @@ pub struct Array {
 }
 
 impl Array {
-    /// All options of sbatch, which are in the script too: there a user's environment (`SBATCH_TIMELIMIT`
+    /// Lists all options of sbatch, which are in the script too: there a user's environment (`SBATCH_TIMELIMIT`
     /// and the like) would win over them.
     ///
     /// # Errors
@@ -70,7 +74,7 @@ impl Array {
         Ok(options)
     }
 
-    /// The script for `sbatch`.
+    /// Writes the script for `sbatch`.
     ///
     /// # Errors
     /// As [`Array::sbatch_options`], and for a path that is not UTF-8.
@@ -161,7 +165,7 @@ pub fn gpus_asked(option: &str) -> Option<u32> {
     }
 }
 
-/// The name of an array that trains these experiments into `out`, an absolute path: for people, and
+/// Makes the name of an array that trains these experiments into `out`, an absolute path: for people, and
 /// so that the array is found again.
 pub fn name(experiments: &[&str], out: &Path) -> String {
     format!("{}{}", experiments.join(","), mark(out))
@@ -187,12 +191,12 @@ pub struct Task {
 }
 
 impl Task {
-    /// Whether it has not begun.
+    /// Says whether it has not begun.
     pub fn is_waiting(&self) -> bool {
         self.state == "PENDING"
     }
 
-    /// Whether it trains any of these experiments into `out`.
+    /// Says whether it trains any of these experiments into `out`.
     pub fn trains(&self, experiments: &[&str], out: &Path) -> bool {
         let theirs = self.name.strip_suffix(&mark(out));
         theirs.is_some_and(|names| names.split(',').any(|name| experiments.contains(&name)))
@@ -222,7 +226,7 @@ pub fn parse_queue(text: &str) -> Result<Vec<Task>> {
     tasks.collect()
 }
 
-/// `2 running, 3 waiting (Resources)`
+/// Describes tasks as `2 running, 3 waiting (Resources)`.
 pub fn describe_queue(tasks: &[Task]) -> String {
     if tasks.is_empty() {
         return "none left".to_owned();
@@ -246,7 +250,7 @@ pub fn describe_queue(tasks: &[Task]) -> String {
     parts.join(", ")
 }
 
-/// The number that `sbatch --parsable` prints: `123`, or `123;cluster`.
+/// Reads the number that `sbatch --parsable` prints: `123`, or `123;cluster`.
 ///
 /// # Errors
 /// `Failed` when it is none.
@@ -260,7 +264,7 @@ pub fn parse_submitted(text: &str) -> Result<u64> {
     })
 }
 
-/// The first line of what a program of Slurm's complains of, less its own name.
+/// Returns the first line of what a program of Slurm's complains of, less its own name.
 pub fn complaint(stderr: &str) -> &str {
     let line =
         stderr.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no reason given");
@@ -296,7 +300,7 @@ pub enum Next {
 }
 
 impl Standing {
-    /// Whether what has no record now will have none.
+    /// Says whether what has no record now will have none.
     pub fn is_without_tasks(&self) -> bool {
         self.running == 0 && self.waiting == 0
     }

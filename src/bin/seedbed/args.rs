@@ -1,0 +1,476 @@
+//! The command line: what its words are and what they come to.
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use seedbed::dataset;
+use seedbed::error::{Error, Result};
+use seedbed::experiment::{Experiment, Selection, parse_seeds};
+use seedbed::report::derive::Making;
+use seedbed::schedule::devices::Devices;
+
+use crate::screen::say;
+
+/// Does this paper's table reproduce? Trains every cell of an experiment under many seeds, keeps a
+/// record of each run, and compares the tables with the published figures.
+#[derive(Parser)]
+#[command(name = "seedbed", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Show what is stored, what is to run and why, and how long it will take
+    Plan {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        training: Training,
+        /// Instead: what as many runs can show about each published figure
+        #[arg(long)]
+        power: bool,
+        /// With --power: this margin instead of those that the papers' files declare
+        #[arg(long, value_name = "M", requires = "power", value_parser = margin)]
+        margin: Option<f64>,
+    },
+    /// Train what is not stored, then write and show the tables and the comparison
+    Run(RunArguments),
+    /// The same on a Slurm cluster: submit an array of tasks that share the runs, and wait for it
+    Slurm(SlurmArguments),
+    /// Write every table that follows from the stored runs, and show the estimates
+    Tables {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        tables: Tables,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Write comparison.csv, each mean beside the published figure, and show it
+    Compare {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        tables: Tables,
+        #[command(flatten)]
+        source: Source,
+        /// Exit with 1 unless every judged figure is reproduced; with '=not-refuted' only when one is
+        /// not reproduced
+        #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true,
+              default_missing_value = "reproduced")]
+        strict: Option<Strict>,
+    },
+    /// Write every table, and report.html, .md, .tex and .json beside the experiments' folders
+    Report {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        tables: Tables,
+        #[command(flatten)]
+        source: Source,
+        /// Where the report goes [default: where the results are]
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
+    /// Write the numbers of Markdown documents anew: the blocks that name a template of docs/templates
+    Fill {
+        /// Documents, as paths below the current folder; by default README.md and docs/*.md
+        #[arg(value_name = "DOCUMENT")]
+        documents: Vec<String>,
+        /// Change nothing; exit with 1 when a document is not what its files say
+        #[arg(long)]
+        check: bool,
+    },
+    /// Write results.lock, one line a run with its digest, and a root digest over all, to be signed
+    Lock {
+        /// Folders of --out; by default all that hold runs
+        #[arg(value_name = "EXPERIMENT")]
+        experiments: Vec<String>,
+        #[arg(long, value_name = "DIR", default_value = "results")]
+        out: PathBuf,
+    },
+    /// Train a sample of the stored runs again and compare, or (--lock) look for changed ones
+    Verify {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        training: Training,
+        #[command(flatten)]
+        verifying: Verifying,
+        /// Instead: compare what is stored with DIR/results.lock; trains nothing
+        #[arg(long, conflicts_with_all = ["sample", "against", "tolerance", "timeout"])]
+        lock: bool,
+    },
+    /// Hold published figures against each other, the data's counts, the flagging rule and test sets
+    CheckFigures {
+        /// Names of papers' files; by default all
+        #[arg(value_name = "PAPER")]
+        papers: Vec<String>,
+        /// The folder with the papers' files
+        #[arg(long = "papers", value_name = "DIR", default_value = "experiments/papers")]
+        folder: PathBuf,
+        /// JSON on stdout
+        #[arg(long)]
+        json: bool,
+    },
+    /// Find, download and check data files
+    Data {
+        #[command(subcommand)]
+        command: DataCommand,
+    },
+    /// Show versions, devices and data, and the next step for each thing that is missing
+    Doctor {
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Time training steps of a cell and print them as JSON
+    #[command(hide = true)]
+    BenchStep(BenchOptions),
+}
+
+#[derive(Args)]
+pub struct RunArguments {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub training: Training,
+    #[command(flatten)]
+    pub run: RunOptions,
+    #[command(flatten)]
+    pub alone: Alone,
+    #[command(flatten)]
+    pub tables: Tables,
+}
+
+#[derive(Args)]
+pub struct SlurmArguments {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub training: Training,
+    #[command(flatten)]
+    pub run: RunOptions,
+    #[command(flatten)]
+    pub tables: Tables,
+    #[command(flatten)]
+    pub slurm: SlurmOptions,
+}
+
+#[derive(Args)]
+pub struct Common {
+    /// Names (of experiments/NAME.toml) or paths of experiment files
+    #[arg(value_name = "EXPERIMENT")]
+    pub experiments: Vec<String>,
+    /// Where records and tables go [default: results, with --quick results/quick]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// The reduced protocol of the experiment's [quick] table
+    #[arg(long)]
+    pub quick: bool,
+    /// Give a key of the experiment another value, such as training.epochs=25 (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+// its group would have the name of the subcommand's, which clap refuses in a debug build
+#[derive(Args)]
+#[group(skip)]
+pub struct Tables {
+    /// Resamples of each bootstrap interval; 0 leaves them out
+    #[arg(long, value_name = "N", default_value_t = 10_000,
+          value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub resamples: u32,
+    /// Put runs that different versions of the code made into one table, which then says so; other
+    /// commits of one protocol version and libtorch are one version
+    #[arg(long)]
+    pub mixed_code: bool,
+}
+
+impl Tables {
+    /// Returns how tables are to be made.
+    pub fn making(&self) -> Making {
+        Making { resamples: self.resamples as usize, mixed_code: self.mixed_code, tell: say }
+    }
+}
+
+#[derive(Args)]
+pub struct Source {
+    /// A runs.csv of any origin, instead of stored records; no table is written then
+    #[arg(long = "runs", value_name = "FILE.csv")]
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct Training {
+    /// Seeds 1 to N, instead of as many as the experiment says
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    pub runs: Option<u64>,
+    /// These seeds, such as 3,7-9
+    #[arg(long)]
+    pub seeds: Option<String>,
+    /// Only this cell and its controls (repeatable)
+    #[arg(long, value_name = "LABEL")]
+    pub cell: Vec<String>,
+    /// auto, cpu, cuda (every GPU) or cuda:0,1
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Workers side by side on each device [default: one a core, one a GPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub slots: Option<u16>,
+    /// Seeds that a worker trains together [default: 1 on a CPU, 20 on a GPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub width: Option<u16>,
+    /// A directory with data files, searched first
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct RunOptions {
+    /// Overwrite finished full runs that were made otherwise; their runs.csv is kept aside
+    #[arg(long)]
+    pub replace: bool,
+    /// Leave out experiments whose data can be neither found nor fetched, instead of failing
+    #[arg(long)]
+    pub available: bool,
+    /// Exit with 1 unless every judged figure is reproduced; with '=not-refuted' only when one is not
+    /// reproduced
+    #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "reproduced")]
+    pub strict: Option<Strict>,
+    /// End a worker that is silent for longer, and record its runs as timed-out
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: Option<u64>,
+    /// How often a run that crashed or timed out is tried again
+    #[arg(long, value_name = "N", default_value_t = 2,
+          value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub retries: u32,
+    /// End everything at the first run that fails
+    #[arg(long)]
+    pub fail_fast: bool,
+}
+
+/// What `run` has and an array of tasks has not.
+#[derive(Args)]
+pub struct Alone {
+    /// Write pictures of the first seed, with reconstructions of images after these epochs and the
+    /// last; a stored run is trained once more for them
+    #[arg(long, value_name = "EPOCHS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "1,5,20", value_delimiter = ',')]
+    pub pictures: Option<Vec<u64>>,
+    /// Which stored runs are tried again beside those that may end otherwise: every failed one,
+    /// also diverged and invalid-data
+    #[arg(long, value_name = "WHICH")]
+    pub retry: Option<Retry>,
+    /// Train what no other process has, then end: wait for nobody's runs, write no tables
+    #[arg(long, conflicts_with_all = ["strict", "json", "resamples"])]
+    pub train_only: bool,
+}
+
+/// What a gate asks of judged figures.
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+pub enum Strict {
+    /// Every one is reproduced
+    Reproduced,
+    /// None is not reproduced
+    NotRefuted,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+pub enum Retry {
+    Failed,
+}
+
+#[derive(Args)]
+pub struct SlurmOptions {
+    /// Tasks of the array, each with --slots workers (1) and as many cores [default: as many as
+    /// there is work for, at most 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub array_size: Option<u32>,
+    /// As sbatch has it
+    #[arg(long, value_name = "NAMES")]
+    pub partition: Option<String>,
+    /// As sbatch has it, such as gpu:1; with a GPU, --device auto means cuda
+    #[arg(long, value_name = "LIST")]
+    pub gres: Option<String>,
+    /// Time limit of a task, as sbatch has it; longer than the longest run
+    #[arg(long, value_name = "TIME")]
+    pub time: Option<String>,
+    /// How often what was cut off is submitted again, while runs advance
+    #[arg(long, value_name = "N", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub resubmit: u32,
+    /// Submit, print the array's number, and wait for nothing
+    #[arg(long)]
+    pub detach: bool,
+    /// Instead: cancel what the queue has of these experiments
+    #[arg(long, conflicts_with_all = ["detach", "print"])]
+    pub cancel: bool,
+    /// Instead: print the script for sbatch
+    #[arg(long, conflicts_with = "detach")]
+    pub print: bool,
+    /// Any further option of sbatch, as --name=value, after --
+    #[arg(last = true, value_name = "SBATCH OPTION")]
+    pub sbatch: Vec<String>,
+}
+
+#[derive(Args)]
+pub struct Verifying {
+    /// Runs of each cell; which, docs/verification.md says
+    #[arg(long, value_name = "K", default_value_t = 1, conflicts_with_all = ["seeds", "runs"],
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub sample: u32,
+    /// Compare with the runs.csv of a published folder, whether records lie beside it or not
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    pub against: Option<PathBuf>,
+    /// How far a metric may lie from its stored value where bits cannot be expected to agree
+    #[arg(long, value_name = "T", default_value_t = seedbed::summary::rerun::TOLERANCE, value_parser = tolerance)]
+    pub tolerance: f64,
+    /// End a worker that is silent for longer
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: Option<u64>,
+}
+
+#[derive(Args)]
+pub struct BenchOptions {
+    pub experiment: String,
+    /// The cell; by default the first
+    #[arg(long, value_name = "LABEL")]
+    pub cell: Option<String>,
+    #[arg(long, default_value_t = 1)]
+    pub width: usize,
+    #[arg(long, default_value_t = 100)]
+    pub steps: usize,
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Subcommand)]
+pub enum DataCommand {
+    /// List the data files and where they were found
+    List(DataOptions),
+    /// Download a data set's files, into the user's cache directory unless --data names another
+    Fetch {
+        /// The data set: kddcup or mnist
+        name: String,
+        #[command(flatten)]
+        options: DataOptions,
+    },
+    /// Read every data file that is found, and compare its digest
+    Check(DataOptions),
+}
+
+#[derive(Args)]
+pub struct DataOptions {
+    /// A directory with data files, searched first
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn margin(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(margin) if margin > 0.0 && margin <= 1.0 => Ok(margin),
+        Ok(_) | Err(_) => Err("must be a number above 0 and up to 1, such as 0.02".to_owned()),
+    }
+}
+
+fn tolerance(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(tolerance) if (0.0..=1.0).contains(&tolerance) => Ok(tolerance),
+        Ok(_) | Err(_) => Err("must be a number from 0 to 1, such as 0.005".to_owned()),
+    }
+}
+
+impl Training {
+    /// Finds the devices that are asked for.
+    ///
+    /// # Errors
+    /// As [`Devices::find`].
+    pub fn devices(&self) -> Result<Devices> {
+        Devices::find(&self.device, self.slots.map(usize::from), self.width.map(usize::from))
+    }
+
+    /// Lists the folders where jobs search data files.
+    ///
+    /// # Errors
+    /// As [`searched`].
+    pub fn search(&self) -> Result<Vec<PathBuf>> {
+        searched(self.data.as_deref())
+    }
+}
+
+/// Lists the folders where jobs search data files. A job goes to the trainer as JSON, which holds UTF-8
+/// alone.
+///
+/// # Errors
+/// `Usage` for a folder whose name is not UTF-8, with what names it.
+pub fn searched(data: Option<&Path>) -> Result<Vec<PathBuf>> {
+    let search = dataset::search_path(data);
+    let Some(folder) = search.iter().find(|folder| folder.to_str().is_none()) else {
+        return Ok(search);
+    };
+    let variable = std::env::var_os("SEEDBED_DATA").map(PathBuf::from);
+    let named_by = match folder {
+        _ if data == Some(folder) => "--data",
+        _ if variable.as_ref() == Some(folder) => "SEEDBED_DATA",
+        _ => "the user's cache folder (HOME or XDG_CACHE_HOME)",
+    };
+    Err(Error::Usage(format!(
+        "{named_by}: {} is not UTF-8, so a trainer cannot be told of it; give it another name, or \
+         a link with one",
+        folder.display()
+    )))
+}
+
+impl Common {
+    /// Returns the folder of results.
+    pub fn out(&self) -> PathBuf {
+        let default = if self.quick { "results/quick" } else { "results" };
+        self.out.clone().unwrap_or_else(|| default.into())
+    }
+
+    /// Loads the experiments that are named.
+    ///
+    /// # Errors
+    /// `Usage` where none is named, or one twice, and as [`Experiment::load`].
+    pub fn load(&self, training: Option<&Training>) -> Result<Vec<Experiment>> {
+        let seeds = training.and_then(|training| training.seeds.as_deref());
+        let selection = Selection {
+            quick: self.quick,
+            runs: training.and_then(|training| training.runs),
+            seeds: seeds.map(parse_seeds).transpose()?,
+            set: self.set.clone(),
+        };
+        if self.experiments.is_empty() {
+            return Err(Error::Usage(
+                "name one experiment or more: a NAME of experiments/NAME.toml, or a path"
+                    .to_owned(),
+            ));
+        }
+        let mut experiments: Vec<Experiment> = Vec::new();
+        for name in &self.experiments {
+            let experiment = Experiment::load(name, &selection)?;
+            if experiments.iter().any(|known| known.name == experiment.name) {
+                return Err(Error::Usage(format!(
+                    "experiment '{}' is named twice",
+                    experiment.name
+                )));
+            }
+            experiments.push(experiment);
+        }
+        Ok(experiments)
+    }
+}

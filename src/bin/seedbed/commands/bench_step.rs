@@ -1,0 +1,28 @@
+//! `seedbed bench-step`: times training steps of one cell, for the benchmarks.
+use seedbed::error::{Error, Result};
+use seedbed::experiment::{Experiment, Selection};
+use seedbed::schedule::worker;
+use seedbed::store::record::Job;
+
+use crate::args::{BenchOptions, searched};
+use crate::output::print_json;
+
+/// Times training steps and prints them.
+pub fn bench_step(options: BenchOptions) -> Result<u8> {
+    let BenchOptions { experiment, cell, width, steps, device, data, set } = options;
+    let experiment = Experiment::load(&experiment, &Selection { set, ..Selection::default() })?;
+    let labels: Vec<String> = cell.into_iter().collect();
+    let cell = experiment.select(&labels)?.into_iter().next();
+    let cell = cell.ok_or_else(|| Error::Usage("the experiment has no cell".to_owned()))?;
+    let job = Job {
+        experiment: experiment.name.clone(),
+        cells: vec![cell],
+        seeds: (1..=width.max(1) as u64).collect(),
+        scale: experiment.scale,
+        device,
+        data: searched(data.as_deref())?,
+        pictures: None,
+    };
+    print_json(&worker::calibrate(&job, steps)?)?;
+    Ok(0)
+}

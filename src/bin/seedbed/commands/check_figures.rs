@@ -1,0 +1,34 @@
+//! `seedbed check-figures`: published figures held against each other, the data's counts and rules.
+use std::path::Path;
+
+use serde_json::json;
+
+use seedbed::error::Result;
+use seedbed::paper::{self, plausibility};
+use seedbed::report::figures;
+
+use crate::output::{Output, colour};
+
+/// Shows what is found. The exit code is 0 whatever that is: a wrong figure is the paper's, not the user's.
+pub fn check_figures(names: &[String], folder: &Path, json: bool) -> Result<u8> {
+    let names = if names.is_empty() { paper::names(folder)? } else { names.to_vec() };
+    let mut output = Output::new(json);
+    for name in &names {
+        let paper = paper::load(folder, name)?;
+        let checks = plausibility::check(&paper);
+        let granularity = plausibility::granularity::check(&paper);
+        output.next();
+        output.show(
+            || figures::check_text(&checks, &granularity, &paper, colour()),
+            || {
+                [
+                    ("paper", json!(paper.name)),
+                    ("checks", json!(checks)),
+                    ("granularity", json!(granularity)),
+                ]
+            },
+        )?;
+    }
+    output.end()?;
+    Ok(0)
+}

@@ -1,0 +1,59 @@
+//! `seedbed report`: the tables, and a report of them for people.
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use seedbed::error::{Error, Result};
+use seedbed::report::derive::{Losing, Making};
+use seedbed::report::document::Document;
+use seedbed::report::{html, latex, markdown};
+use seedbed::store::whole;
+
+use super::tables::derive;
+use crate::args::{Common, Source};
+use crate::output::{print, print_json};
+
+/// Writes the tables and the report, and prints the paths of its files.
+pub fn report(common: &Common, source: &Source, making: Making, to: Option<PathBuf>) -> Result<u8> {
+    let mut sections = Vec::new();
+    for derived in derive(common, source, making)? {
+        derived.write_tables(Losing::Refused)?;
+        if !derived.papers.is_empty() {
+            derived.write_comparison()?;
+        }
+        sections.push(derived.section()?);
+    }
+    let document = Document { sections };
+    let folder = to.unwrap_or_else(|| match &source.file {
+        Some(file) => file.parent().unwrap_or(Path::new("")).to_owned(),
+        None => common.out(),
+    });
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        let folder = folder.display();
+        Error::Failed(format!(
+            "cannot write the report into {folder}: {error}; name another with --to"
+        ))
+    })?;
+    let json = serde_json::to_string(&document)
+        .map_err(|error| Error::Failed(format!("cannot write JSON: {error}")))?;
+    whole::sweep(&folder);
+    let mut paths = Vec::new();
+    for (name, text) in [
+        ("report.html", html::render(&document)),
+        ("report.md", markdown::render(&document)),
+        ("report.tex", latex::render(&document)),
+        ("report.json", json + "\n"),
+    ] {
+        let path = folder.join(name);
+        whole::write(&path, &text).map_err(|error| Error::of_file("write", &path, &error))?;
+        paths.push(path);
+    }
+    if common.json {
+        print_json(&json!({"report": paths}))?;
+        return Ok(0);
+    }
+    for path in paths {
+        print(&format!("{}\n", path.display()))?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,224 @@
+//! `seedbed run`: trains what is not stored, then writes and shows the tables. What it shares with `slurm`
+//! and `verify` is here too.
+use std::path::PathBuf;
+use std::time::Duration;
+
+use seedbed::dataset;
+use seedbed::dataset::fetch::Options;
+use seedbed::error::{Error, Result};
+use seedbed::machine::device;
+use seedbed::report::derive::{Derived, Losing, Making, papers_of};
+use seedbed::schedule::devices::Devices;
+use seedbed::schedule::plan::{Plan, memory_needs};
+use seedbed::schedule::session::{Means, Patience, Session, has_failed, sweep};
+use seedbed::schedule::trainer;
+use seedbed::schedule::worker::Workers;
+use seedbed::store::record::{Pictures, State};
+
+use super::compare::{show_comparison, strict_code};
+use super::data::fetch_file;
+use super::plan::plans;
+use super::tables::show_summary;
+use crate::args::{Common, RunArguments, RunOptions, Strict};
+use crate::output::{Output, lines};
+use crate::progress::Progress;
+use crate::screen::say;
+use crate::signals::{INTERRUPT_CODE, STOP, interrupted, stopping_workers};
+
+/// A mirror's longest silence for `run --available`, which is not to wait for a dead network.
+const AVAILABLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Trains and shows the tables; 1 where a run failed or a figure falls short of what is asked for.
+pub fn run(arguments: &RunArguments) -> Result<u8> {
+    let RunArguments { common, training, run: options, alone, tables } = arguments;
+    let making = tables.making();
+    let devices = training.devices()?;
+    let search = training.search()?;
+    let mut plans = plans(common, training, devices.kind, alone.retry)?;
+    for plan in &mut plans {
+        let (folder, seed) = (plan.store.dir().to_owned(), plan.experiment.seeds[0]);
+        plan.pictures = alone.pictures.clone().map(|epochs| Pictures { seed, folder, epochs });
+    }
+    let Checked { mut kept, left_out } = check(plans, options, making, &search)?;
+    for plan in &mut kept {
+        plan.store.settle()?;
+    }
+    let out = common.out();
+    let plans: Vec<&Plan> = kept.iter().collect();
+    let patience = Patience {
+        retries: options.retries,
+        fail_fast: options.fail_fast,
+        waits: !alone.train_only,
+    };
+    let timeout = options.timeout.map(Duration::from_secs);
+    let workers = Workers { out: &out, timeout, stop: &STOP };
+    let stopped = |_: &Error| say(&format!("stopped; {}", what_is_kept(&plans)));
+    train(&plans, &devices, &search, &workers, patience).inspect_err(stopped)?;
+    if interrupted() {
+        say(&format!("interrupted; {}", what_is_kept(&plans)));
+        return Ok(INTERRUPT_CODE);
+    }
+    if alone.train_only {
+        tell_left_out(&left_out);
+        return Ok(u8::from(has_failed(&plans)?));
+    }
+    sweep(&plans)?;
+    let code =
+        publish(&plans, common, options.strict, making).inspect_err(|error| match error {
+            Error::Failed(_) => stopped(error),
+            Error::Usage(_) | Error::Data(_) => {}
+        })?;
+    tell_left_out(&left_out);
+    Ok(code)
+}
+
+/// Plans that may be trained, and experiments that are left out.
+pub struct Checked {
+    pub kept: Vec<Plan>,
+    /// Names of experiments, with why.
+    pub left_out: Vec<(String, Error)>,
+}
+
+/// Refuses what may not be trained before anything is.
+pub fn check(
+    plans: Vec<Plan>,
+    options: &RunOptions,
+    making: Making,
+    search: &[PathBuf],
+) -> Result<Checked> {
+    for plan in &plans {
+        papers_of(&plan.experiment)?;
+    }
+    if options.available {
+        fetch_missing(&plans, search);
+    }
+    let (mut kept, mut left_out) = (Vec::new(), Vec::new());
+    for plan in plans {
+        let checked = plan.check_data(search);
+        let checked = checked
+            .and_then(|()| if options.available { plan.check_bytes(search) } else { Ok(()) });
+        match checked {
+            Err(error) if options.available => left_out.push((plan.experiment.name, error)),
+            Err(error) => return Err(error),
+            Ok(()) => kept.push(plan),
+        }
+    }
+    for plan in kept.iter().filter(|_| !options.replace) {
+        plan.check_replaced()?;
+        plan.check_published()?;
+    }
+    for plan in kept.iter().filter(|_| !making.mixed_code) {
+        plan.check_code()?;
+    }
+    kept.iter().filter_map(Plan::on_others).for_each(|note| say(&note));
+    Ok(Checked { kept, left_out })
+}
+
+/// Says which experiments were left out, and why.
+pub fn tell_left_out(left_out: &[(String, Error)]) {
+    for (name, error) in left_out {
+        say(&format!("left out: {name}: {}", lines(&error.to_string())));
+    }
+}
+
+/// Trains what the plans miss with workers, and shows how far it is.
+pub fn train(
+    plans: &[&Plan],
+    devices: &Devices,
+    search: &[PathBuf],
+    workers: &Workers,
+    patience: Patience,
+) -> Result<()> {
+    let session = Session::new(plans, &memory_needs(plans)?, devices, search);
+    if session.jobs() == 0 {
+        say("nothing to run: every run is stored");
+        return Ok(());
+    }
+    let (slots, kind) = (devices.slots.len(), devices.kind);
+    let (runs, jobs) = (session.runs(), session.jobs());
+    say(&format!("{runs} runs in {jobs} jobs on {slots} {kind} worker(s)"));
+    let means = Means {
+        execute: &|_, job, emit| workers.execute(job, emit),
+        memory: &device::memory,
+        versions: &|| Ok(trainer::about()?.versions),
+        stop: workers.stop,
+    };
+    stopping_workers(|| {
+        let mut progress = Progress::open(&session, slots);
+        let trained = session.run(&means, patience, &mut |event| progress.show(event));
+        progress.close();
+        trained
+    })
+}
+
+/// Writes and shows the tables of what is stored; 1 when a run failed or a figure falls short of
+/// what `strict` asks for.
+pub fn publish(
+    plans: &[&Plan],
+    common: &Common,
+    strict: Option<Strict>,
+    making: Making,
+) -> Result<u8> {
+    let mut code = 0;
+    let mut output = Output::new(common.json);
+    for plan in plans {
+        plan.store.check_place()?;
+        let derived = Derived::stored(&plan.experiment, &common.out(), making)?;
+        derived.write_tables(Losing::KeptAside)?;
+        code = code.max(u8::from(derived.rows.iter().any(|row| row.state != State::Ok)));
+        output.next();
+        show_summary(&derived, &mut output)?;
+        if !derived.papers.is_empty() {
+            derived.write_comparison()?;
+            code = code.max(strict_code(strict, &derived.comparisons));
+            show_comparison(&derived, &mut output)?;
+        }
+    }
+    output.end()?;
+    Ok(code)
+}
+
+fn what_is_kept(plans: &[&Plan]) -> String {
+    let dirs: Vec<String> =
+        plans.iter().map(|plan| plan.store.dir().display().to_string()).collect();
+    let runs: usize = plans.iter().flat_map(|plan| &plan.cells).map(|cell| cell.runs.len()).sum();
+    let recorded: usize = plans.iter().map(|plan| plan.recorded()).sum();
+    let published: usize = plans.iter().map(|plan| plan.published()).sum();
+    let published =
+        if published > 0 { format!(", {published} are published") } else { String::new() };
+    format!(
+        "finished runs are kept in {}; continue with: {}\n\
+         {recorded} of {runs} runs have a record{published}",
+        dirs.join(" "),
+        this_command(),
+    )
+}
+
+/// Writes the words that this program was started with.
+pub fn this_command() -> String {
+    let arguments: Vec<String> =
+        std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    arguments.join(" ")
+}
+
+/// Tries to download what the plans need and no place has. A failure is told and not an error: the
+/// experiment is then left out.
+fn fetch_missing(plans: &[Plan], search: &[PathBuf]) {
+    let mut failed: Vec<&str> = Vec::new();
+    for plan in plans.iter().filter(|plan| plan.check_data(search).is_err()) {
+        for file in plan.cells.iter().flat_map(|planned| planned.cell.dataset.files()) {
+            let nowhere = file.urls.is_empty() || failed.contains(&file.dataset);
+            if nowhere || dataset::find(&file, search).is_some() {
+                continue;
+            }
+            let fetched = Options::from_env().and_then(|options| {
+                let timeout = options.timeout.min(AVAILABLE_TIMEOUT);
+                fetch_file(&file, None, &Options { timeout, ..options })
+            });
+            if let Err(error) = fetched {
+                say(&error.to_string());
+                failed.push(file.dataset);
+            }
+        }
+    }
+}
