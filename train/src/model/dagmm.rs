@@ -14,6 +14,7 @@ use super::{
     Batch, DagmmSpec, Loss, Mixture as WhichMixture, Noise, Precision, Reconstruction, Scores,
     ToScore,
 };
+use crate::kernels::Isa;
 use crate::native::dagmm::Core;
 use crate::nn::layers::{
     Gradient, Linear, Mlp, ParameterSpec, Parameters, in_memory, initialise, tanh, values,
@@ -48,7 +49,8 @@ impl Dagmm {
         ];
         initialise(spec.init, &mut parameters, 1);
         let layers = [encoder.layers(), decoder.layers(), &estimation[..]];
-        let core = Box::new(Mutex::new(Core::new(spec, rules(spec), layers, &parameters)));
+        let core =
+            Box::new(Mutex::new(Core::new(Isa::detect(), spec, rules(spec), layers, &parameters)));
         (Self { spec: spec.clone(), encoder, decoder, estimation, core }, parameters)
     }
 
@@ -91,7 +93,8 @@ impl Dagmm {
     /// 1/(1−p) for each hidden unit of the estimation network, [S, B, hidden].
     pub fn loss(&self, parameters: &Parameters, batch: &Batch, dropout: Option<&Tensor>) -> Loss {
         let in_memory = in_memory(&batch.x) && dropout.is_none_or(in_memory);
-        if parameters.on_core && in_memory && self.spec.reconstruction != Reconstruction::Norm {
+        if parameters.isa.is_some() && in_memory && self.spec.reconstruction != Reconstruction::Norm
+        {
             return self.loss_on_core(parameters, batch, dropout);
         }
         no_grad(|| {

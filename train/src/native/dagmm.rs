@@ -4,7 +4,11 @@
 
 use std::ops::Range;
 
-use crate::kernels::dense::{self as kernels, Finish, Panels, Sparse};
+use crate::kernels::Isa;
+use crate::kernels::pointwise::combine;
+use crate::kernels::product::{Finish, Panels, add_transposed, multiply};
+use crate::kernels::sparse::{Sparse, multiply_sparse, multiply_transposed_sparse};
+use crate::kernels::sums::{RowSums, column_sums, row_sums};
 use crate::model::mixture::{Rules, Weights};
 use crate::model::{DagmmSpec, Precision};
 use crate::native::mixture::{Rows, Terms};
@@ -33,16 +37,16 @@ impl Layer {
     }
 
     /// Adds to the layer's gradient what rows of inputs and gradients by outputs give.
-    fn gather(&self, inputs: &[f32], by_outputs: &[f32], gradient: &mut [f32]) {
+    fn gather(&self, isa: Isa, inputs: &[f32], by_outputs: &[f32], gradient: &mut [f32]) {
         let rows = by_outputs.len() / self.outputs;
         let by_weight = &mut gradient[self.weight..self.weight + self.inputs * self.outputs];
-        kernels::add_transposed(inputs, by_outputs, rows, by_weight);
-        self.gather_bias(by_outputs, gradient);
+        add_transposed(isa, inputs, by_outputs, rows, by_weight);
+        self.gather_bias(isa, by_outputs, gradient);
     }
 
-    fn gather_bias(&self, by_outputs: &[f32], gradient: &mut [f32]) {
+    fn gather_bias(&self, isa: Isa, by_outputs: &[f32], gradient: &mut [f32]) {
         let mut sums = vec![0.0; self.outputs];
-        kernels::column_sums(by_outputs, &mut sums);
+        column_sums(isa, by_outputs, &mut sums);
         let by_bias = &mut gradient[self.bias..self.bias + self.outputs];
         by_bias.iter_mut().zip(sums).for_each(|(by_bias, sum)| *by_bias += sum);
     }
@@ -51,6 +55,7 @@ impl Layer {
 /// The network's layers, and room for what a step computes.
 #[derive(Debug)]
 pub struct Core {
+    isa: Isa,
     /// Encoder, then decoder.
     layers: Vec<Layer>,
     /// Layers of the encoder.
@@ -90,8 +95,7 @@ struct Room {
 /// Sums over the features of each row, and what the gradient by x' is made of.
 #[derive(Debug, Default)]
 struct Sums {
-    /// ‖x−x'‖², x·x', ‖x‖², ‖x'‖²
-    sums: [Vec<f32>; 4],
+    sums: RowSums<Vec<f32>>,
     along_x: Vec<f32>,
     along_reconstruction: Vec<f32>,
 }
@@ -136,10 +140,10 @@ impl MixtureRows {
         }
     }
 
-    fn loss(&mut self, rules: &Rules, weights: Weights) -> Terms {
+    fn loss(&mut self, isa: Isa, rules: &Rules, weights: Weights) -> Terms {
         match self {
-            Self::F64(rows) => rows.loss(rules, weights),
-            Self::F32(rows) => rows.loss(rules, weights),
+            Self::F64(rows) => rows.loss(isa, rules, weights),
+            Self::F32(rows) => rows.loss(isa, rules, weights),
         }
     }
 
@@ -163,6 +167,7 @@ impl MixtureRows {
 impl Core {
     /// For the network of `spec` with these layers: encoder, decoder, estimation network.
     pub fn new(
+        isa: Isa,
         spec: &DagmmSpec,
         rules: Rules,
         [encoder, decoder, estimation]: [&[Linear]; 3],
@@ -180,6 +185,7 @@ impl Core {
         };
         let layers: Vec<Layer> = encoder.iter().chain(decoder).map(layer).collect();
         Self {
+            isa,
             depth: encoder.len(),
             estimation: [layer(&estimation[0]), layer(&estimation[1])],
             rules,
@@ -211,12 +217,13 @@ impl Core {
         self.make_room(rows);
         self.forward(parameters, x);
         self.memberships(parameters, dropout);
-        let Terms { energy, penalty, failed } = self.room.mixture.loss(&self.rules, self.weights);
+        let Terms { energy, penalty, failed } =
+            self.room.mixture.loss(self.isa, &self.rules, self.weights);
         self.memberships_back(parameters, dropout, gradient);
         let by_error = (self.error_scale / rows as f64) as f32;
         self.room.sums.back(&self.room.by_z, by_error);
         self.back(parameters, x, gradient);
-        let squares = self.room.sums.sums[0].iter().map(|&square| f64::from(square));
+        let squares = self.room.sums.sums.error.iter().map(|&square| f64::from(square));
         let error = squares.sum::<f64>() / rows as f64 * self.error_scale;
         let total = error + energy * self.weights.energy + penalty * self.weights.penalty;
         [total, error, energy, penalty, failed]
@@ -237,9 +244,11 @@ impl Core {
         let widest = self.layers.iter().map(|layer| layer.outputs).max().unwrap_or(0);
         room.by.iter_mut().for_each(|by| by.resize(BLOCK * widest, 0.0));
         room.mixture.resize(rows, first.inputs, second.outputs);
-        let sums = &mut room.sums;
-        let lines = sums.sums.iter_mut().chain([&mut sums.along_x, &mut sums.along_reconstruction]);
-        lines.for_each(|line| line.resize(rows, 0.0));
+        let Sums { sums, along_x, along_reconstruction } = &mut room.sums;
+        let RowSums { error, product, of_x, of_y } = sums;
+        for line in [error, product, of_x, of_y, along_x, along_reconstruction] {
+            line.resize(rows, 0.0);
+        }
     }
 
     /// How layer `number`'s outputs are finished: the codes and reconstructions are linear.
@@ -250,12 +259,12 @@ impl Core {
 
     /// Activations, sums over each row, and z.
     fn forward(&mut self, parameters: &[f32], x: &[f32]) {
-        let Layer { inputs: features, .. } = self.layers[0];
+        let (isa, Layer { inputs: features, .. }) = (self.isa, self.layers[0]);
         let rows = x.len() / features;
         let panels: Vec<Panels> = self
             .layers
             .iter()
-            .map(|layer| Panels::of(layer.weight(parameters), layer.inputs, layer.outputs))
+            .map(|layer| Panels::of(isa, layer.weight(parameters), layer.inputs, layer.outputs))
             .collect();
         self.first_forward(parameters, x, &panels[0]);
         let last = self.layers.len() - 1;
@@ -267,11 +276,11 @@ impl Core {
                 let input = &before[number - 1][span(&block, layer.inputs)];
                 let output = &mut after[0][span(&block, layer.outputs)];
                 let bias = Some(layer.bias(parameters));
-                kernels::multiply(input, &panels[number], bias, finish, output);
+                multiply(input, &panels[number], bias, finish, output);
             }
             let reconstruction = &self.room.outputs[last][span(&block, features)];
-            let sums = self.room.sums.sums.each_mut().map(|sums| &mut sums[block.clone()]);
-            kernels::row_sums(&x[span(&block, features)], reconstruction, features, sums);
+            let sums = self.room.sums.of_block(&block);
+            row_sums(isa, &x[span(&block, features)], reconstruction, features, sums);
         }
         let latent = self.layers[self.depth - 1].outputs;
         self.room.sums.coordinates(&self.room.outputs[self.depth - 1], latent, &mut self.room.z);
@@ -279,31 +288,31 @@ impl Core {
 
     /// The first layer, which leaves out the zeros of x where there are many.
     fn first_forward(&mut self, parameters: &[f32], x: &[f32], panels: &Panels) {
-        let (layer, finish) = (self.layers[0], self.finish(0));
+        let (isa, layer, finish) = (self.isa, self.layers[0], self.finish(0));
         let Room { sparse, outputs, is_sparse, .. } = &mut self.room;
         let (weight, bias) = (layer.weight(parameters), layer.bias(parameters));
-        *is_sparse = Sparse::WORTH.contains(&layer.inputs) && sparse.refill(x, layer.inputs);
+        *is_sparse = Sparse::WORTH.contains(&layer.inputs) && sparse.refill(isa, x, layer.inputs);
         let done = is_sparse
-            .then(|| kernels::multiply_sparse(sparse, weight, bias, finish, &mut outputs[0]))
+            .then(|| multiply_sparse(isa, sparse, weight, bias, finish, &mut outputs[0]))
             .flatten();
         if done.is_none() {
-            kernels::multiply(x, panels, Some(bias), finish, &mut outputs[0]);
+            multiply(x, panels, Some(bias), finish, &mut outputs[0]);
         }
     }
 
     /// From z to the logits of γ, and both to where the mixture takes them.
     fn memberships(&mut self, parameters: &[f32], dropout: Option<&[f32]>) {
-        let Room { z, hidden, dropped, logits, mixture, .. } = &mut self.room;
-        let [first, second] = &self.estimation;
-        let weight = Panels::of(first.weight(parameters), first.inputs, first.outputs);
-        kernels::multiply(z, &weight, Some(first.bias(parameters)), Finish::Tanh, hidden);
+        let Self { isa, estimation: [first, second], room, .. } = self;
+        let Room { z, hidden, dropped, logits, mixture, .. } = room;
+        let weight = Panels::of(*isa, first.weight(parameters), first.inputs, first.outputs);
+        multiply(z, &weight, Some(first.bias(parameters)), Finish::Tanh, hidden);
         dropped.copy_from_slice(hidden);
         if let Some(mask) = dropout {
             dropped.iter_mut().zip(mask).for_each(|(value, mask)| *value *= mask);
         }
-        let weight = Panels::of(second.weight(parameters), second.inputs, second.outputs);
+        let weight = Panels::of(*isa, second.weight(parameters), second.inputs, second.outputs);
         let bias = Some(second.bias(parameters));
-        kernels::multiply(dropped, &weight, bias, Finish::Nothing, logits);
+        multiply(dropped, &weight, bias, Finish::Nothing, logits);
         mixture.fill([z, logits], [first.inputs, second.outputs]);
     }
 
@@ -314,30 +323,31 @@ impl Core {
         dropout: Option<&[f32]>,
         gradient: &mut [f32],
     ) {
-        let Room { z, by_z, hidden, dropped, logits, mixture, .. } = &mut self.room;
-        let [first, second] = &self.estimation;
+        let Self { isa, estimation: [first, second], room, .. } = self;
+        let Room { z, by_z, hidden, dropped, logits, mixture, .. } = room;
         mixture.set_by_logits(second.outputs, logits);
-        second.gather(dropped, logits, gradient);
+        second.gather(*isa, dropped, logits, gradient);
         let weight =
-            Panels::of_transposed(second.weight(parameters), second.outputs, second.inputs);
-        kernels::multiply(logits, &weight, None, Finish::TanhBackward(hidden), dropped);
+            Panels::of_transposed(*isa, second.weight(parameters), second.outputs, second.inputs);
+        multiply(logits, &weight, None, Finish::TanhBackward(hidden), dropped);
         if let Some(mask) = dropout {
             dropped.iter_mut().zip(mask).for_each(|(value, mask)| *value *= mask);
         }
-        first.gather(z, dropped, gradient);
-        let weight = Panels::of_transposed(first.weight(parameters), first.outputs, first.inputs);
-        kernels::multiply(dropped, &weight, None, Finish::Nothing, by_z);
+        first.gather(*isa, z, dropped, gradient);
+        let weight =
+            Panels::of_transposed(*isa, first.weight(parameters), first.outputs, first.inputs);
+        multiply(dropped, &weight, None, Finish::Nothing, by_z);
         mixture.add_by_z(first.inputs, by_z);
     }
 
     /// From the gradients by z and by x' through the decoder and the encoder.
     fn back(&mut self, parameters: &[f32], x: &[f32], gradient: &mut [f32]) {
-        let Layer { inputs: features, outputs: width, .. } = self.layers[0];
+        let (isa, Layer { inputs: features, outputs: width, .. }) = (self.isa, self.layers[0]);
         let rows = x.len() / features;
         let panels: Vec<Panels> = self.layers[1..]
             .iter()
             .map(|layer| {
-                Panels::of_transposed(layer.weight(parameters), layer.outputs, layer.inputs)
+                Panels::of_transposed(isa, layer.weight(parameters), layer.outputs, layer.inputs)
             })
             .collect();
         for block in blocks(rows) {
@@ -346,7 +356,7 @@ impl Core {
             let (x, output) = (&x[span(&block, features)], &outputs[last][span(&block, features)]);
             let [along_x, along] =
                 [&sums.along_x, &sums.along_reconstruction].map(|along| &along[block.clone()]);
-            kernels::combine(x, output, along_x, along, &mut by[..x.len()]);
+            combine(isa, x, output, along_x, along, &mut by[..x.len()]);
             for number in (1..=last).rev() {
                 let layer = self.layers[number];
                 let input = &outputs[number - 1][span(&block, layer.inputs)];
@@ -355,10 +365,10 @@ impl Core {
                     1 => &mut by_first[span(&block, width)],
                     _ => &mut next[..input.len()],
                 };
-                layer.gather(input, by_output, gradient);
+                layer.gather(isa, input, by_output, gradient);
                 let code = number == self.depth;
                 let finish = if code { Finish::Nothing } else { Finish::TanhBackward(input) };
-                kernels::multiply(by_output, &panels[number - 1], None, finish, into);
+                multiply(by_output, &panels[number - 1], None, finish, into);
                 if code {
                     let coordinates = self.estimation[0].inputs;
                     let by_z = &by_z[span(&block, coordinates)];
@@ -370,10 +380,10 @@ impl Core {
         let layer = self.layers[0];
         if self.room.is_sparse {
             let into = &mut gradient[layer.weight..layer.weight + layer.inputs * layer.outputs];
-            kernels::multiply_transposed_sparse(&self.room.sparse, &self.room.by_first, into);
-            layer.gather_bias(&self.room.by_first, gradient);
+            multiply_transposed_sparse(isa, &self.room.sparse, &self.room.by_first, into);
+            layer.gather_bias(isa, &self.room.by_first, gradient);
         } else {
-            layer.gather(x, &self.room.by_first, gradient);
+            layer.gather(isa, x, &self.room.by_first, gradient);
         }
     }
 }
@@ -422,9 +432,17 @@ fn norm(square: f32) -> (f32, f32) {
 }
 
 impl Sums {
+    /// Where the sums of a block of rows are to be written.
+    fn of_block(&mut self, block: &Range<usize>) -> RowSums<&mut [f32]> {
+        let RowSums { error, product, of_x, of_y } = &mut self.sums;
+        let [error, product, of_x, of_y] =
+            [error, product, of_x, of_y].map(|sums| &mut sums[block.clone()]);
+        RowSums { error, product, of_x, of_y }
+    }
+
     /// z = [code, ‖x−x'‖/‖x‖, cos(x, x')] (equation 3), [B, latent + 2], as `dagmm::RowSums` has it.
     fn coordinates(&self, codes: &[f32], latent: usize, z: &mut [f32]) {
-        let [error, product, of_x, of_reconstruction] = &self.sums;
+        let RowSums { error, product, of_x, of_y: of_reconstruction } = &self.sums;
         let rows = z.chunks_exact_mut(latent + 2).zip(codes.chunks_exact(latent)).enumerate();
         for (row, (z, code)) in rows {
             let (x, _) = norm(of_x[row]);
@@ -439,7 +457,7 @@ impl Sums {
     /// What the gradient by x' is made of, along x and along x', from those by z [B, D] and by
     /// ‖x−x'‖².
     fn back(&mut self, by_z: &[f32], by_squared_error: f32) {
-        let [error, product, of_x, of_reconstruction] = &self.sums;
+        let RowSums { error, product, of_x, of_y: of_reconstruction } = &self.sums;
         let coordinates = by_z.len() / error.len();
         for (row, by_z) in by_z.chunks_exact(coordinates).enumerate() {
             let (by_distance, by_cosine) = (by_z[coordinates - 2], by_z[coordinates - 1]);
