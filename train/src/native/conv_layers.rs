@@ -1,7 +1,7 @@
-//! The layers of `conv_core`, with their gradients: convolutions as products whose terms are listed
+//! The layers of the convolutional VAE's step, with their gradients: convolutions as products whose terms are listed
 //! once, linear layers, and batch normalisation over a batch that comes block by block. Maps are
 //! [pixel][channel] of `Lanes`, an edge of them SIDE, HALF or QUARTER pixels long. Which layer
-//! follows which is `conv_core`'s.
+//! follows which is `conv_vae`'s.
 
 use std::ops::Range;
 

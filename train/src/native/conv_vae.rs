@@ -1,8 +1,7 @@
-//! A training step of the convolutional VAE on one x86-64 core: `conv_vae`'s network and objective,
-//! forwards and back, for one seed in f32. A batch goes through in blocks of 32 images that stay in
-//! the caches; between two passes over it lies what batch normalisation needs of all of it. Layers
-//! are in `conv_layers`, their arithmetic in `conv_kernels`; other precisions, devices and channel
-//! counts, and scoring, are `conv_vae`'s own.
+//! A training step of the convolutional VAE on a CPU core: the network and objective of
+//! `model::conv_vae`, forwards and back, for one seed in f32. A batch goes through in blocks of 32 images
+//! that stay in the caches; between two passes over it lies what batch normalisation needs of all of it.
+//! Layers are in `conv_layers`, their arithmetic in `kernels::images`.
 
 use std::collections::HashMap;
 use std::f64::consts::TAU;
@@ -13,7 +12,11 @@ use crate::model::{ConvDecoder, ConvLoss, ConvVaeSpec};
 use crate::native::conv_layers::{
     BORDERED, CORNERS, Dense, HALF, Inner, Norm, Outer, QUARTER, SIDE, total, turn,
 };
+use crate::native::{Measured, Rows};
 use crate::nn::layers::ParameterSpec;
+
+/// Terms of the loss.
+pub const TERMS: usize = 2;
 
 /// What the gap between a row's outputs and its pixels is measured by.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,6 +69,8 @@ pub struct Core {
     isa: Isa,
     latent: usize,
     channels: [usize; 2],
+    loss: ConvLoss,
+    beta: f64,
     gap: Gap,
     first: Outer<3>,
     second: Inner,
@@ -78,6 +83,13 @@ pub struct Core {
     blocks: Vec<Block>,
     together: Together,
     scratch: Scratch,
+}
+
+/// What there is one of for error and divergence.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Sums {
+    error: f64,
+    divergence: f64,
 }
 
 /// What a step keeps of a block of images.
@@ -132,10 +144,8 @@ fn lanes(count: usize) -> Vec<Lanes> {
 }
 
 impl Core {
-    /// The step of a network with parameters `specs`; none where this processor lacks the
-    /// instructions or the numbers of channels do not suit them.
-    pub fn new(spec: &ConvVaeSpec, specs: &[ParameterSpec]) -> Option<Self> {
-        let isa = Some(Isa::detect()).filter(|isa| !isa.is_portable())?;
+    /// The step of a network with parameters `specs`; none where the numbers of channels do not suit it.
+    pub fn new(isa: Isa, spec: &ConvVaeSpec, specs: &[ParameterSpec]) -> Option<Self> {
         let ConvVaeSpec { latent, channels, .. } = *spec;
         let [few, many] = channels;
         if !few.is_multiple_of(ROWS) || !many.is_multiple_of(PANEL) {
@@ -162,6 +172,8 @@ impl Core {
             isa,
             latent,
             channels,
+            loss: spec.loss,
+            beta: spec.beta,
             gap: Gap::of(spec),
             first: Outer::new(place("encoder.0.weight")?, few),
             second: Inner::new(3, place("encoder.1.weight")?, channels),
@@ -176,15 +188,34 @@ impl Core {
         })
     }
 
+    /// The loss of a seed's images with noise ε, [rows, latent], under its parameters; writes the gradient
+    /// and moves the running statistics.
+    ///
+    /// # Panics
+    /// If there is no noise.
+    pub fn loss(&mut self, parameters: &mut [f32], rows: Rows, gradient: &mut [f32]) -> Measured {
+        let (pixels, count) = (SIDE * SIDE, rows.x.len() / (SIDE * SIDE));
+        let (share, divergence_share) = match self.loss {
+            ConvLoss::Elbo => (1.0 / count as f64, 1.0 / count as f64),
+            ConvLoss::Notebook => (1.0 / (count as f64 * pixels as f64), 1.0),
+        };
+        let weights = Sums { error: share, divergence: self.beta * divergence_share };
+        let Sums { error, divergence } = self.step(parameters, rows, weights, gradient);
+        let terms = [error * share, divergence * divergence_share];
+        let total = terms[0] + self.beta * terms[1];
+        Measured { total, terms: terms.into(), failed: 0.0 }
+    }
+
     /// Error and divergence of all x [rows, SIDE²] with noise [rows, latent], and the gradient of
     /// their sum, each times its weight. Moves the running statistics.
-    pub fn step(
+    fn step(
         &mut self,
         parameters: &mut [f32],
-        [x, noise]: [&[f32]; 2],
-        [error_weight, divergence_weight]: [f64; 2],
+        Rows { x, noise }: Rows,
+        weights: Sums,
         gradient: &mut [f32],
-    ) -> [f64; 2] {
+    ) -> Sums {
+        let noise = noise.expect("a variational model draws noise");
         let rows = x.len() / (SIDE * SIDE);
         assert!(x.len() == rows * SIDE * SIDE && noise.len() == rows * self.latent);
         self.prepare(parameters, rows);
@@ -195,15 +226,15 @@ impl Core {
         let divergence = self.encode_and_widen(parameters, noise);
         self.norms[2].settle(rows * HALF * HALF, parameters);
 
-        let error = self.judge(error_weight);
+        let error = self.judge(weights.error);
         self.norms[2].file(gradient);
-        self.return_to_heads(parameters, divergence_weight as f32);
+        self.return_to_heads(parameters, weights.divergence as f32);
         self.norms[1].file(gradient);
         self.return_to_first();
         self.norms[0].file(gradient);
         self.return_to_images();
         self.file(gradient);
-        [error, divergence]
+        Sums { error, divergence }
     }
 
     /// Packs the weights and makes room for the blocks of a batch.
@@ -465,11 +496,12 @@ mod tests {
     use crate::model::conv_vae::ConvVae;
     use seedbed::random::{Numbers, Stream};
 
+    const WEIGHTS: Sums = Sums { error: 0.1, divergence: 0.2 };
+
     /// What a step gives, and what it makes of the parameters.
     fn step(spec: &ConvVaeSpec, isa: Isa, rows: usize) -> ([u64; 2], Vec<u32>, Vec<u32>) {
         let (_, specs) = ConvVae::new(spec);
-        let mut core = Core::new(spec, &specs).expect("channels that suit it");
-        core.isa = isa;
+        let mut core = Core::new(isa, spec, &specs).expect("channels that suit it");
         let mut numbers = Numbers::new(1, Stream::Data, 0);
         let mut draw = |count: usize| numbers.normals(count);
         let count = specs.iter().map(ParameterSpec::count).sum::<i64>() as usize;
@@ -477,10 +509,12 @@ mod tests {
         let (x, noise) = (draw(rows * SIDE * SIDE), draw(rows * spec.latent));
         let x: Vec<f32> = x.iter().map(|value| value.clamp(0.0, 1.0)).collect();
         let mut gradient = vec![f32::NAN; count];
-        let terms = core.step(&mut parameters, [&x, &noise], [0.1, 0.2], &mut gradient);
+        let rows = Rows { x: &x, noise: Some(&noise) };
+        let sums = core.step(&mut parameters, rows, WEIGHTS, &mut gradient);
         assert!(gradient.iter().all(|value| value.is_finite()), "a gradient is missing");
         let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
-        (terms.map(f64::to_bits), bits(gradient), bits(parameters))
+        let sums = [sums.error, sums.divergence].map(f64::to_bits);
+        (sums, bits(gradient), bits(parameters))
     }
 
     #[test]
@@ -502,20 +536,21 @@ mod tests {
     fn a_smaller_batch_after_a_larger_one_has_the_bits_of_a_first_one() {
         let spec: ConvVaeSpec = serde_json::from_str(r#"{"latent": 5}"#).expect("a network");
         let (_, specs) = ConvVae::new(&spec);
-        let mut core = Core::new(&spec, &specs).expect("channels that suit it");
+        let isa = Isa::detect();
+        let mut core = Core::new(isa, &spec, &specs).expect("channels that suit it");
         let count = specs.iter().map(ParameterSpec::count).sum::<i64>() as usize;
         let mut numbers = Numbers::new(2, Stream::Data, 0);
         let start: Vec<f32> = numbers.normals(count).iter().map(|value| 0.1 * value).collect();
         let (x, noise) = (numbers.normals(70 * SIDE * SIDE), numbers.normals(70 * 5));
         let step = |core: &mut Core, rows: usize| {
             let (mut parameters, mut gradient) = (start.clone(), vec![0.0; count]);
-            let batch = [&x[..rows * SIDE * SIDE], &noise[..rows * 5]];
-            core.step(&mut parameters, batch, [0.1, 0.2], &mut gradient);
+            let (x, noise) = (&x[..rows * SIDE * SIDE], Some(&noise[..rows * 5]));
+            core.step(&mut parameters, Rows { x, noise }, WEIGHTS, &mut gradient);
             (parameters, gradient)
         };
         let _ = step(&mut core, 70);
         let after = step(&mut core, 33);
-        let mut fresh = Core::new(&spec, &specs).expect("channels that suit it");
+        let mut fresh = Core::new(isa, &spec, &specs).expect("channels that suit it");
         assert!(step(&mut fresh, 33) == after);
     }
 }

@@ -1,6 +1,6 @@
-//! A training step of DAGMM for one seed on one x86-64 core, without tensors: networks in f32 through
-//! `kernels`, the mixture in f64 or f32 through `mixture_core`. Activations pass through the networks in blocks
-//! of rows that stay in the cache. What is computed is `dagmm`'s; shapes as there.
+//! A training step of DAGMM for one seed on a CPU core, without tensors: networks in f32 through
+//! `kernels`, the mixture in f64 or f32 through `mixture`. Activations pass through the networks in blocks
+//! of rows that stay in the cache. What is computed is `model::dagmm`'s; shapes as there.
 
 use std::ops::Range;
 
@@ -9,14 +9,19 @@ use crate::kernels::pointwise::combine;
 use crate::kernels::product::{Finish, Panels, add_transposed, multiply};
 use crate::kernels::sparse::{Sparse, multiply_sparse, multiply_transposed_sparse};
 use crate::kernels::sums::{RowSums, column_sums, row_sums};
+use crate::model::dagmm::Dagmm;
 use crate::model::mixture::{Rules, Weights};
-use crate::model::{DagmmSpec, Precision};
-use crate::native::mixture::{Rows, Terms};
+use crate::model::{Precision, Reconstruction};
+use crate::native::mixture::{self, Terms};
 use crate::native::real::Real;
-use crate::nn::layers::{Linear, ParameterSpec};
+use crate::native::{Measured, Rows};
+use crate::nn::layers::ParameterSpec;
 
 /// Rows that pass through the networks at a time.
 const BLOCK: usize = 192;
+
+/// Terms of the loss.
+pub const TERMS: usize = 3;
 
 /// A linear layer, and where its parameters lie among a seed's.
 #[derive(Debug, Clone, Copy)]
@@ -103,8 +108,8 @@ struct Sums {
 /// The rows of a mixture in the precision that its rules ask for.
 #[derive(Debug)]
 enum MixtureRows {
-    F64(Rows<f64>),
-    F32(Rows<f32>),
+    F64(mixture::Rows<f64>),
+    F32(mixture::Rows<f32>),
 }
 
 impl Default for MixtureRows {
@@ -116,8 +121,8 @@ impl Default for MixtureRows {
 impl MixtureRows {
     fn new(precision: Precision) -> Self {
         match precision {
-            Precision::F64 => Self::F64(Rows::default()),
-            Precision::F32 => Self::F32(Rows::default()),
+            Precision::F64 => Self::F64(mixture::Rows::default()),
+            Precision::F32 => Self::F32(mixture::Rows::default()),
         }
     }
 
@@ -130,7 +135,11 @@ impl MixtureRows {
 
     /// Takes z, [B, D], and the memberships' logits, [B, K].
     fn fill(&mut self, [z, logits]: [&[f32]; 2], widths: [usize; 2]) {
-        fn fill<F: Real>(rows: &mut Rows<F>, [z, logits]: [&[f32]; 2], widths: [usize; 2]) {
+        fn fill<F: Real>(
+            rows: &mut mixture::Rows<F>,
+            [z, logits]: [&[f32]; 2],
+            widths: [usize; 2],
+        ) {
             to_lines(z, widths[0], &mut rows.z);
             to_lines(logits, widths[1], &mut rows.logits);
         }
@@ -165,29 +174,28 @@ impl MixtureRows {
 }
 
 impl Core {
-    /// For the network of `spec` with these layers: encoder, decoder, estimation network.
-    pub fn new(
-        isa: Isa,
-        spec: &DagmmSpec,
-        rules: Rules,
-        [encoder, decoder, estimation]: [&[Linear]; 3],
-        parameters: &[ParameterSpec],
-    ) -> Self {
-        let mut starts = vec![0];
-        starts.extend(parameters.iter().scan(0, |start, spec| {
-            *start += spec.count() as usize;
-            Some(*start)
-        }));
-        let layer = |linear: &Linear| {
-            let [weight, bias] = linear.indices();
-            let [inputs, outputs] = [0, 1].map(|axis| parameters[weight].shape[axis] as usize);
-            Layer { inputs, outputs, weight: starts[weight], bias: starts[bias] }
-        };
-        let layers: Vec<Layer> = encoder.iter().chain(decoder).map(layer).collect();
-        Self {
+    /// The step of a network with such parameters: weights and biases of the encoder, the decoder and the
+    /// estimation network. None for a loss that it does not know.
+    pub fn new(isa: Isa, dagmm: &Dagmm, parameters: &[ParameterSpec]) -> Option<Self> {
+        let spec = dagmm.spec();
+        if spec.reconstruction == Reconstruction::Norm {
+            return None;
+        }
+        let mut start = 0;
+        let mut layers = Vec::new();
+        for pair in parameters.chunks_exact(2) {
+            let [inputs, outputs] = [0, 1].map(|axis| pair[0].shape[axis] as usize);
+            let bias = start + inputs * outputs;
+            layers.push(Layer { inputs, outputs, weight: start, bias });
+            start = bias + outputs;
+        }
+        let estimation = layers.split_off(layers.len() - 2).try_into().ok()?;
+        let rules = dagmm.rules();
+        Some(Self {
             isa,
-            depth: encoder.len(),
-            estimation: [layer(&estimation[0]), layer(&estimation[1])],
+            // the decoder has as many layers
+            depth: layers.len() / 2,
+            estimation,
             rules,
             weights: Weights { energy: spec.lambda_energy, penalty: spec.lambda_covariance },
             error_scale: spec.error_scale(layers[0].inputs),
@@ -197,23 +205,15 @@ impl Core {
                 ..Room::default()
             },
             layers,
-        }
+        })
     }
 
-    /// Of rows x [B, F] under a seed's parameters: total, its three terms, and what broke down (as
-    /// `mixture_core::Terms` has it), and the gradient; all 0 without rows. `dropout` is [B, hidden].
-    pub fn loss(
-        &mut self,
-        parameters: &[f32],
-        x: &[f32],
-        dropout: Option<&[f32]>,
-        gradient: &mut [f32],
-    ) -> [f64; 5] {
+    /// The loss of a seed's rows, [B, F], with dropout's mask, [B, hidden], under its parameters; writes
+    /// the gradient.
+    pub fn loss(&mut self, parameters: &[f32], rows: Rows, gradient: &mut [f32]) -> Measured {
+        let Rows { x, noise: dropout } = rows;
         gradient.fill(0.0);
         let rows = x.len() / self.layers[0].inputs;
-        if rows == 0 {
-            return [0.0; 5];
-        }
         self.make_room(rows);
         self.forward(parameters, x);
         self.memberships(parameters, dropout);
@@ -226,7 +226,7 @@ impl Core {
         let squares = self.room.sums.sums.error.iter().map(|&square| f64::from(square));
         let error = squares.sum::<f64>() / rows as f64 * self.error_scale;
         let total = error + energy * self.weights.energy + penalty * self.weights.penalty;
-        [total, error, energy, penalty, failed]
+        Measured { total, terms: vec![error, energy, penalty], failed }
     }
 
     fn make_room(&mut self, rows: usize) {
@@ -440,7 +440,7 @@ impl Sums {
         RowSums { error, product, of_x, of_y }
     }
 
-    /// z = [code, ‖x−x'‖/‖x‖, cos(x, x')] (equation 3), [B, latent + 2], as `dagmm::RowSums` has it.
+    /// z = [code, ‖x−x'‖/‖x‖, cos(x, x')] (equation 3), [B, latent + 2], as `model::dagmm::RowSums` has it.
     fn coordinates(&self, codes: &[f32], latent: usize, z: &mut [f32]) {
         let RowSums { error, product, of_x, of_y: of_reconstruction } = &self.sums;
         let rows = z.chunks_exact_mut(latent + 2).zip(codes.chunks_exact(latent)).enumerate();

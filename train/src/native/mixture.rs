@@ -1,4 +1,4 @@
-//! What `mixture` computes of a batch, for one seed on a CPU core: the loss of z and γ and its
+//! What `model::mixture` computes of a batch, for one seed on a CPU core: the loss of z and γ and its
 //! gradient by both, in f64 or f32, with the same formulas and without tensors. Every loop runs along the
 //! rows, which lie side by side (no closure that a library function calls holds one: it would not be
 //! compiled for wide registers); every sum over rows takes the rows in `LANES` interleaved parts, so

@@ -115,6 +115,11 @@ impl Parameters {
         Self::from_flat(self.specs.clone(), self.flat.narrow(0, index as i64, 1))
     }
 
+    /// Name, shape and initial values of each parameter.
+    pub fn specs(&self) -> &[ParameterSpec] {
+        &self.specs
+    }
+
     /// All values, [seeds, count].
     pub fn flat(&self) -> &Tensor {
         &self.flat
@@ -231,11 +236,6 @@ impl Linear {
             specs.len() - 1
         };
         Self { weight: add("weight", vec![inputs, outputs]), bias: add("bias", vec![outputs]) }
-    }
-
-    /// The parameters' indices: weight and bias.
-    pub(crate) fn indices(&self) -> [usize; 2] {
-        [self.weight, self.bias]
     }
 
     /// [seeds, rows, inputs] → [seeds, rows, outputs]
@@ -444,10 +444,6 @@ impl Mlp {
             Linear::new(&format!("{name}.{number}"), pair[0], pair[1], specs)
         };
         Self { layers: widths.windows(2).enumerate().map(layer).collect(), activation }
-    }
-
-    pub(crate) fn layers(&self) -> &[Linear] {
-        &self.layers
     }
 
     /// From x, [seeds, rows, widths[0]].

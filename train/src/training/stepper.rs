@@ -1,15 +1,19 @@
-//! One optimiser step after another: batch, loss and gradient, clipping, decay, Adam.
+//! One optimiser step after another: batch, loss and gradient, clipping, decay, Adam. Here and nowhere else
+//! is decided whether a loss and its gradient come from a model's tensors or from its native step.
 
 use tch::{Tensor, no_grad};
 
 use super::batches::{TrainingRows, Walk};
 use crate::model::{Batch, Detector};
+use crate::native;
 use crate::nn::layers::{Adam, Parameters, gather};
 use seedbed::experiment::TrainingSpec;
 
 /// What takes one step after another.
 pub(super) struct Stepper<'a> {
     detector: &'a Detector,
+    /// The model's step without tensors, where there is one.
+    native: Option<native::Step>,
     pub(super) parameters: &'a mut Parameters,
     rows: &'a TrainingRows,
     walk: &'a Walk<'a>,
@@ -32,6 +36,7 @@ impl<'a> Stepper<'a> {
         let weights = walk.weights(rows.values.device());
         Self {
             detector,
+            native: native::Step::for_model(detector, parameters),
             parameters,
             rows,
             walk,
@@ -55,7 +60,11 @@ impl<'a> Stepper<'a> {
         let shape = [self.walk.seeds.len() as i64, width as i64, -1];
         let x = gather(&self.rows.values, &index).view(shape);
         let weight = self.weights[step].as_ref().map(Tensor::shallow_clone);
-        let loss = self.detector.loss(self.parameters, &Batch { x, weight }, noise);
+        let batch = Batch { x, weight };
+        let loss = match &mut self.native {
+            Some(native) => native.loss(self.parameters, &batch, noise),
+            None => self.detector.loss(self.parameters, &batch, noise),
+        };
         let row = Tensor::stack(&loss.row(), 1);
         let mut gradient = loss.gradient;
         if let Some(bound) = self.clip {
