@@ -33,6 +33,10 @@ quick: build ## train every experiment at reduced size and compare with the pape
 test: setup browser slurm ## run the tests
 	cargo test --release --locked
 
+.PHONY: test-portable
+test-portable: setup ## run the trainer's tests as on a processor without vector instructions: tensors and portable kernels
+	RUSTFLAGS='--cfg portable' cargo test --release --locked -p seedbed-train --target-dir target/portable
+
 .PHONY: browser
 browser: ## install Debian's Chromium for the tests of the report, where it is missing and may be installed
 	@scripts/setup-browser.sh || [ -z "$$CI" ]

@@ -64,6 +64,12 @@ pub fn enforce() {
     }
 }
 
+/// A place in libtorch's code, by which the loader knows which library that is.
+#[cfg(unix)]
+pub(crate) fn place_in_libtorch() -> *const c_void {
+    global_context as *const c_void
+}
+
 /// What libtorch says of them.
 pub fn switches() -> Switches {
     // SAFETY: as above, and what is asked for is of the enums

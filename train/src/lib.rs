@@ -18,7 +18,7 @@ pub mod device;
 mod kernels;
 pub mod libtorch;
 pub mod model;
-mod native;
+pub mod native;
 pub mod nn;
 pub mod run;
 pub mod training;

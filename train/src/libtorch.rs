@@ -2,31 +2,36 @@
 //! start where there is one, so that one binary serves hosts with and without a GPU. Chooses no
 //! device and prints nothing.
 
-use std::ffi::{CStr, CString, OsStr, c_int, c_void};
-use std::os::unix::ffi::OsStrExt;
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use seedbed::machine::CudaLibrary;
 
-/// Loads `libtorch_cuda.so` where it lies beside the `libtorch_cpu.so` of this process. To be called
+/// Loads libtorch's CUDA half where it lies beside the CPU half of this process. To be called
 /// before the first tensor: libtorch looks once for its CUDA half. Later calls return the first
 /// call's answer. A failure is for the caller to report when someone asks for a GPU.
 pub fn load_cuda() -> &'static CudaLibrary {
     static ANSWER: OnceLock<CudaLibrary> = OnceLock::new();
-    ANSWER.get_or_init(|| match folder() {
-        Some(folder) => load(&folder.join("libtorch_cuda.so")),
-        None => CudaLibrary::Absent,
+    ANSWER.get_or_init(|| match folder().map(|folder| folder.join(library("torch_cuda"))) {
+        Some(path) if path.exists() => load(&path),
+        _ => CudaLibrary::Absent,
     })
 }
 
+/// The file of a library of libtorch's, as this operating system names it.
+fn library(name: &str) -> String {
+    format!("{DLL_PREFIX}{name}{DLL_SUFFIX}")
+}
+
+#[cfg(unix)]
 fn load(path: &Path) -> CudaLibrary {
+    use std::ffi::{CStr, CString};
+    use std::os::unix::ffi::OsStrExt;
+
     let Ok(name) = CString::new(path.as_os_str().as_bytes()) else {
         return CudaLibrary::Absent;
     };
-    if !path.exists() {
-        return CudaLibrary::Absent;
-    }
     // SAFETY: `name` is a C string that outlives the call. The library's initialisers only register
     // operators; it is never unloaded. `dlerror` follows in the same thread, and its text is copied.
     unsafe {
@@ -42,34 +47,41 @@ fn load(path: &Path) -> CudaLibrary {
     }
 }
 
-/// The folder that `libtorch_cpu.so` was loaded from, as the loader names it. (`/proc/self/maps`
-/// would follow the symlinks of a CPU folder into the wheel, where an unusable CUDA half lies.)
-pub fn folder() -> Option<PathBuf> {
-    let mut found: Option<PathBuf> = None;
-    // SAFETY: the callback gets this very pointer back and is not called after the return.
-    unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut found).cast()) };
-    found
+/// Refuses: how this system loads a library while a program runs is not written yet.
+#[cfg(not(unix))]
+fn load(path: &Path) -> CudaLibrary {
+    CudaLibrary::Failed(format!("cannot load {} on this operating system", path.display()))
 }
 
-/// Ends the iteration at `libtorch_cpu.so`, leaving its folder in the `Option<PathBuf>` at `found`.
-unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _: usize, found: *mut c_void) -> c_int {
-    // SAFETY: the loader passes a valid entry, whose name is a C string or null; `found` is the
-    // pointer given to `dl_iterate_phdr` in `folder`.
+/// The folder that libtorch's CPU half was loaded from, as the loader names it. (A folder for CPUs alone
+/// holds symlinks into the wheel, where an unusable CUDA half lies: following them would find that.)
+#[cfg(unix)]
+pub fn folder() -> Option<PathBuf> {
+    use std::ffi::{CStr, OsStr};
+    use std::os::unix::ffi::OsStrExt;
+
+    let place = crate::determinism::place_in_libtorch();
+    let mut found = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: the loader fills in what lies at a place in this process, or returns 0; the name is null or
+    // a C string that lives as long as the library, which is never unloaded
     unsafe {
-        let name = (*info).dlpi_name;
-        if name.is_null() {
-            return 0;
+        if libc::dladdr(place, found.as_mut_ptr()) == 0 {
+            return None;
         }
-        let path = Path::new(OsStr::from_bytes(CStr::from_ptr(name).to_bytes()));
-        if path.file_name() != Some(OsStr::new("libtorch_cpu.so")) {
-            return 0;
-        }
-        *found.cast::<Option<PathBuf>>() = path.parent().map(Path::to_path_buf);
-        1
+        let name = found.assume_init().dli_fname;
+        let name = (!name.is_null()).then(|| CStr::from_ptr(name))?;
+        Path::new(OsStr::from_bytes(name.to_bytes())).parent().map(Path::to_path_buf)
     }
 }
 
-/// `build-version` is libtorch's own file, `version.py` that of the Python wheel.
+/// The folder of the libtorch that this program was built with.
+#[cfg(not(unix))]
+pub fn folder() -> Option<PathBuf> {
+    option_env!("LIBTORCH").map(|libtorch| Path::new(libtorch).join("lib"))
+}
+
+/// The version of a folder's libtorch: `build-version` is libtorch's own file, `version.py` that of the
+/// Python wheel.
 pub fn version_of(libtorch: &Path) -> Option<String> {
     if let Ok(text) = std::fs::read_to_string(libtorch.join("build-version")) {
         return Some(text.trim().to_owned());
@@ -89,24 +101,23 @@ mod tests {
     #[test]
     fn the_running_libtorch_is_found_and_is_the_wanted_one() {
         let folder = folder().expect("tests are linked against libtorch");
-        assert!(folder.join("libtorch_cpu.so").exists(), "{}", folder.display());
+        assert!(folder.join(library("torch_cpu")).exists(), "{}", folder.display());
         assert_eq!(versions().libtorch.split('+').next(), Some(LIBTORCH));
     }
 
     #[test]
     fn cuda_is_loaded_exactly_where_its_library_lies_beside_the_cpu_one() {
-        let beside = folder().is_some_and(|folder| folder.join("libtorch_cuda.so").exists());
+        let beside = folder().is_some_and(|folder| folder.join(library("torch_cuda")).exists());
         assert_eq!(*load_cuda() == CudaLibrary::Absent, !beside);
     }
 
     #[test]
     fn a_library_that_cannot_be_loaded_is_reported_with_the_loaders_reason() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("libtorch_cuda.so");
-        assert_eq!(load(&path), CudaLibrary::Absent);
+        let path = folder.path().join(library("torch_cuda"));
         std::fs::write(&path, "no library").expect("a file");
         let CudaLibrary::Failed(message) = load(&path) else { panic!("loaded a text file") };
-        assert!(message.contains("libtorch_cuda.so"), "{message}");
+        assert!(message.contains(&library("torch_cuda")), "{message}");
     }
 
     #[test]

@@ -4,26 +4,22 @@
 //! linear output. The network alone: its layers are in `convolution`, likelihoods, objective and
 //! scores in `variational`. Shapes: S seeds, B rows, F = 28² pixels, L latent variables.
 
-use std::sync::{Mutex, PoisonError};
-
 use tch::{Kind, Tensor, no_grad};
 
 use super::variational::{Evaluated, Latent, Likelihood, Network, Objective};
 use super::{
     Batch, ConvDecoder, ConvLoss, ConvVaeSpec, Loss, Noise, Reduction, Scores, Scoring, ToScore,
 };
-use crate::native::conv_layers;
-use crate::native::conv_vae::Core;
 use crate::nn::convolution::{
     BatchNorm, Convolution, Halved, Normalised, Statistics, TransposedConvolution,
 };
-use crate::nn::layers::{self, Gradient, Linear, ParameterSpec, Parameters};
+use crate::nn::layers::{Gradient, Linear, ParameterSpec, Parameters};
 
 /// Height and width of the images.
-pub const IMAGE: (usize, usize) = (conv_layers::SIDE, conv_layers::SIDE);
-const SIDE: i64 = conv_layers::SIDE as i64;
+pub const IMAGE: (usize, usize) = (SIDE as usize, SIDE as usize);
+const SIDE: i64 = 28;
 /// Pixels along an edge after the second convolution.
-const INNER: i64 = conv_layers::QUARTER as i64;
+const INNER: i64 = SIDE / 4;
 
 /// The network; its parameters are kept apart, in `Parameters`.
 #[derive(Debug)]
@@ -39,8 +35,7 @@ pub struct ConvVae {
     transposed_norm: BatchNorm,
     likelihood: Likelihood,
     objective: Objective,
-    /// The step of one seed in f32 on a core, where there is one for such a network.
-    core: Option<Mutex<Box<Core>>>,
+    spec: ConvVaeSpec,
 }
 
 /// A pass through the encoder.
@@ -118,10 +113,14 @@ impl ConvVae {
             transposed_norm: BatchNorm::new("decoder.norm.1", first, &mut specs),
             likelihood,
             objective,
-            core: None,
+            spec: spec.clone(),
         };
-        let core = Core::new(spec, &specs).map(Box::new).map(Mutex::new);
-        (Self { core, ..network }, specs)
+        (network, specs)
+    }
+
+    /// The choices that the network was made by.
+    pub fn spec(&self) -> &ConvVaeSpec {
+        &self.spec
     }
 
     /// What p(x|z) is.
@@ -199,60 +198,9 @@ impl ConvVae {
     /// running statistics of the seeds that have rows in it.
     pub fn loss(&self, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Loss {
         no_grad(|| match &batch.weight {
-            None => match self.core_for(parameters, batch, noise) {
-                Some(core) if batch.x.size()[0] == 1 => {
-                    self.loss_on_core(core, parameters, batch, noise)
-                }
-                Some(_) => self.loss_by_seed(parameters, batch, noise),
-                None => self.whole_loss(parameters, batch, noise),
-            },
+            None => self.whole_loss(parameters, batch, noise),
             Some(_) => self.loss_by_seed(parameters, batch, noise),
         })
-    }
-
-    /// What can do the step of these seeds, one after another, without libtorch.
-    fn core_for(
-        &self,
-        parameters: &Parameters,
-        batch: &Batch,
-        noise: &Tensor,
-    ) -> Option<&Mutex<Box<Core>>> {
-        let tensors = [parameters.flat(), &batch.x, noise];
-        self.core.as_ref().filter(|_| tensors.into_iter().all(layers::in_memory))
-    }
-
-    /// Of one seed.
-    fn loss_on_core(
-        &self,
-        core: &Mutex<Box<Core>>,
-        parameters: &Parameters,
-        batch: &Batch,
-        noise: &Tensor,
-    ) -> Loss {
-        let (rows, pixels) = (batch.x.size()[1] as f64, batch.x.size()[2] as f64);
-        let (share, divergence_share, beta) = match self.objective {
-            Objective::Elbo { beta, reduction: Reduction::Mean, .. } => {
-                (1.0 / rows, 1.0 / rows, beta)
-            }
-            Objective::Elbo { beta, reduction: Reduction::Sum, .. } => (1.0, 1.0, beta),
-            Objective::Notebook { beta } => (1.0 / (rows * pixels), 1.0, beta),
-        };
-        let mut gradient = parameters.flat().empty_like();
-        // the running statistics move; nobody else reads this seed's parameters during its step
-        let [error, divergence] = core.lock().unwrap_or_else(PoisonError::into_inner).step(
-            layers::values_mut(&mut parameters.flat().shallow_clone()),
-            [layers::values(&batch.x), layers::values(noise)],
-            [share, beta * divergence_share],
-            layers::values_mut(&mut gradient),
-        );
-        let terms = [error * share, divergence * divergence_share];
-        let number = |value: f64| Tensor::from_slice(&[value]);
-        Loss {
-            total: number(terms[0] + beta * terms[1]),
-            terms: terms.map(number).into(),
-            failed: number(0.0),
-            gradient,
-        }
     }
 
     fn whole_loss(&self, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Loss {
@@ -280,7 +228,7 @@ impl ConvVae {
                     return nothing(&alone);
                 }
                 let of_seed = |t: &Tensor| t.narrow(0, seed as i64, 1).narrow(1, 0, rows as i64);
-                self.loss(&alone, &Batch::whole(of_seed(&batch.x)), &of_seed(noise))
+                self.whole_loss(&alone, &Batch::whole(of_seed(&batch.x)), &of_seed(noise))
             })
             .collect();
         let join = |part: &dyn Fn(&Loss) -> &Tensor| {

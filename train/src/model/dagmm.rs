@@ -4,8 +4,6 @@
 //! written out, for at these sizes automatic ones spend much of a step on their bookkeeping.
 //! Expect about 0.94 F1 on KDD Cup 99 in the paper, under its own protocol.
 
-use std::sync::{Mutex, PoisonError};
-
 use tch::{Kind, Tensor, no_grad};
 
 use super::Activation;
@@ -14,11 +12,7 @@ use super::{
     Batch, DagmmSpec, Loss, Mixture as WhichMixture, Noise, Precision, Reconstruction, Scores,
     ToScore,
 };
-use crate::native::dagmm::Core;
-use crate::nn::layers::{
-    Gradient, Linear, Mlp, ParameterSpec, Parameters, in_memory, initialise, tanh, values,
-    values_mut,
-};
+use crate::nn::layers::{Gradient, Linear, Mlp, ParameterSpec, Parameters, initialise, tanh};
 use seedbed::random::{Numbers, Stream};
 
 /// The network; its parameters are kept apart, in `Parameters`.
@@ -28,7 +22,6 @@ pub struct Dagmm {
     encoder: Mlp,
     decoder: Mlp,
     estimation: [Linear; 2],
-    core: Box<Mutex<Core>>,
 }
 
 impl Dagmm {
@@ -47,9 +40,12 @@ impl Dagmm {
             Linear::new("estimation.1", hidden, spec.mixtures as i64, &mut parameters),
         ];
         initialise(spec.init, &mut parameters, 1);
-        let layers = [encoder.layers(), decoder.layers(), &estimation[..]];
-        let core = Box::new(Mutex::new(Core::new(spec, rules(spec), layers, &parameters)));
-        (Self { spec: spec.clone(), encoder, decoder, estimation, core }, parameters)
+        (Self { spec: spec.clone(), encoder, decoder, estimation }, parameters)
+    }
+
+    /// The choices that the network was made by.
+    pub fn spec(&self) -> &DagmmSpec {
+        &self.spec
     }
 
     /// Code [S, B, latent] and reconstruction x' [S, B, F] of x [S, B, F].
@@ -77,7 +73,12 @@ impl Dagmm {
 
     /// The spec's choices about densities.
     pub fn rules(&self) -> Rules {
-        rules(&self.spec)
+        Rules {
+            epsilon: self.spec.covariance_epsilon,
+            determinant: self.spec.determinant,
+            guard: self.spec.energy_guard,
+            precision: self.spec.mixture_precision,
+        }
     }
 
     /// What a training step draws: the masks of the estimation network's hidden units.
@@ -90,10 +91,6 @@ impl Dagmm {
     /// The objective (equation 7), its terms and its gradient for one batch; `dropout` is 0 or
     /// 1/(1−p) for each hidden unit of the estimation network, [S, B, hidden].
     pub fn loss(&self, parameters: &Parameters, batch: &Batch, dropout: Option<&Tensor>) -> Loss {
-        let in_memory = in_memory(&batch.x) && dropout.is_none_or(in_memory);
-        if parameters.on_core && in_memory && self.spec.reconstruction != Reconstruction::Norm {
-            return self.loss_on_core(parameters, batch, dropout);
-        }
         no_grad(|| {
             let encoded = self.encoder.forward(parameters, &batch.x);
             let code = encoded.output();
@@ -136,48 +133,6 @@ impl Dagmm {
                 gradient: gradient.flat(),
             }
         })
-    }
-
-    /// `loss` in this process's memory, seed after seed, so that a seed's has the same bits in any
-    /// company.
-    fn loss_on_core(
-        &self,
-        parameters: &Parameters,
-        batch: &Batch,
-        dropout: Option<&Tensor>,
-    ) -> Loss {
-        let [seeds, rows] = [0, 1].map(|axis| batch.x.size()[axis] as usize);
-        let counts = batch.counts();
-        let mut gradient = parameters.flat().empty_like();
-        let places = values_mut(&mut gradient).chunks_exact_mut(parameters.flat().numel() / seeds);
-        let own = values(parameters.flat()).chunks_exact(parameters.flat().numel() / seeds);
-        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
-        let losses: Vec<[f64; 5]> = places
-            .zip(own)
-            .enumerate()
-            .map(|(seed, (gradient, own))| {
-                let of_seed = |all: &'_ Tensor| {
-                    let width = all.size()[2] as usize;
-                    (seed * rows * width)..(seed * rows + counts[seed]) * width
-                };
-                let x = &values(&batch.x)[of_seed(&batch.x)];
-                let mask = dropout.map(|mask| &values(mask)[of_seed(mask)]);
-                core.loss(own, x, mask, gradient)
-            })
-            .collect();
-        let column = |number: usize| {
-            Tensor::from_slice(&losses.iter().map(|loss| loss[number]).collect::<Vec<_>>())
-        };
-        Loss { total: column(0), terms: (1..4).map(column).collect(), failed: column(4), gradient }
-    }
-}
-
-fn rules(spec: &DagmmSpec) -> Rules {
-    Rules {
-        epsilon: spec.covariance_epsilon,
-        determinant: spec.determinant,
-        guard: spec.energy_guard,
-        precision: spec.mixture_precision,
     }
 }
 
@@ -420,99 +375,5 @@ impl RowSums {
         let along_reconstruction = (&by_error + by_square) * 2.0;
         let along_x = by_product - by_error * 2.0;
         (reconstruction * along_reconstruction.unsqueeze(-1)).addcmul(x, &along_x.unsqueeze(-1))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rows(seeds: usize, rows: usize, features: usize, zeros: f32) -> Tensor {
-        let mut numbers = Numbers::new(5, Stream::Data, 0);
-        let mut value = || match numbers.uniform_f32() {
-            number if number < zeros => 0.0,
-            number => number,
-        };
-        let values: Vec<f32> = (0..seeds * rows * features).map(|_| value()).collect();
-        Tensor::from_slice(&values).view([seeds as i64, rows as i64, features as i64])
-    }
-
-    /// Networks in f32 are for `dagmm_core`, those in f64 for libtorch.
-    #[test]
-    fn a_batch_on_a_core_has_the_loss_and_gradient_that_libtorchs_f64_gives() {
-        let published = r#"{"hidden": [60, 30, 10], "latent": 1, "mixtures": 4}"#;
-        let other = r#"{"hidden": [], "latent": 3, "mixtures": 2, "estimation-hidden": 7,
-            "reconstruction": "mean", "determinant": "fourth-root", "energy-guard": "clamped"}"#;
-        let single = r#"{"hidden": [6], "latent": 2, "mixtures": 2, "covariance-epsilon": 1e-3,
-            "mixture-precision": "f32"}"#;
-        for (spec, features, zeros, count, tolerance) in [
-            (published, 118, 0.8, 300, 1e-4),
-            (published, 118, 0.0, 300, 1e-4),
-            (other, 5, 0.3, 33, 1e-4),
-            (single, 20, 0.3, 130, 2e-3),
-        ] {
-            let spec: DagmmSpec = serde_json::from_str(spec).expect("a model");
-            let (dagmm, specs) = Dagmm::new(&spec, features);
-            let parameters = Parameters::initialise(specs.clone(), &[1, 2], tch::Device::Cpu);
-            let wide =
-                Parameters::from_flat(specs.clone(), parameters.flat().to_kind(Kind::Double));
-            let x = rows(2, count, features, zeros);
-            let noise = dagmm.noise().expect("dropout");
-            let mut mask = vec![0.0; 2 * count * noise.per_row()];
-            noise.draw(1, 3, &mut mask);
-            let mask = Tensor::from_slice(&mask).view([2, count as i64, -1]);
-            // the second seed has fewer rows
-            let mut weight = vec![1.0f32; 2 * count];
-            weight[2 * count - 9..].fill(0.0);
-            let weight = Tensor::from_slice(&weight).view([2, count as i64]);
-            let batch =
-                |kind: Kind| Batch { x: x.to_kind(kind), weight: Some(weight.to_kind(kind)) };
-            let masks = [&mask, &mask.to_kind(Kind::Double)].map(|mask| Some(mask.copy()));
-            let got = dagmm.loss(&parameters, &batch(Kind::Float), masks[0].as_ref());
-            let expected = dagmm.loss(&wide, &batch(Kind::Double), masks[1].as_ref());
-            for (got, expected) in got.row().iter().zip(expected.row()) {
-                let gap = (got - &expected).abs().max().double_value(&[]);
-                let size = expected.abs().max().double_value(&[]).max(1.0);
-                assert!(gap <= tolerance * size, "{gap}");
-            }
-            let mut start = 0;
-            for spec in &specs {
-                let of = |gradient: &Tensor| gradient.narrow(1, start, spec.count());
-                let largest = of(&expected.gradient).abs().max().double_value(&[]);
-                let gap = of(&(&got.gradient - &expected.gradient)).abs().max().double_value(&[]);
-                assert!(
-                    largest > 0.0 && gap <= tolerance * largest,
-                    "{}: {gap} of {largest}",
-                    spec.name
-                );
-                start += spec.count();
-            }
-
-            let alone = Batch::whole(x.narrow(0, 0, 1));
-            let alone = dagmm.loss(&parameters.of_seed(0), &alone, Some(&mask.narrow(0, 0, 1)));
-            assert!(alone.gradient.equal(&got.gradient.narrow(0, 0, 1)), "a seed in company");
-            assert!(alone.total.equal(&got.total.narrow(0, 0, 1)), "a seed in company");
-        }
-    }
-
-    #[test]
-    fn a_seed_that_diverged_leaves_one_with_fewer_rows_beside_it_alone() {
-        let spec: DagmmSpec =
-            serde_json::from_str(r#"{"hidden": [6], "latent": 1, "mixtures": 2}"#)
-                .expect("a model");
-        let (dagmm, specs) = Dagmm::new(&spec, 8);
-        let parameters = Parameters::initialise(specs, &[1, 2], tch::Device::Cpu);
-        let alone = parameters.of_seed(1).copy();
-        let _ = parameters.of_seed(0).flat().shallow_clone().fill_(f64::NAN);
-        let x = rows(2, 40, 8, 0.0);
-        let mut weight = vec![1.0f32; 80];
-        weight[75..].fill(0.0);
-        let weight = Some(Tensor::from_slice(&weight).view([2, 40]));
-        let got = dagmm.loss(&parameters, &Batch { x: x.copy(), weight }, None);
-        assert!(got.total.double_value(&[0]).is_nan());
-        let own = Batch::whole(x.narrow(0, 1, 1).narrow(1, 0, 35).contiguous());
-        let expected = dagmm.loss(&alone, &own, None);
-        assert!(got.gradient.narrow(0, 1, 1).equal(&expected.gradient));
-        assert!(got.total.narrow(0, 1, 1).equal(&expected.total));
     }
 }

@@ -1,13 +1,14 @@
-//! The layers of `conv_core`, with their gradients: convolutions as products whose terms are listed
+//! The layers of the convolutional VAE's step, with their gradients: convolutions as products whose terms are listed
 //! once, linear layers, and batch normalisation over a batch that comes block by block. Maps are
 //! [pixel][channel] of `Lanes`, an edge of them SIDE, HALF or QUARTER pixels long. Which layer
-//! follows which is `conv_core`'s.
+//! follows which is `conv_vae`'s.
 
 use std::ops::Range;
 
+use crate::kernels::Isa;
 use crate::kernels::images::{
     self as kernels, Affine, Backward, IMAGES, Lanes, Mask, PANEL, PARTS, Parts, Product, ROWS,
-    Segment, Width,
+    Segment, Strides,
 };
 use crate::nn::convolution::{EPSILON, MOMENTUM};
 
@@ -18,6 +19,9 @@ pub const HALF: usize = SIDE / 2;
 pub const QUARTER: usize = SIDE / 4;
 /// Groups of 2 × 2 pixels, of an image with its border, along an edge.
 pub const CORNERS: usize = BORDERED / 2;
+
+/// Of a left-hand matrix whose terms are the images of a block.
+const BY_IMAGE: Strides = Strides { row: IMAGES, term: 1, eight: ROWS * IMAGES };
 
 /// A convolution between QUARTER² pixels of many channels and HALF² of few: inwards with stride 2
 /// and padding 1, outwards its transpose. The weight is [many, few, k, k].
@@ -119,7 +123,7 @@ fn pack(
 
 /// Products of packed kernels with a map's pixels, one for each list: [lists][rows].
 fn convolve(
-    width: Width,
+    isa: Isa,
     packed: &[f32],
     rows: usize,
     map: &[Lanes],
@@ -128,15 +132,16 @@ fn convolve(
 ) {
     let product = Product {
         left: packed,
-        strides: [1, ROWS, packed.len() / rows.div_ceil(ROWS)],
+        strides: Strides { row: 1, term: ROWS, eight: packed.len() / rows.div_ceil(ROWS) },
         right: map.as_flattened(),
         panel: 0,
         rows,
         columns: IMAGES,
-        into_strides: [rows * IMAGES, IMAGES],
+        into_product: rows * IMAGES,
+        into_row: IMAGES,
         add: false,
     };
-    product.compute(width, lists, into.as_flattened_mut());
+    product.compute(isa, lists, into.as_flattened_mut());
 }
 
 impl Inner {
@@ -170,31 +175,32 @@ impl Inner {
     }
 
     /// [HALF²][few] → row y of [QUARTER²][many]
-    pub fn halve(&self, width: Width, map: &[Lanes], y: usize, into: &mut [Lanes]) {
+    pub fn halve(&self, isa: Isa, map: &[Lanes], y: usize, into: &mut [Lanes]) {
         let lists = &self.inwards[y * QUARTER..][..QUARTER];
-        convolve(width, &self.packed[0], self.many, map, lists, into);
+        convolve(isa, &self.packed[0], self.many, map, lists, into);
     }
 
     /// [QUARTER²][many] → row y of [HALF²][few]
-    pub fn double(&self, width: Width, map: &[Lanes], y: usize, into: &mut [Lanes]) {
+    pub fn double(&self, isa: Isa, map: &[Lanes], y: usize, into: &mut [Lanes]) {
         let lists = &self.outwards[y * HALF..][..HALF];
-        convolve(width, &self.packed[1], self.few, map, lists, into);
+        convolve(isa, &self.packed[1], self.few, map, lists, into);
     }
 
     /// Gathers the gradient by the weight of Σ halve(fine) · coarse, the coarser map's channels
     /// innermost: [QUARTER²][image][many].
-    pub fn gather(&mut self, width: Width, fine: &[Lanes], coarse: &[f32]) {
+    pub fn gather(&mut self, isa: Isa, fine: &[Lanes], coarse: &[f32]) {
         let product = Product {
             left: fine.as_flattened(),
-            strides: [IMAGES, 1, ROWS * IMAGES],
+            strides: BY_IMAGE,
             right: coarse,
             panel: PANEL * IMAGES,
             rows: self.few,
             columns: self.many,
-            into_strides: [self.few * self.many, self.many],
+            into_product: self.few * self.many,
+            into_row: self.many,
             add: true,
         };
-        product.compute(width, &self.gathering, &mut self.gathered);
+        product.compute(isa, &self.gathering, &mut self.gathered);
     }
 
     /// Writes what was gathered.
@@ -270,15 +276,15 @@ impl<const K: usize> Outer<K> {
     }
 
     /// [BORDERED²] → row y of [HALF²][channels]
-    pub fn halve(&self, width: Width, image: &[Lanes], y: usize, into: &mut [Lanes]) {
+    pub fn halve(&self, isa: Isa, image: &[Lanes], y: usize, into: &mut [Lanes]) {
         let lists = &self.inwards[y * HALF..][..HALF];
-        convolve(width, &self.packed[0], self.channels, image, lists, into);
+        convolve(isa, &self.packed[0], self.channels, image, lists, into);
     }
 
     /// Gathers the gradient by the weight of Σ halve(image) · map over row y.
-    pub fn gather(&mut self, width: Width, image: &[Lanes], y: usize, map: &[Lanes]) {
+    pub fn gather(&mut self, isa: Isa, image: &[Lanes], y: usize, map: &[Lanes]) {
         let lines = &image[2 * y * BORDERED..][..K * BORDERED];
-        kernels::correlate::<K>(width, lines, BORDERED, map, self.channels, &mut self.gathered);
+        kernels::correlate::<K>(isa, lines, BORDERED, map, self.channels, &mut self.gathered);
     }
 
     /// Writes what was gathered.
@@ -292,9 +298,9 @@ impl<const K: usize> Outer<K> {
 
 impl Outer<4> {
     /// [HALF²][channels] → row y of [CORNERS²][2][2].
-    pub fn double(&self, width: Width, map: &[Lanes], y: usize, into: &mut [Lanes]) {
+    pub fn double(&self, isa: Isa, map: &[Lanes], y: usize, into: &mut [Lanes]) {
         let lists = &self.outwards[y * CORNERS..][..CORNERS];
-        convolve(width, &self.packed[1], 4, map, lists, into);
+        convolve(isa, &self.packed[1], 4, map, lists, into);
     }
 }
 
@@ -314,28 +320,22 @@ impl Dense {
     }
 
     /// [inputs + 1] → [outputs]
-    pub fn forward(&self, width: Width, parameters: &[f32], input: &[Lanes], into: &mut [Lanes]) {
+    pub fn forward(&self, isa: Isa, parameters: &[f32], input: &[Lanes], into: &mut [Lanes]) {
         let all = Segment { left: 0, right: 0, length: self.inputs + 1 };
-        let strides = [1, self.outputs, ROWS];
+        let strides = Strides { row: 1, term: self.outputs, eight: ROWS };
         self.product(parameters, strides, input, self.outputs).compute(
-            width,
+            isa,
             &[vec![all]],
             into.as_flattened_mut(),
         );
     }
 
     /// [outputs] → [inputs]
-    pub fn by_input(
-        &self,
-        width: Width,
-        parameters: &[f32],
-        by_output: &[Lanes],
-        into: &mut [Lanes],
-    ) {
+    pub fn by_input(&self, isa: Isa, parameters: &[f32], by_output: &[Lanes], into: &mut [Lanes]) {
         let all = Segment { left: 0, right: 0, length: self.outputs };
-        let strides = [self.outputs, 1, ROWS * self.outputs];
+        let strides = Strides { row: self.outputs, term: 1, eight: ROWS * self.outputs };
         self.product(parameters, strides, by_output, self.inputs).compute(
-            width,
+            isa,
             &[vec![all]],
             into.as_flattened_mut(),
         );
@@ -345,7 +345,7 @@ impl Dense {
     pub fn product<'a>(
         &self,
         parameters: &'a [f32],
-        strides: [usize; 3],
+        strides: Strides,
         block: &'a [Lanes],
         rows: usize,
     ) -> Product<'a> {
@@ -356,7 +356,8 @@ impl Dense {
             panel: 0,
             rows,
             columns: IMAGES,
-            into_strides: [0, IMAGES],
+            into_product: 0,
+            into_row: IMAGES,
             add: false,
         }
     }
@@ -365,7 +366,7 @@ impl Dense {
     /// panels, [panel][image]; `columns` outputs at a time.
     pub fn gather(
         &self,
-        width: Width,
+        isa: Isa,
         inputs: &[Lanes],
         by_output: &[f32],
         columns: usize,
@@ -376,12 +377,13 @@ impl Dense {
         let panel = blocks * IMAGES * PANEL;
         let product = Product {
             left: inputs.as_flattened(),
-            strides: [IMAGES, 1, ROWS * IMAGES],
+            strides: BY_IMAGE,
             right: by_output,
             panel,
             rows: terms,
             columns,
-            into_strides: [columns, self.outputs],
+            into_product: columns,
+            into_row: self.outputs,
             add: false,
         };
         let from = |column: usize| {
@@ -393,7 +395,7 @@ impl Dense {
             (0..blocks).map(segment).collect()
         };
         let lists: Vec<Vec<Segment>> = (0..self.outputs).step_by(columns).map(from).collect();
-        product.compute(width, &lists, &mut gradient[self.weight.clone()]);
+        product.compute(isa, &lists, &mut gradient[self.weight.clone()]);
     }
 }
 
@@ -442,12 +444,12 @@ impl Norm {
 
     /// Adds some pixels of the values to be normalised; the first ones' means are what gaps are
     /// taken to.
-    pub fn take(&mut self, width: Width, pixels: &[Lanes], mask: &Mask) {
+    pub fn take(&mut self, isa: Isa, pixels: &[Lanes], mask: &Mask) {
         let [sums, squares] = &mut self.sums;
         if !self.centred {
             let channels = self.centres.len();
             self.centres.fill(0.0);
-            kernels::add_moments(width, pixels, &self.centres, mask, sums, squares);
+            kernels::add_moments(isa, pixels, &self.centres, mask, sums, squares);
             let images = mask.iter().filter(|&&lane| lane != 0).count();
             let count = (pixels.len() / channels * images) as f64;
             for (centre, sum) in self.centres.iter_mut().zip(sums.iter()) {
@@ -457,7 +459,7 @@ impl Norm {
             squares.fill([0.0; IMAGES]);
             self.centred = true;
         }
-        kernels::add_moments(width, pixels, &self.centres, mask, sums, squares);
+        kernels::add_moments(isa, pixels, &self.centres, mask, sums, squares);
     }
 
     /// After all blocks of a batch with so many values a channel: its statistics, and the running
@@ -484,14 +486,14 @@ impl Norm {
     }
 
     /// Normalises some pixels, then ReLU.
-    pub fn normalise(&self, width: Width, block: &[Lanes], mask: &Mask, into: &mut [Lanes]) {
-        kernels::normalise(width, block, &self.affine, mask, into);
+    pub fn normalise(&self, isa: Isa, block: &[Lanes], mask: &Mask, into: &mut [Lanes]) {
+        kernels::normalise(isa, block, &self.affine, mask, into);
     }
 
     /// Takes the gradient of some pixels back through ReLU.
-    pub fn through_relu(&mut self, width: Width, gradient: &mut [Lanes], block: &[Lanes]) {
+    pub fn through_relu(&mut self, isa: Isa, gradient: &mut [Lanes], block: &[Lanes]) {
         let [sums, products] = &mut self.sums;
-        kernels::through_relu(width, gradient, block, &self.affine, sums, products);
+        kernels::through_relu(isa, gradient, block, &self.affine, sums, products);
     }
 
     /// After all blocks' `through_relu`: the gradient by weight and bias, and what `backward`
@@ -519,22 +521,22 @@ impl Norm {
     /// The gradient by a block of the values that were normalised.
     pub fn backward(
         &self,
-        width: Width,
+        isa: Isa,
         gradient: &[Lanes],
         block: &[Lanes],
         mask: &Mask,
         into: &mut [Lanes],
     ) {
-        kernels::through_norm(width, gradient, block, &self.backward, mask, into);
+        kernels::through_norm(isa, gradient, block, &self.backward, mask, into);
     }
 }
 
 /// The transposes of squares of lanes, [column][image] → [panel][image][column], a panel every so
 /// many numbers.
-pub fn turn(width: Width, columns: &[Lanes], into: &mut [f32], panel: usize) {
+pub fn turn(isa: Isa, columns: &[Lanes], into: &mut [f32], panel: usize) {
     assert!(columns.len().is_multiple_of(PANEL));
     let size = [PANEL, IMAGES];
     for (square, into) in columns.chunks_exact(PANEL).zip(into.chunks_mut(panel)) {
-        kernels::transpose(width, square.as_flattened(), IMAGES, size, into, PANEL);
+        kernels::transpose(isa, square.as_flattened(), IMAGES, size, into, PANEL);
     }
 }

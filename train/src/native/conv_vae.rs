@@ -1,18 +1,22 @@
-//! A training step of the convolutional VAE on one x86-64 core: `conv_vae`'s network and objective,
-//! forwards and back, for one seed in f32. A batch goes through in blocks of 32 images that stay in
-//! the caches; between two passes over it lies what batch normalisation needs of all of it. Layers
-//! are in `conv_layers`, their arithmetic in `conv_kernels`; other precisions, devices and channel
-//! counts, and scoring, are `conv_vae`'s own.
+//! A training step of the convolutional VAE on a CPU core: the network and objective of
+//! `model::conv_vae`, forwards and back, for one seed in f32. A batch goes through in blocks of 32 images
+//! that stay in the caches; between two passes over it lies what batch normalisation needs of all of it.
+//! Layers are in `conv_layers`, their arithmetic in `kernels::images`.
 
 use std::collections::HashMap;
 use std::f64::consts::TAU;
 
-use crate::kernels::images::{self as kernels, IMAGES, Lanes, Mask, PANEL, ROWS, Width};
+use crate::kernels::Isa;
+use crate::kernels::images::{self as kernels, IMAGES, Lanes, Mask, PANEL, ROWS};
 use crate::model::{ConvDecoder, ConvLoss, ConvVaeSpec};
 use crate::native::conv_layers::{
     BORDERED, CORNERS, Dense, HALF, Inner, Norm, Outer, QUARTER, SIDE, total, turn,
 };
+use crate::native::{Measured, Rows};
 use crate::nn::layers::ParameterSpec;
+
+/// Terms of the loss.
+pub const TERMS: usize = 2;
 
 /// What the gap between a row's outputs and its pixels is measured by.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,7 +43,7 @@ impl Gap {
     /// outputs.
     fn judge(
         self,
-        width: Width,
+        isa: Isa,
         output: &[Lanes],
         x: &[Lanes],
         weight: f64,
@@ -49,10 +53,10 @@ impl Gap {
         total(&match self {
             Self::Squared { factor, .. } => {
                 let weight = (2.0 * factor * weight) as f32;
-                kernels::squared_error(width, output, x, weight, mask, by_output)
+                kernels::squared_error(isa, output, x, weight, mask, by_output)
             }
             Self::CrossEntropy => {
-                kernels::cross_entropy(width, output, x, weight as f32, mask, by_output)
+                kernels::cross_entropy(isa, output, x, weight as f32, mask, by_output)
             }
         })
     }
@@ -62,9 +66,11 @@ impl Gap {
 /// step. Room for a batch is made by the first step.
 #[derive(Debug)]
 pub struct Core {
-    width: Width,
+    isa: Isa,
     latent: usize,
     channels: [usize; 2],
+    loss: ConvLoss,
+    beta: f64,
     gap: Gap,
     first: Outer<3>,
     second: Inner,
@@ -77,6 +83,13 @@ pub struct Core {
     blocks: Vec<Block>,
     together: Together,
     scratch: Scratch,
+}
+
+/// What there is one of for error and divergence.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Sums {
+    error: f64,
+    divergence: f64,
 }
 
 /// What a step keeps of a block of images.
@@ -131,10 +144,8 @@ fn lanes(count: usize) -> Vec<Lanes> {
 }
 
 impl Core {
-    /// The step of a network with parameters `specs`; none where this processor lacks the
-    /// instructions or the numbers of channels do not suit them.
-    pub fn new(spec: &ConvVaeSpec, specs: &[ParameterSpec]) -> Option<Self> {
-        let width = Width::available()?;
+    /// The step of a network with parameters `specs`; none where the numbers of channels do not suit it.
+    pub fn new(isa: Isa, spec: &ConvVaeSpec, specs: &[ParameterSpec]) -> Option<Self> {
         let ConvVaeSpec { latent, channels, .. } = *spec;
         let [few, many] = channels;
         if !few.is_multiple_of(ROWS) || !many.is_multiple_of(PANEL) {
@@ -158,9 +169,11 @@ impl Core {
         };
         let flat = QUARTER * QUARTER * many;
         Some(Self {
-            width,
+            isa,
             latent,
             channels,
+            loss: spec.loss,
+            beta: spec.beta,
             gap: Gap::of(spec),
             first: Outer::new(place("encoder.0.weight")?, few),
             second: Inner::new(3, place("encoder.1.weight")?, channels),
@@ -175,15 +188,34 @@ impl Core {
         })
     }
 
+    /// The loss of a seed's images with noise ε, [rows, latent], under its parameters; writes the gradient
+    /// and moves the running statistics.
+    ///
+    /// # Panics
+    /// If there is no noise.
+    pub fn loss(&mut self, parameters: &mut [f32], rows: Rows, gradient: &mut [f32]) -> Measured {
+        let (pixels, count) = (SIDE * SIDE, rows.x.len() / (SIDE * SIDE));
+        let (share, divergence_share) = match self.loss {
+            ConvLoss::Elbo => (1.0 / count as f64, 1.0 / count as f64),
+            ConvLoss::Notebook => (1.0 / (count as f64 * pixels as f64), 1.0),
+        };
+        let weights = Sums { error: share, divergence: self.beta * divergence_share };
+        let Sums { error, divergence } = self.step(parameters, rows, weights, gradient);
+        let terms = [error * share, divergence * divergence_share];
+        let total = terms[0] + self.beta * terms[1];
+        Measured { total, terms: terms.into(), failed: 0.0 }
+    }
+
     /// Error and divergence of all x [rows, SIDE²] with noise [rows, latent], and the gradient of
     /// their sum, each times its weight. Moves the running statistics.
-    pub fn step(
+    fn step(
         &mut self,
         parameters: &mut [f32],
-        [x, noise]: [&[f32]; 2],
-        [error_weight, divergence_weight]: [f64; 2],
+        Rows { x, noise }: Rows,
+        weights: Sums,
         gradient: &mut [f32],
-    ) -> [f64; 2] {
+    ) -> Sums {
+        let noise = noise.expect("a variational model draws noise");
         let rows = x.len() / (SIDE * SIDE);
         assert!(x.len() == rows * SIDE * SIDE && noise.len() == rows * self.latent);
         self.prepare(parameters, rows);
@@ -194,15 +226,15 @@ impl Core {
         let divergence = self.encode_and_widen(parameters, noise);
         self.norms[2].settle(rows * HALF * HALF, parameters);
 
-        let error = self.judge(error_weight);
+        let error = self.judge(weights.error);
         self.norms[2].file(gradient);
-        self.return_to_heads(parameters, divergence_weight as f32);
+        self.return_to_heads(parameters, weights.divergence as f32);
         self.norms[1].file(gradient);
         self.return_to_first();
         self.norms[0].file(gradient);
         self.return_to_images();
         self.file(gradient);
-        [error, divergence]
+        Sums { error, divergence }
     }
 
     /// Packs the weights and makes room for the blocks of a batch.
@@ -233,7 +265,7 @@ impl Core {
 
     /// From the images to the first normalisation.
     fn convolve_images(&mut self, x: &[f32]) {
-        let Self { width, first, norms, blocks, scratch, .. } = self;
+        let Self { isa, first, norms, blocks, scratch, .. } = self;
         let rows = x.chunks(IMAGES * SIDE * SIDE);
         for (block, rows) in blocks.iter_mut().zip(rows) {
             let (filled, empty) = scratch.rows.split_at_mut(rows.len());
@@ -248,19 +280,19 @@ impl Core {
             for (y, line) in block.image.chunks_exact_mut(BORDERED).skip(1).take(SIDE).enumerate() {
                 let into = line[1..].as_flattened_mut();
                 let from = &rows[y * SIDE..];
-                kernels::transpose(*width, from, SIDE * SIDE, [IMAGES, SIDE], into, IMAGES);
+                kernels::transpose(*isa, from, SIDE * SIDE, [IMAGES, SIDE], into, IMAGES);
             }
             let Block { mask, image, sums: [sums, ..], .. } = block;
             for (y, line) in sums.chunks_exact_mut(HALF * first.channels).enumerate() {
-                first.halve(*width, image, y, line);
-                norms[0].take(*width, line, mask);
+                first.halve(*isa, image, y, line);
+                norms[0].take(*isa, line, mask);
             }
         }
     }
 
     /// From the first normalisation to the second.
     fn convolve_again(&mut self) {
-        let Self { width, second, norms, blocks, scratch, .. } = self;
+        let Self { isa, second, norms, blocks, scratch, .. } = self;
         // the kernel of row y reaches two more rows
         let pair = 2 * HALF * second.few;
         for block in blocks {
@@ -268,16 +300,16 @@ impl Core {
             let given = given.chunks_exact(pair);
             let lines = sums.chunks_exact_mut(QUARTER * second.many);
             for (y, (given, line)) in given.zip(lines).enumerate() {
-                norms[0].normalise(*width, given, mask, &mut scratch.half[y * pair..][..pair]);
-                second.halve(*width, &scratch.half, y, line);
-                norms[1].take(*width, line, mask);
+                norms[0].normalise(*isa, given, mask, &mut scratch.half[y * pair..][..pair]);
+                second.halve(*isa, &scratch.half, y, line);
+                norms[1].take(*isa, line, mask);
             }
         }
     }
 
     /// From the second normalisation to the third; the divergence of all images.
     fn encode_and_widen(&mut self, parameters: &[f32], noise: &[f32]) -> f64 {
-        let Self { width, heads, widening, third, norms, blocks, together, scratch, .. } = self;
+        let Self { isa, heads, widening, third, norms, blocks, together, scratch, .. } = self;
         let (flat_size, latent) = (heads.inputs, self.latent);
         let flats = together.flat.chunks_exact_mut(flat_size + 1);
         let draws = together.z.chunks_exact_mut(latent + 1);
@@ -285,9 +317,9 @@ impl Core {
         let mut divergence = 0.0;
         for (((block, flat), z), noise) in blocks.iter_mut().zip(flats).zip(draws).zip(noise) {
             let ones = block.mask.map(|lane| if lane != 0 { 1.0 } else { 0.0 });
-            norms[1].normalise(*width, &block.sums[1], &block.mask, &mut flat[..flat_size]);
+            norms[1].normalise(*isa, &block.sums[1], &block.mask, &mut flat[..flat_size]);
             flat[flat_size] = ones;
-            heads.forward(*width, parameters, flat, &mut block.heads[..2 * latent]);
+            heads.forward(*isa, parameters, flat, &mut block.heads[..2 * latent]);
             for (image, noise) in noise.chunks_exact(latent).enumerate() {
                 for (lanes, value) in scratch.noise.iter_mut().zip(noise) {
                     lanes[image] = *value;
@@ -296,14 +328,14 @@ impl Core {
             let heads = &block.heads[..2 * latent];
             let (z_alone, spread) = (&mut z[..latent], &mut block.spread);
             divergence +=
-                total(&kernels::draw(*width, heads, &scratch.noise, &block.mask, z_alone, spread));
+                total(&kernels::draw(*isa, heads, &scratch.noise, &block.mask, z_alone, spread));
             z[latent] = ones;
-            widening.forward(*width, parameters, z, &mut scratch.quarter);
-            turn(*width, &scratch.quarter, &mut block.widened, PANEL * IMAGES);
+            widening.forward(*isa, parameters, z, &mut scratch.quarter);
+            turn(*isa, &scratch.quarter, &mut block.widened, PANEL * IMAGES);
             let Block { mask, sums: [.., sums], .. } = block;
             for (y, line) in sums.chunks_exact_mut(HALF * third.few).enumerate() {
-                third.double(*width, &scratch.quarter, y, line);
-                norms[2].take(*width, line, mask);
+                third.double(*isa, &scratch.quarter, y, line);
+                norms[2].take(*isa, line, mask);
             }
         }
         divergence
@@ -311,7 +343,7 @@ impl Core {
 
     /// The error of all images, and back to the third normalisation.
     fn judge(&mut self, weight: f64) -> f64 {
-        let Self { width, gap, last, norms, blocks, scratch, .. } = self;
+        let Self { isa, gap, last, norms, blocks, scratch, .. } = self;
         let size = HALF * last.channels;
         let mut sum = 0.0;
         for block in blocks.iter_mut() {
@@ -319,20 +351,20 @@ impl Core {
             // two rows of pixels at a time, as soon as what they need is there
             for y in 0..CORNERS {
                 if let Some(line) = sums.chunks_exact(size).nth(y) {
-                    norms[2].normalise(*width, line, mask, &mut scratch.half[y * size..][..size]);
+                    norms[2].normalise(*isa, line, mask, &mut scratch.half[y * size..][..size]);
                 }
-                last.double(*width, &scratch.half, y, &mut scratch.corners);
+                last.double(*isa, &scratch.half, y, &mut scratch.corners);
                 for row in (2 * y).max(1)..(2 * y + 2).min(BORDERED - 1) {
                     let output = &scratch.corners[row % 2 * 2..][..4 * CORNERS - 2];
                     let pixels = row * BORDERED + 1..(row + 1) * BORDERED - 1;
                     let (x, by_output) = (&image[pixels.clone()], &mut scratch.by_image[pixels]);
-                    sum += gap.judge(*width, output, x, weight, mask, by_output);
+                    sum += gap.judge(*isa, output, x, weight, mask, by_output);
                 }
                 let Some(y) = y.checked_sub(1) else { continue };
                 let (place, line) = (y * size..(y + 1) * size, &mut by_half[y * size..][..size]);
-                last.gather(*width, &scratch.by_image, y, &scratch.half[place.clone()]);
-                last.halve(*width, &scratch.by_image, y, line);
-                norms[2].through_relu(*width, line, &sums[place]);
+                last.gather(*isa, &scratch.by_image, y, &scratch.half[place.clone()]);
+                last.halve(*isa, &scratch.by_image, y, line);
+                norms[2].through_relu(*isa, line, &sums[place]);
             }
         }
         match *gap {
@@ -347,78 +379,78 @@ impl Core {
     /// From the third normalisation back to the second.
     fn return_to_heads(&mut self, parameters: &[f32], weight: f32) {
         let panel = self.blocks.len() * IMAGES * PANEL;
-        let Self { width, heads, widening, third, norms, blocks, together, scratch, .. } = self;
+        let Self { isa, heads, widening, third, norms, blocks, together, scratch, .. } = self;
         let latent = self.latent;
         for (number, block) in blocks.iter_mut().enumerate() {
             let Block { mask, sums, widened, by_half, .. } = &*block;
-            norms[2].backward(*width, by_half, &sums[2], mask, &mut scratch.half);
-            third.gather(*width, &scratch.half, widened);
+            norms[2].backward(*isa, by_half, &sums[2], mask, &mut scratch.half);
+            third.gather(*isa, &scratch.half, widened);
             let lines = scratch.quarter.chunks_exact_mut(QUARTER * third.many);
             for (y, line) in lines.enumerate() {
-                third.halve(*width, &scratch.half, y, line);
+                third.halve(*isa, &scratch.half, y, line);
             }
             let first = number * IMAGES * PANEL;
-            turn(*width, &scratch.quarter, &mut together.by_widened[first..], panel);
-            widening.by_input(*width, parameters, &scratch.quarter, &mut scratch.by_z);
+            turn(*isa, &scratch.quarter, &mut together.by_widened[first..], panel);
+            widening.by_input(*isa, parameters, &scratch.quarter, &mut scratch.by_z);
             let by_heads = &mut block.heads[..2 * latent];
             kernels::through_draw(
-                *width,
+                *isa,
                 &scratch.by_z,
                 &block.spread,
                 weight,
                 &block.mask,
                 by_heads,
             );
-            turn(*width, &block.heads, &mut together.by_heads[first..], panel);
-            heads.by_input(*width, parameters, &block.heads[..2 * latent], &mut block.by_quarter);
-            norms[1].through_relu(*width, &mut block.by_quarter, &block.sums[1]);
+            turn(*isa, &block.heads, &mut together.by_heads[first..], panel);
+            heads.by_input(*isa, parameters, &block.heads[..2 * latent], &mut block.by_quarter);
+            norms[1].through_relu(*isa, &mut block.by_quarter, &block.sums[1]);
         }
     }
 
     /// From the second normalisation back to the first.
     fn return_to_first(&mut self) {
-        let Self { width, second, norms, blocks, scratch, .. } = self;
+        let Self { isa, second, norms, blocks, scratch, .. } = self;
         let size = HALF * second.few;
         for block in blocks {
             let Block { mask, sums, by_quarter, by_half, .. } = block;
-            norms[1].backward(*width, by_quarter, &sums[1], mask, &mut scratch.quarter);
-            turn(*width, &scratch.quarter, &mut scratch.turned, PANEL * IMAGES);
+            norms[1].backward(*isa, by_quarter, &sums[1], mask, &mut scratch.quarter);
+            turn(*isa, &scratch.quarter, &mut scratch.turned, PANEL * IMAGES);
             let lines = by_half.chunks_exact_mut(size).zip(sums[0].chunks_exact(size));
             let lines = lines.zip(scratch.half.chunks_exact_mut(size));
             for (y, ((line, given), normal)) in lines.enumerate() {
-                second.double(*width, &scratch.quarter, y, line);
-                norms[0].through_relu(*width, line, given);
-                norms[0].normalise(*width, given, mask, normal);
+                second.double(*isa, &scratch.quarter, y, line);
+                norms[0].through_relu(*isa, line, given);
+                norms[0].normalise(*isa, given, mask, normal);
             }
-            second.gather(*width, &scratch.half, &scratch.turned);
+            second.gather(*isa, &scratch.half, &scratch.turned);
         }
     }
 
     /// From the first normalisation back to the images.
     fn return_to_images(&mut self) {
-        let Self { width, first, norms, blocks, scratch, .. } = self;
+        let Self { isa, first, norms, blocks, scratch, .. } = self;
         let size = HALF * first.channels;
         let by_line = &mut scratch.half[..size];
         for block in blocks {
             let Block { mask, sums, by_half, image, .. } = &*block;
             let lines = by_half.chunks_exact(size).zip(sums[0].chunks_exact(size));
             for (y, (line, given)) in lines.enumerate() {
-                norms[0].backward(*width, line, given, mask, by_line);
-                first.gather(*width, image, y, by_line);
+                norms[0].backward(*isa, line, given, mask, by_line);
+                first.gather(*isa, image, y, by_line);
             }
         }
     }
 
     /// Writes the gradient by all weights.
     fn file(&self, gradient: &mut [f32]) {
-        let Self { width, together, .. } = self;
+        let Self { isa, together, .. } = self;
         self.first.file(gradient);
         self.second.file(gradient);
         self.third.file(gradient);
         self.last.file(gradient);
         let all = self.heads.outputs;
-        self.heads.gather(*width, &together.flat, &together.by_heads, all, gradient);
-        self.widening.gather(*width, &together.z, &together.by_widened, PANEL, gradient);
+        self.heads.gather(*isa, &together.flat, &together.by_heads, all, gradient);
+        self.widening.gather(*isa, &together.z, &together.by_widened, PANEL, gradient);
     }
 }
 
@@ -464,11 +496,12 @@ mod tests {
     use crate::model::conv_vae::ConvVae;
     use seedbed::random::{Numbers, Stream};
 
+    const WEIGHTS: Sums = Sums { error: 0.1, divergence: 0.2 };
+
     /// What a step gives, and what it makes of the parameters.
-    fn step(spec: &ConvVaeSpec, width: Width, rows: usize) -> ([u64; 2], Vec<u32>, Vec<u32>) {
+    fn step(spec: &ConvVaeSpec, isa: Isa, rows: usize) -> ([u64; 2], Vec<u32>, Vec<u32>) {
         let (_, specs) = ConvVae::new(spec);
-        let mut core = Core::new(spec, &specs).expect("channels that suit it");
-        core.width = width;
+        let mut core = Core::new(isa, spec, &specs).expect("channels that suit it");
         let mut numbers = Numbers::new(1, Stream::Data, 0);
         let mut draw = |count: usize| numbers.normals(count);
         let count = specs.iter().map(ParameterSpec::count).sum::<i64>() as usize;
@@ -476,25 +509,26 @@ mod tests {
         let (x, noise) = (draw(rows * SIDE * SIDE), draw(rows * spec.latent));
         let x: Vec<f32> = x.iter().map(|value| value.clamp(0.0, 1.0)).collect();
         let mut gradient = vec![f32::NAN; count];
-        let terms = core.step(&mut parameters, [&x, &noise], [0.1, 0.2], &mut gradient);
+        let rows = Rows { x: &x, noise: Some(&noise) };
+        let sums = core.step(&mut parameters, rows, WEIGHTS, &mut gradient);
         assert!(gradient.iter().all(|value| value.is_finite()), "a gradient is missing");
         let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
-        (terms.map(f64::to_bits), bits(gradient), bits(parameters))
+        let sums = [sums.error, sums.divergence].map(f64::to_bits);
+        (sums, bits(gradient), bits(parameters))
     }
 
     #[test]
-    fn vectors_of_either_width_give_the_same_bits() {
-        if Width::available() != Some(Width::Sixteen) {
-            return;
-        }
+    fn all_instructions_give_the_same_bits() {
         for (choice, rows) in [
             (r#"{"channels": [16, 32], "latent": 100, "loss": "notebook"}"#, 40),
             (r#"{"channels": [8, 64], "latent": 3, "decoder": "bernoulli"}"#, 5),
         ] {
             let spec: ConvVaeSpec = serde_json::from_str(choice).expect("a network");
-            let [eight, sixteen] =
-                [Width::Eight, Width::Sixteen].map(|width| step(&spec, width, rows));
-            assert!(eight == sixteen, "{choice}");
+            let all = Isa::all();
+            let expected = step(&spec, all[0], rows);
+            for isa in &all[1..] {
+                assert!(step(&spec, *isa, rows) == expected, "{choice}, {isa:?}");
+            }
         }
     }
 
@@ -502,20 +536,21 @@ mod tests {
     fn a_smaller_batch_after_a_larger_one_has_the_bits_of_a_first_one() {
         let spec: ConvVaeSpec = serde_json::from_str(r#"{"latent": 5}"#).expect("a network");
         let (_, specs) = ConvVae::new(&spec);
-        let mut core = Core::new(&spec, &specs).expect("channels that suit it");
+        let isa = Isa::detect();
+        let mut core = Core::new(isa, &spec, &specs).expect("channels that suit it");
         let count = specs.iter().map(ParameterSpec::count).sum::<i64>() as usize;
         let mut numbers = Numbers::new(2, Stream::Data, 0);
         let start: Vec<f32> = numbers.normals(count).iter().map(|value| 0.1 * value).collect();
         let (x, noise) = (numbers.normals(70 * SIDE * SIDE), numbers.normals(70 * 5));
         let step = |core: &mut Core, rows: usize| {
             let (mut parameters, mut gradient) = (start.clone(), vec![0.0; count]);
-            let batch = [&x[..rows * SIDE * SIDE], &noise[..rows * 5]];
-            core.step(&mut parameters, batch, [0.1, 0.2], &mut gradient);
+            let (x, noise) = (&x[..rows * SIDE * SIDE], Some(&noise[..rows * 5]));
+            core.step(&mut parameters, Rows { x, noise }, WEIGHTS, &mut gradient);
             (parameters, gradient)
         };
         let _ = step(&mut core, 70);
         let after = step(&mut core, 33);
-        let mut fresh = Core::new(&spec, &specs).expect("channels that suit it");
+        let mut fresh = Core::new(isa, &spec, &specs).expect("channels that suit it");
         assert!(step(&mut fresh, 33) == after);
     }
 }

@@ -1,18 +1,27 @@
-//! A training step of DAGMM for one seed on one x86-64 core, without tensors: networks in f32 through
-//! `kernels`, the mixture in f64 or f32 through `mixture_core`. Activations pass through the networks in blocks
-//! of rows that stay in the cache. What is computed is `dagmm`'s; shapes as there.
+//! A training step of DAGMM for one seed on a CPU core, without tensors: networks in f32 through
+//! `kernels`, the mixture in f64 or f32 through `mixture`. Activations pass through the networks in blocks
+//! of rows that stay in the cache. What is computed is `model::dagmm`'s; shapes as there.
 
 use std::ops::Range;
 
-use crate::kernels::dense::{self as kernels, Finish, Panels, Sparse};
+use crate::kernels::Isa;
+use crate::kernels::pointwise::combine;
+use crate::kernels::product::{Finish, Panels, add_transposed, multiply};
+use crate::kernels::sparse::{Sparse, multiply_sparse, multiply_transposed_sparse};
+use crate::kernels::sums::{RowSums, column_sums, row_sums};
+use crate::model::dagmm::Dagmm;
 use crate::model::mixture::{Rules, Weights};
-use crate::model::{DagmmSpec, Precision};
-use crate::native::mixture::{Rows, Terms};
+use crate::model::{Precision, Reconstruction};
+use crate::native::mixture::{self, Terms};
 use crate::native::real::Real;
-use crate::nn::layers::{Linear, ParameterSpec};
+use crate::native::{Measured, Rows};
+use crate::nn::layers::ParameterSpec;
 
 /// Rows that pass through the networks at a time.
 const BLOCK: usize = 192;
+
+/// Terms of the loss.
+pub const TERMS: usize = 3;
 
 /// A linear layer, and where its parameters lie among a seed's.
 #[derive(Debug, Clone, Copy)]
@@ -33,16 +42,16 @@ impl Layer {
     }
 
     /// Adds to the layer's gradient what rows of inputs and gradients by outputs give.
-    fn gather(&self, inputs: &[f32], by_outputs: &[f32], gradient: &mut [f32]) {
+    fn gather(&self, isa: Isa, inputs: &[f32], by_outputs: &[f32], gradient: &mut [f32]) {
         let rows = by_outputs.len() / self.outputs;
         let by_weight = &mut gradient[self.weight..self.weight + self.inputs * self.outputs];
-        kernels::add_transposed(inputs, by_outputs, rows, by_weight);
-        self.gather_bias(by_outputs, gradient);
+        add_transposed(isa, inputs, by_outputs, rows, by_weight);
+        self.gather_bias(isa, by_outputs, gradient);
     }
 
-    fn gather_bias(&self, by_outputs: &[f32], gradient: &mut [f32]) {
+    fn gather_bias(&self, isa: Isa, by_outputs: &[f32], gradient: &mut [f32]) {
         let mut sums = vec![0.0; self.outputs];
-        kernels::column_sums(by_outputs, &mut sums);
+        column_sums(isa, by_outputs, &mut sums);
         let by_bias = &mut gradient[self.bias..self.bias + self.outputs];
         by_bias.iter_mut().zip(sums).for_each(|(by_bias, sum)| *by_bias += sum);
     }
@@ -51,6 +60,7 @@ impl Layer {
 /// The network's layers, and room for what a step computes.
 #[derive(Debug)]
 pub struct Core {
+    isa: Isa,
     /// Encoder, then decoder.
     layers: Vec<Layer>,
     /// Layers of the encoder.
@@ -90,8 +100,7 @@ struct Room {
 /// Sums over the features of each row, and what the gradient by x' is made of.
 #[derive(Debug, Default)]
 struct Sums {
-    /// ‖x−x'‖², x·x', ‖x‖², ‖x'‖²
-    sums: [Vec<f32>; 4],
+    sums: RowSums<Vec<f32>>,
     along_x: Vec<f32>,
     along_reconstruction: Vec<f32>,
 }
@@ -99,8 +108,8 @@ struct Sums {
 /// The rows of a mixture in the precision that its rules ask for.
 #[derive(Debug)]
 enum MixtureRows {
-    F64(Rows<f64>),
-    F32(Rows<f32>),
+    F64(mixture::Rows<f64>),
+    F32(mixture::Rows<f32>),
 }
 
 impl Default for MixtureRows {
@@ -112,8 +121,8 @@ impl Default for MixtureRows {
 impl MixtureRows {
     fn new(precision: Precision) -> Self {
         match precision {
-            Precision::F64 => Self::F64(Rows::default()),
-            Precision::F32 => Self::F32(Rows::default()),
+            Precision::F64 => Self::F64(mixture::Rows::default()),
+            Precision::F32 => Self::F32(mixture::Rows::default()),
         }
     }
 
@@ -126,7 +135,11 @@ impl MixtureRows {
 
     /// Takes z, [B, D], and the memberships' logits, [B, K].
     fn fill(&mut self, [z, logits]: [&[f32]; 2], widths: [usize; 2]) {
-        fn fill<F: Real>(rows: &mut Rows<F>, [z, logits]: [&[f32]; 2], widths: [usize; 2]) {
+        fn fill<F: Real>(
+            rows: &mut mixture::Rows<F>,
+            [z, logits]: [&[f32]; 2],
+            widths: [usize; 2],
+        ) {
             to_lines(z, widths[0], &mut rows.z);
             to_lines(logits, widths[1], &mut rows.logits);
         }
@@ -136,10 +149,10 @@ impl MixtureRows {
         }
     }
 
-    fn loss(&mut self, rules: &Rules, weights: Weights) -> Terms {
+    fn loss(&mut self, isa: Isa, rules: &Rules, weights: Weights) -> Terms {
         match self {
-            Self::F64(rows) => rows.loss(rules, weights),
-            Self::F32(rows) => rows.loss(rules, weights),
+            Self::F64(rows) => rows.loss(isa, rules, weights),
+            Self::F32(rows) => rows.loss(isa, rules, weights),
         }
     }
 
@@ -161,27 +174,28 @@ impl MixtureRows {
 }
 
 impl Core {
-    /// For the network of `spec` with these layers: encoder, decoder, estimation network.
-    pub fn new(
-        spec: &DagmmSpec,
-        rules: Rules,
-        [encoder, decoder, estimation]: [&[Linear]; 3],
-        parameters: &[ParameterSpec],
-    ) -> Self {
-        let mut starts = vec![0];
-        starts.extend(parameters.iter().scan(0, |start, spec| {
-            *start += spec.count() as usize;
-            Some(*start)
-        }));
-        let layer = |linear: &Linear| {
-            let [weight, bias] = linear.indices();
-            let [inputs, outputs] = [0, 1].map(|axis| parameters[weight].shape[axis] as usize);
-            Layer { inputs, outputs, weight: starts[weight], bias: starts[bias] }
-        };
-        let layers: Vec<Layer> = encoder.iter().chain(decoder).map(layer).collect();
-        Self {
-            depth: encoder.len(),
-            estimation: [layer(&estimation[0]), layer(&estimation[1])],
+    /// The step of a network with such parameters: weights and biases of the encoder, the decoder and the
+    /// estimation network. None for a loss that it does not know.
+    pub fn new(isa: Isa, dagmm: &Dagmm, parameters: &[ParameterSpec]) -> Option<Self> {
+        let spec = dagmm.spec();
+        if spec.reconstruction == Reconstruction::Norm {
+            return None;
+        }
+        let mut start = 0;
+        let mut layers = Vec::new();
+        for pair in parameters.chunks_exact(2) {
+            let [inputs, outputs] = [0, 1].map(|axis| pair[0].shape[axis] as usize);
+            let bias = start + inputs * outputs;
+            layers.push(Layer { inputs, outputs, weight: start, bias });
+            start = bias + outputs;
+        }
+        let estimation = layers.split_off(layers.len() - 2).try_into().ok()?;
+        let rules = dagmm.rules();
+        Some(Self {
+            isa,
+            // the decoder has as many layers
+            depth: layers.len() / 2,
+            estimation,
             rules,
             weights: Weights { energy: spec.lambda_energy, penalty: spec.lambda_covariance },
             error_scale: spec.error_scale(layers[0].inputs),
@@ -191,35 +205,28 @@ impl Core {
                 ..Room::default()
             },
             layers,
-        }
+        })
     }
 
-    /// Of rows x [B, F] under a seed's parameters: total, its three terms, and what broke down (as
-    /// `mixture_core::Terms` has it), and the gradient; all 0 without rows. `dropout` is [B, hidden].
-    pub fn loss(
-        &mut self,
-        parameters: &[f32],
-        x: &[f32],
-        dropout: Option<&[f32]>,
-        gradient: &mut [f32],
-    ) -> [f64; 5] {
+    /// The loss of a seed's rows, [B, F], with dropout's mask, [B, hidden], under its parameters; writes
+    /// the gradient.
+    pub fn loss(&mut self, parameters: &[f32], rows: Rows, gradient: &mut [f32]) -> Measured {
+        let Rows { x, noise: dropout } = rows;
         gradient.fill(0.0);
         let rows = x.len() / self.layers[0].inputs;
-        if rows == 0 {
-            return [0.0; 5];
-        }
         self.make_room(rows);
         self.forward(parameters, x);
         self.memberships(parameters, dropout);
-        let Terms { energy, penalty, failed } = self.room.mixture.loss(&self.rules, self.weights);
+        let Terms { energy, penalty, failed } =
+            self.room.mixture.loss(self.isa, &self.rules, self.weights);
         self.memberships_back(parameters, dropout, gradient);
         let by_error = (self.error_scale / rows as f64) as f32;
         self.room.sums.back(&self.room.by_z, by_error);
         self.back(parameters, x, gradient);
-        let squares = self.room.sums.sums[0].iter().map(|&square| f64::from(square));
+        let squares = self.room.sums.sums.error.iter().map(|&square| f64::from(square));
         let error = squares.sum::<f64>() / rows as f64 * self.error_scale;
         let total = error + energy * self.weights.energy + penalty * self.weights.penalty;
-        [total, error, energy, penalty, failed]
+        Measured { total, terms: vec![error, energy, penalty], failed }
     }
 
     fn make_room(&mut self, rows: usize) {
@@ -237,9 +244,11 @@ impl Core {
         let widest = self.layers.iter().map(|layer| layer.outputs).max().unwrap_or(0);
         room.by.iter_mut().for_each(|by| by.resize(BLOCK * widest, 0.0));
         room.mixture.resize(rows, first.inputs, second.outputs);
-        let sums = &mut room.sums;
-        let lines = sums.sums.iter_mut().chain([&mut sums.along_x, &mut sums.along_reconstruction]);
-        lines.for_each(|line| line.resize(rows, 0.0));
+        let Sums { sums, along_x, along_reconstruction } = &mut room.sums;
+        let RowSums { error, product, of_x, of_y } = sums;
+        for line in [error, product, of_x, of_y, along_x, along_reconstruction] {
+            line.resize(rows, 0.0);
+        }
     }
 
     /// How layer `number`'s outputs are finished: the codes and reconstructions are linear.
@@ -250,12 +259,12 @@ impl Core {
 
     /// Activations, sums over each row, and z.
     fn forward(&mut self, parameters: &[f32], x: &[f32]) {
-        let Layer { inputs: features, .. } = self.layers[0];
+        let (isa, Layer { inputs: features, .. }) = (self.isa, self.layers[0]);
         let rows = x.len() / features;
         let panels: Vec<Panels> = self
             .layers
             .iter()
-            .map(|layer| Panels::of(layer.weight(parameters), layer.inputs, layer.outputs))
+            .map(|layer| Panels::of(isa, layer.weight(parameters), layer.inputs, layer.outputs))
             .collect();
         self.first_forward(parameters, x, &panels[0]);
         let last = self.layers.len() - 1;
@@ -267,11 +276,11 @@ impl Core {
                 let input = &before[number - 1][span(&block, layer.inputs)];
                 let output = &mut after[0][span(&block, layer.outputs)];
                 let bias = Some(layer.bias(parameters));
-                kernels::multiply(input, &panels[number], bias, finish, output);
+                multiply(input, &panels[number], bias, finish, output);
             }
             let reconstruction = &self.room.outputs[last][span(&block, features)];
-            let sums = self.room.sums.sums.each_mut().map(|sums| &mut sums[block.clone()]);
-            kernels::row_sums(&x[span(&block, features)], reconstruction, features, sums);
+            let sums = self.room.sums.of_block(&block);
+            row_sums(isa, &x[span(&block, features)], reconstruction, features, sums);
         }
         let latent = self.layers[self.depth - 1].outputs;
         self.room.sums.coordinates(&self.room.outputs[self.depth - 1], latent, &mut self.room.z);
@@ -279,31 +288,31 @@ impl Core {
 
     /// The first layer, which leaves out the zeros of x where there are many.
     fn first_forward(&mut self, parameters: &[f32], x: &[f32], panels: &Panels) {
-        let (layer, finish) = (self.layers[0], self.finish(0));
+        let (isa, layer, finish) = (self.isa, self.layers[0], self.finish(0));
         let Room { sparse, outputs, is_sparse, .. } = &mut self.room;
         let (weight, bias) = (layer.weight(parameters), layer.bias(parameters));
-        *is_sparse = Sparse::WORTH.contains(&layer.inputs) && sparse.refill(x, layer.inputs);
+        *is_sparse = Sparse::WORTH.contains(&layer.inputs) && sparse.refill(isa, x, layer.inputs);
         let done = is_sparse
-            .then(|| kernels::multiply_sparse(sparse, weight, bias, finish, &mut outputs[0]))
+            .then(|| multiply_sparse(isa, sparse, weight, bias, finish, &mut outputs[0]))
             .flatten();
         if done.is_none() {
-            kernels::multiply(x, panels, Some(bias), finish, &mut outputs[0]);
+            multiply(x, panels, Some(bias), finish, &mut outputs[0]);
         }
     }
 
     /// From z to the logits of γ, and both to where the mixture takes them.
     fn memberships(&mut self, parameters: &[f32], dropout: Option<&[f32]>) {
-        let Room { z, hidden, dropped, logits, mixture, .. } = &mut self.room;
-        let [first, second] = &self.estimation;
-        let weight = Panels::of(first.weight(parameters), first.inputs, first.outputs);
-        kernels::multiply(z, &weight, Some(first.bias(parameters)), Finish::Tanh, hidden);
+        let Self { isa, estimation: [first, second], room, .. } = self;
+        let Room { z, hidden, dropped, logits, mixture, .. } = room;
+        let weight = Panels::of(*isa, first.weight(parameters), first.inputs, first.outputs);
+        multiply(z, &weight, Some(first.bias(parameters)), Finish::Tanh, hidden);
         dropped.copy_from_slice(hidden);
         if let Some(mask) = dropout {
             dropped.iter_mut().zip(mask).for_each(|(value, mask)| *value *= mask);
         }
-        let weight = Panels::of(second.weight(parameters), second.inputs, second.outputs);
+        let weight = Panels::of(*isa, second.weight(parameters), second.inputs, second.outputs);
         let bias = Some(second.bias(parameters));
-        kernels::multiply(dropped, &weight, bias, Finish::Nothing, logits);
+        multiply(dropped, &weight, bias, Finish::Nothing, logits);
         mixture.fill([z, logits], [first.inputs, second.outputs]);
     }
 
@@ -314,30 +323,31 @@ impl Core {
         dropout: Option<&[f32]>,
         gradient: &mut [f32],
     ) {
-        let Room { z, by_z, hidden, dropped, logits, mixture, .. } = &mut self.room;
-        let [first, second] = &self.estimation;
+        let Self { isa, estimation: [first, second], room, .. } = self;
+        let Room { z, by_z, hidden, dropped, logits, mixture, .. } = room;
         mixture.set_by_logits(second.outputs, logits);
-        second.gather(dropped, logits, gradient);
+        second.gather(*isa, dropped, logits, gradient);
         let weight =
-            Panels::of_transposed(second.weight(parameters), second.outputs, second.inputs);
-        kernels::multiply(logits, &weight, None, Finish::TanhBackward(hidden), dropped);
+            Panels::of_transposed(*isa, second.weight(parameters), second.outputs, second.inputs);
+        multiply(logits, &weight, None, Finish::TanhBackward(hidden), dropped);
         if let Some(mask) = dropout {
             dropped.iter_mut().zip(mask).for_each(|(value, mask)| *value *= mask);
         }
-        first.gather(z, dropped, gradient);
-        let weight = Panels::of_transposed(first.weight(parameters), first.outputs, first.inputs);
-        kernels::multiply(dropped, &weight, None, Finish::Nothing, by_z);
+        first.gather(*isa, z, dropped, gradient);
+        let weight =
+            Panels::of_transposed(*isa, first.weight(parameters), first.outputs, first.inputs);
+        multiply(dropped, &weight, None, Finish::Nothing, by_z);
         mixture.add_by_z(first.inputs, by_z);
     }
 
     /// From the gradients by z and by x' through the decoder and the encoder.
     fn back(&mut self, parameters: &[f32], x: &[f32], gradient: &mut [f32]) {
-        let Layer { inputs: features, outputs: width, .. } = self.layers[0];
+        let (isa, Layer { inputs: features, outputs: width, .. }) = (self.isa, self.layers[0]);
         let rows = x.len() / features;
         let panels: Vec<Panels> = self.layers[1..]
             .iter()
             .map(|layer| {
-                Panels::of_transposed(layer.weight(parameters), layer.outputs, layer.inputs)
+                Panels::of_transposed(isa, layer.weight(parameters), layer.outputs, layer.inputs)
             })
             .collect();
         for block in blocks(rows) {
@@ -346,7 +356,7 @@ impl Core {
             let (x, output) = (&x[span(&block, features)], &outputs[last][span(&block, features)]);
             let [along_x, along] =
                 [&sums.along_x, &sums.along_reconstruction].map(|along| &along[block.clone()]);
-            kernels::combine(x, output, along_x, along, &mut by[..x.len()]);
+            combine(isa, x, output, along_x, along, &mut by[..x.len()]);
             for number in (1..=last).rev() {
                 let layer = self.layers[number];
                 let input = &outputs[number - 1][span(&block, layer.inputs)];
@@ -355,10 +365,10 @@ impl Core {
                     1 => &mut by_first[span(&block, width)],
                     _ => &mut next[..input.len()],
                 };
-                layer.gather(input, by_output, gradient);
+                layer.gather(isa, input, by_output, gradient);
                 let code = number == self.depth;
                 let finish = if code { Finish::Nothing } else { Finish::TanhBackward(input) };
-                kernels::multiply(by_output, &panels[number - 1], None, finish, into);
+                multiply(by_output, &panels[number - 1], None, finish, into);
                 if code {
                     let coordinates = self.estimation[0].inputs;
                     let by_z = &by_z[span(&block, coordinates)];
@@ -370,10 +380,10 @@ impl Core {
         let layer = self.layers[0];
         if self.room.is_sparse {
             let into = &mut gradient[layer.weight..layer.weight + layer.inputs * layer.outputs];
-            kernels::multiply_transposed_sparse(&self.room.sparse, &self.room.by_first, into);
-            layer.gather_bias(&self.room.by_first, gradient);
+            multiply_transposed_sparse(isa, &self.room.sparse, &self.room.by_first, into);
+            layer.gather_bias(isa, &self.room.by_first, gradient);
         } else {
-            layer.gather(x, &self.room.by_first, gradient);
+            layer.gather(isa, x, &self.room.by_first, gradient);
         }
     }
 }
@@ -422,9 +432,17 @@ fn norm(square: f32) -> (f32, f32) {
 }
 
 impl Sums {
-    /// z = [code, ‖x−x'‖/‖x‖, cos(x, x')] (equation 3), [B, latent + 2], as `dagmm::RowSums` has it.
+    /// Where the sums of a block of rows are to be written.
+    fn of_block(&mut self, block: &Range<usize>) -> RowSums<&mut [f32]> {
+        let RowSums { error, product, of_x, of_y } = &mut self.sums;
+        let [error, product, of_x, of_y] =
+            [error, product, of_x, of_y].map(|sums| &mut sums[block.clone()]);
+        RowSums { error, product, of_x, of_y }
+    }
+
+    /// z = [code, ‖x−x'‖/‖x‖, cos(x, x')] (equation 3), [B, latent + 2], as `model::dagmm::RowSums` has it.
     fn coordinates(&self, codes: &[f32], latent: usize, z: &mut [f32]) {
-        let [error, product, of_x, of_reconstruction] = &self.sums;
+        let RowSums { error, product, of_x, of_y: of_reconstruction } = &self.sums;
         let rows = z.chunks_exact_mut(latent + 2).zip(codes.chunks_exact(latent)).enumerate();
         for (row, (z, code)) in rows {
             let (x, _) = norm(of_x[row]);
@@ -439,7 +457,7 @@ impl Sums {
     /// What the gradient by x' is made of, along x and along x', from those by z [B, D] and by
     /// ‖x−x'‖².
     fn back(&mut self, by_z: &[f32], by_squared_error: f32) {
-        let [error, product, of_x, of_reconstruction] = &self.sums;
+        let RowSums { error, product, of_x, of_y: of_reconstruction } = &self.sums;
         let coordinates = by_z.len() / error.len();
         for (row, by_z) in by_z.chunks_exact(coordinates).enumerate() {
             let (by_distance, by_cosine) = (by_z[coordinates - 2], by_z[coordinates - 1]);

@@ -1,4 +1,4 @@
-//! What `mixture` computes of a batch, for one seed on one x86-64 core: the loss of z and γ and its
+//! What `model::mixture` computes of a batch, for one seed on a CPU core: the loss of z and γ and its
 //! gradient by both, in f64 or f32, with the same formulas and without tensors. Every loop runs along the
 //! rows, which lie side by side (no closure that a library function calls holds one: it would not be
 //! compiled for wide registers); every sum over rows takes the rows in `LANES` interleaved parts, so
@@ -7,7 +7,7 @@
 
 use std::f64::consts::TAU;
 
-use crate::kernels::dense as kernels;
+use crate::kernels::{Isa, Work};
 use crate::model::EnergyGuard;
 use crate::model::mixture::{CLAMP, EMPTY, Rules, Weights};
 use crate::native::real::Real;
@@ -55,6 +55,22 @@ pub struct Rows<F> {
     spare: [Vec<F>; 2],
 }
 
+/// What `Rows::loss` does.
+struct Loss<'a, F> {
+    rows: &'a mut Rows<F>,
+    rules: &'a Rules,
+    weights: Weights,
+}
+
+impl<F: Real> Work for Loss<'_, F> {
+    type Output = Terms;
+
+    #[inline(always)]
+    fn run(self) -> Terms {
+        self.rows.loss_of(self.rules, self.weights)
+    }
+}
+
 /// A component as a density needs it.
 struct Component<F> {
     phi: F,
@@ -91,26 +107,8 @@ impl<F: Real> Rows<F> {
     }
 
     /// The terms of the loss, and the gradient of λ₁ · energy + λ₂ · penalty where it belongs.
-    pub fn loss(&mut self, rules: &Rules, weights: Weights) -> Terms {
-        assert!(kernels::available());
-        // SAFETY: what is needed was just asked for
-        unsafe {
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
-                self.loss_by_8(rules, weights)
-            } else {
-                self.loss_by_4(rules, weights)
-            }
-        }
-    }
-
-    #[target_feature(enable = "avx2,fma")]
-    fn loss_by_4(&mut self, rules: &Rules, weights: Weights) -> Terms {
-        self.loss_of(rules, weights)
-    }
-
-    #[target_feature(enable = "avx2,fma,avx512f,avx512dq")]
-    fn loss_by_8(&mut self, rules: &Rules, weights: Weights) -> Terms {
-        self.loss_of(rules, weights)
+    pub fn loss(&mut self, isa: Isa, rules: &Rules, weights: Weights) -> Terms {
+        isa.run(Loss { rows: self, rules, weights })
     }
 
     #[inline(always)]
@@ -500,7 +498,7 @@ mod tests {
                 let expected = rules.loss(&z, &gamma, &Batch::whole(z.shallow_clone()), WEIGHTS);
                 let weighted = &expected.by_gamma * &gamma;
                 let by_logits = &weighted - &gamma * weighted.sum_dim_intlist(-1, true, None);
-                let terms = made.loss(&rules, WEIGHTS);
+                let terms = made.loss(Isa::detect(), &rules, WEIGHTS);
                 let what = format!("{rows} × {d} × {k}, {rules:?}");
                 for (got, expected) in [
                     (terms.energy, &expected.energy),
@@ -525,24 +523,24 @@ mod tests {
         check::<f32>(Precision::F32, 1e-4);
     }
 
-    fn check_registers<F: Real + std::fmt::Debug>(precision: Precision) {
-        if !(is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")) {
-            return;
-        }
+    fn check_instructions<F: Real + std::fmt::Debug>(precision: Precision) {
         for rules in rules(precision) {
-            let [mut narrow, mut wide] = [(); 2].map(|()| made::<F>(300, 3, 4));
-            // SAFETY: both were just asked for; whoever has AVX-512 has AVX2
-            let terms =
-                unsafe { [narrow.loss_by_4(&rules, WEIGHTS), wide.loss_by_8(&rules, WEIGHTS)] };
-            assert_eq!(terms[0], terms[1]);
-            assert_eq!((narrow.by_z, narrow.logits), (wide.by_z, wide.logits));
+            let computed = |isa: Isa| {
+                let mut made = made::<F>(300, 3, 4);
+                (made.loss(isa, &rules, WEIGHTS), made.by_z, made.logits)
+            };
+            let all = Isa::all();
+            let expected = computed(all[0]);
+            for isa in &all[1..] {
+                assert_eq!(computed(*isa), expected, "{isa:?}, {rules:?}");
+            }
         }
     }
 
     #[test]
-    fn wide_registers_give_the_bits_of_narrow_ones() {
-        check_registers::<f64>(Precision::F64);
-        check_registers::<f32>(Precision::F32);
+    fn all_instructions_give_the_same_bits() {
+        check_instructions::<f64>(Precision::F64);
+        check_instructions::<f32>(Precision::F32);
     }
 
     /// Rows on a line, ±(2, 2): every entry of the covariance is 4, and 4 + 1e-12 is 4 in f32.
@@ -558,7 +556,7 @@ mod tests {
                 rows.z[row] = value;
                 rows.z[stride(64) + row] = value;
             }
-            rows.loss(&rules, WEIGHTS).failed
+            rows.loss(Isa::detect(), &rules, WEIGHTS).failed
         }
         assert_eq!(failed::<f64>(Precision::F64), 0.0);
         assert_eq!(failed::<f32>(Precision::F32), 2.0);
@@ -574,6 +572,6 @@ mod tests {
         };
         let mut rows = Rows::<f64>::default();
         rows.resize(8, 2, 1);
-        assert_eq!(rows.loss(&rules, WEIGHTS).failed, 1.0);
+        assert_eq!(rows.loss(Isa::detect(), &rules, WEIGHTS).failed, 1.0);
     }
 }

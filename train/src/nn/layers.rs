@@ -4,7 +4,11 @@
 
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::kernels::dense::{self as kernels, Finish, Panels, Sparse};
+use crate::kernels::gather::gather as gather_rows;
+use crate::kernels::pointwise::{move_moments, move_values};
+use crate::kernels::product::{Finish, Panels, multiply, multiply_transposed};
+use crate::kernels::sparse::{Sparse, multiply_sparse, multiply_transposed_sparse};
+use crate::kernels::{Isa, sums::column_sums};
 use crate::model::{Activation, Start};
 use seedbed::random::{Numbers, Stream};
 
@@ -59,8 +63,8 @@ pub struct Parameters {
     views: Vec<Tensor>,
     /// Where each parameter begins in a seed's values.
     starts: Vec<usize>,
-    /// Whether `kernels` can compute with them.
-    pub(crate) on_core: bool,
+    /// What kernels compute with where they take the place of libtorch: in memory, in f32.
+    pub(crate) isa: Option<Isa>,
 }
 
 impl Parameters {
@@ -96,8 +100,9 @@ impl Parameters {
                 view
             })
             .collect();
-        let on_core = in_memory(&flat) && kernels::available();
-        Self { specs, flat, views, starts, on_core }
+        // portable kernels are no faster than libtorch
+        let isa = Some(Isa::detect()).filter(|isa| in_memory(&flat) && !isa.is_portable());
+        Self { specs, flat, views, starts, isa }
     }
 
     /// The same values in storage of their own.
@@ -108,6 +113,11 @@ impl Parameters {
     /// One seed's parameters alone, [1, …], sharing storage.
     pub fn of_seed(&self, index: usize) -> Self {
         Self::from_flat(self.specs.clone(), self.flat.narrow(0, index as i64, 1))
+    }
+
+    /// Name, shape and initial values of each parameter.
+    pub fn specs(&self) -> &[ParameterSpec] {
+        &self.specs
     }
 
     /// All values, [seeds, count].
@@ -124,7 +134,7 @@ impl Parameters {
         self.flat.size()[0] as usize
     }
 
-    /// One parameter of one seed, where `on_core`.
+    /// One parameter of one seed, where they are in memory.
     fn of(&self, index: usize, seed: usize) -> &[f32] {
         let flat = values(&self.flat);
         let start = seed * (flat.len() / self.seeds()) + self.starts[index];
@@ -152,13 +162,9 @@ pub(crate) fn values_mut(tensor: &mut Tensor) -> &mut [f32] {
     unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr() as *mut f32, tensor.numel()) }
 }
 
-fn on_core(tensors: &[&Tensor]) -> bool {
-    kernels::available() && tensors.iter().all(|tensor| in_memory(tensor))
-}
-
 /// Rows of x [rows, features] by their numbers, i64.
 pub fn gather(x: &Tensor, order: &Tensor) -> Tensor {
-    if !on_core(&[x]) {
+    if !in_memory(x) {
         return x.index_select(0, order);
     }
     let columns = x.size()[1];
@@ -167,7 +173,7 @@ pub fn gather(x: &Tensor, order: &Tensor) -> Tensor {
     // SAFETY: contiguous row numbers, which live as long as the tensor
     let numbers =
         unsafe { std::slice::from_raw_parts(order.data_ptr() as *const i64, order.numel()) };
-    kernels::gather(values(x), columns as usize, numbers, values_mut(&mut rows));
+    gather_rows(values(x), columns as usize, numbers, values_mut(&mut rows));
     rows
 }
 
@@ -232,11 +238,6 @@ impl Linear {
         Self { weight: add("weight", vec![inputs, outputs]), bias: add("bias", vec![outputs]) }
     }
 
-    /// The parameters' indices: weight and bias.
-    pub(crate) fn indices(&self) -> [usize; 2] {
-        [self.weight, self.bias]
-    }
-
     /// [seeds, rows, inputs] → [seeds, rows, outputs]
     pub fn forward(&self, parameters: &Parameters, x: &Tensor) -> Tensor {
         self.activated(parameters, x, None, None)
@@ -251,14 +252,14 @@ impl Linear {
         activation: Option<Activation>,
     ) -> Tensor {
         let shape = self.shape(parameters, x);
-        if !shape.suits_kernels(parameters, x, shape.outputs) {
+        let Some(isa) = shape.isa(parameters, x, shape.outputs) else {
             let bias = parameters.get(self.bias).unsqueeze(1);
             let sum = bias.baddbmm(x, parameters.get(self.weight), 1.0, 1.0);
             return activation.map_or_else(
                 || sum.shallow_clone(),
                 |activation| activate(activation, sum.shallow_clone()),
             );
-        }
+        };
         let tanh = activation == Some(Activation::Tanh);
         let finish = if tanh { Finish::Tanh } else { Finish::Nothing };
         let mut output = shape.empty(shape.outputs);
@@ -267,11 +268,11 @@ impl Linear {
         for (seed, (input, place)) in input.zip(places).enumerate() {
             let [weight, bias] = [self.weight, self.bias].map(|index| parameters.of(index, seed));
             let done = sparse.and_then(|sparse| {
-                kernels::multiply_sparse(&sparse[seed], weight, bias, finish, place)
+                multiply_sparse(isa, &sparse[seed], weight, bias, finish, place)
             });
             if done.is_none() {
-                let weight = Panels::of(weight, shape.inputs, shape.outputs);
-                kernels::multiply(input, &weight, Some(bias), finish, place);
+                let weight = Panels::of(isa, weight, shape.inputs, shape.outputs);
+                multiply(input, &weight, Some(bias), finish, place);
             }
         }
         match activation.filter(|_| !tanh) {
@@ -307,24 +308,22 @@ impl Linear {
         gradient: &mut Gradient,
     ) {
         let shape = self.shape(parameters, x);
-        let suits =
-            shape.suits_kernels(parameters, x, shape.outputs) && shape.inputs >= FEWEST_INPUTS;
-        if !(suits && in_memory(by_output)) {
+        let isa = shape.isa(parameters, x, shape.outputs);
+        let suits = shape.inputs >= FEWEST_INPUTS && in_memory(by_output);
+        let Some(isa) = isa.filter(|_| suits) else {
             gradient.put(parameters, self.weight, &x.transpose(1, 2).bmm(by_output));
             let sums = by_output.sum_dim_intlist(1, false, None);
             return gradient.put(parameters, self.bias, &sums);
-        }
+        };
         let inputs = values(x).chunks_exact(shape.rows * shape.inputs);
         let by_outputs = values(by_output).chunks_exact(shape.rows * shape.outputs);
         for (seed, (input, by_output)) in inputs.zip(by_outputs).enumerate() {
             let place = gradient.place(parameters, self.weight, seed);
             match sparse {
-                Some(sparse) => {
-                    kernels::multiply_transposed_sparse(&sparse[seed], by_output, place)
-                }
-                None => kernels::multiply_transposed(input, by_output, shape.rows, place),
+                Some(sparse) => multiply_transposed_sparse(isa, &sparse[seed], by_output, place),
+                None => multiply_transposed(isa, input, by_output, shape.rows, place),
             }
-            kernels::column_sums(by_output, gradient.place(parameters, self.bias, seed));
+            column_sums(isa, by_output, gradient.place(parameters, self.bias, seed));
         }
     }
 
@@ -341,13 +340,13 @@ impl Linear {
         activation: Option<(Activation, &Tensor)>,
     ) -> Tensor {
         let shape = self.shape(parameters, by_output);
-        if !shape.suits_kernels(parameters, by_output, shape.inputs) {
+        let Some(isa) = shape.isa(parameters, by_output, shape.inputs) else {
             let by_input = by_output.bmm(&parameters.get(self.weight).transpose(1, 2));
             return match activation {
                 Some((activation, input)) => through_activation(activation, &by_input, input),
                 None => by_input,
             };
-        }
+        };
         let fused = activation
             .filter(|(activation, input)| *activation == Activation::Tanh && in_memory(input));
         let mut by_input = shape.empty(shape.inputs);
@@ -356,11 +355,11 @@ impl Linear {
         let places = values_mut(&mut by_input).chunks_exact_mut(size);
         for (seed, (by_output, place)) in by_outputs.zip(places).enumerate() {
             let weight = parameters.of(self.weight, seed);
-            let weight = Panels::of_transposed(weight, shape.outputs, shape.inputs);
+            let weight = Panels::of_transposed(isa, weight, shape.outputs, shape.inputs);
             let finish = fused.map_or(Finish::Nothing, |(_, input)| {
                 Finish::TanhBackward(&values(input)[seed * size..(seed + 1) * size])
             });
-            kernels::multiply(by_output, &weight, None, finish, place);
+            multiply(by_output, &weight, None, finish, place);
         }
         match activation.filter(|_| fused.is_none()) {
             Some((activation, input)) => through_activation(activation, &by_input, input),
@@ -390,12 +389,10 @@ impl Shape {
         Tensor::empty(size, (Kind::Float, Device::Cpu))
     }
 
-    /// Whether a product with so many columns is for `kernels`.
-    fn suits_kernels(self, parameters: &Parameters, operand: &Tensor, columns: usize) -> bool {
-        columns >= FEWEST_COLUMNS
-            && self.rows >= FEWEST_ROWS
-            && parameters.on_core
-            && in_memory(operand)
+    /// What kernels compute a product with so many columns with; none where it is for libtorch.
+    fn isa(self, parameters: &Parameters, operand: &Tensor, columns: usize) -> Option<Isa> {
+        let suits = columns >= FEWEST_COLUMNS && self.rows >= FEWEST_ROWS && in_memory(operand);
+        parameters.isa.filter(|_| suits)
     }
 }
 
@@ -449,10 +446,6 @@ impl Mlp {
         Self { layers: widths.windows(2).enumerate().map(layer).collect(), activation }
     }
 
-    pub(crate) fn layers(&self) -> &[Linear] {
-        &self.layers
-    }
-
     /// From x, [seeds, rows, widths[0]].
     pub fn forward(&self, parameters: &Parameters, x: &Tensor) -> Activations {
         let sparse = self.sparse(parameters, x);
@@ -473,12 +466,10 @@ impl Mlp {
     /// What is not zero in the network's inputs, where that is worth knowing.
     fn sparse(&self, parameters: &Parameters, x: &Tensor) -> Option<Vec<Sparse>> {
         let shape = self.layers[0].shape(parameters, x);
-        let suits = Sparse::WORTH.contains(&shape.inputs)
-            && shape.suits_kernels(parameters, x, shape.outputs);
-        let of_seed = |rows| Sparse::of(rows, shape.inputs);
-        suits
-            .then(|| values(x).chunks_exact(shape.rows * shape.inputs).map(of_seed).collect())
-            .flatten()
+        let isa = shape.isa(parameters, x, shape.outputs);
+        let isa = isa.filter(|_| Sparse::WORTH.contains(&shape.inputs))?;
+        let of_seed = |rows| Sparse::of(isa, rows, shape.inputs);
+        values(x).chunks_exact(shape.rows * shape.inputs).map(of_seed).collect()
     }
 
     /// Gathers every layer's gradient from that of the network's outputs; `activations` are what
@@ -614,12 +605,13 @@ impl Adam {
             for (steps, _) in self.steps.iter_mut().zip(active).filter(|(_, active)| **active) {
                 *steps += 1;
             }
-            if parameters.on_core && in_memory(gradient) {
-                self.step_on_core(parameters, gradient);
-            } else {
-                let _ = self.first.lerp_(gradient, 1.0 - BETA1);
-                let _ = self.second.lerp_(&(gradient * gradient), 1.0 - BETA2);
-                self.move_parameters(parameters, active);
+            match parameters.isa.filter(|_| in_memory(gradient)) {
+                Some(isa) => self.step_in_memory(isa, parameters, gradient),
+                None => {
+                    let _ = self.first.lerp_(gradient, 1.0 - BETA1);
+                    let _ = self.second.lerp_(&(gradient * gradient), 1.0 - BETA2);
+                    self.move_parameters(parameters, active);
+                }
             }
             if let (Some(idle), Some(kept)) = (&self.idle, kept) {
                 let targets = [&mut parameters.flat, &mut self.first, &mut self.second];
@@ -630,11 +622,11 @@ impl Adam {
         });
     }
 
-    /// The same by `kernels`, but for the roots, of which libtorch's are not the nearest f32.
-    fn step_on_core(&mut self, parameters: &mut Parameters, gradient: &Tensor) {
+    /// The same by kernels, but for the roots, of which libtorch's are not the nearest f32.
+    fn step_in_memory(&mut self, isa: Isa, parameters: &mut Parameters, gradient: &Tensor) {
         let (first, second) = (values_mut(&mut self.first), values_mut(&mut self.second));
         let shares = [1.0 - BETA1, 1.0 - BETA2].map(|share| share as f32);
-        kernels::move_moments(first, second, values(gradient), shares);
+        move_moments(isa, first, second, values(gradient), shares);
         let root = self.second.sqrt();
         let count = gradient.size()[1] as usize;
         let sources =
@@ -642,7 +634,7 @@ impl Adam {
         let targets = values_mut(&mut parameters.flat).chunks_exact_mut(count).zip(&self.steps);
         for ((target, &steps), (first, root)) in targets.zip(sources) {
             let rate = rate(steps.max(1)) as f32 * -self.learning_rate as f32;
-            kernels::move_values(target, first, root, rate, epsilon(steps.max(1)) as f32);
+            move_values(isa, target, first, root, rate, epsilon(steps.max(1)) as f32);
         }
     }
 

@@ -117,7 +117,7 @@ pub fn calibrate(job: &Job, steps: usize, first: &mut dyn FnMut()) -> Result<Cal
         &prepared.rows,
         &job.seeds,
         spec,
-        [WARM_UP, steps],
+        training::Timed { warm_up: WARM_UP, steps },
         first,
     );
     // NVML tells of the last second or less

@@ -2,10 +2,11 @@
 //! f64 (`train/tests/golden/conv_vae.py`): every layer's outputs, losses, all gradients, running
 //! statistics and ten steps of Adam; alone and beside another seed.
 
-use crate::support::{assert_close, distance, fixture, flat, split, tensor};
+use crate::support::{Way, assert_close, distance, fixture, flat, split, tensor};
 use seedbed::random::{Numbers, Stream};
 use seedbed_train::model::conv_vae::ConvVae;
-use seedbed_train::model::{Batch, ConvVaeSpec, Loss};
+use seedbed_train::model::{Batch, ConvVaeSpec, Detector, Loss};
+use seedbed_train::native::Step;
 use seedbed_train::nn::convolution::{BatchNorm, Convolution, Statistics, TransposedConvolution};
 use seedbed_train::nn::layers::{Adam, ParameterSpec, Parameters};
 use serde_json::{Value, json};
@@ -287,61 +288,77 @@ fn the_fixtures_network_among_idle_channels_agrees_with_pytorch_in_f32() {
                 .map(|spec| widened(spec, &tensor(&values[&spec.name])).view([1, -1]))
                 .collect()
         };
-        let parameters =
-            Parameters::from_flat(specs.clone(), Tensor::cat(&parts(&fixture["parameters"]), 1));
-        let loss = network.loss(&parameters, &Batch::whole(x.copy()), &noise);
-        let expected = &step[case]["terms"];
-        assert_close("loss", &loss.total, &expected["loss"], 1e-5);
-        assert_close("reconstruction", &loss.terms[0], &expected["reconstruction"], 1e-5);
-        assert_close("divergence", &loss.terms[1], &expected["divergence"], 1e-5);
-        let gradients =
-            split(&specs, &loss.gradient).into_iter().zip(parts(&step[case]["gradients"]));
-        for (spec, (gradient, expected)) in specs.iter().zip(gradients) {
-            // an idle channel's own weights do have a gradient
-            let gap = (gradient - &expected) * expected.not_equal(0.0).to_kind(Kind::Float);
-            let distance =
-                gap.abs().max().double_value(&[]) / expected.abs().max().double_value(&[]).max(1.0);
-            assert!(distance <= 3e-5, "{case}: gradient of {}: {distance:e}", spec.name);
-        }
-        for (spec, value) in specs.iter().zip(split(&specs, parameters.flat())) {
-            let moved = &step["running"][&spec.name];
-            if !moved.is_null() {
-                let moved = tensor(moved);
-                let own = value.view([-1]).narrow(0, 0, moved.size()[0]);
-                assert!(distance(&own, &moved) <= 1e-5, "{case}: {}", spec.name);
+        let detector = Detector::ConvVae(network);
+        for way in Way::ALL {
+            let parameters = Parameters::from_flat(
+                specs.clone(),
+                Tensor::cat(&parts(&fixture["parameters"]), 1),
+            );
+            let batch = Batch::whole(x.copy());
+            let Some(loss) = way.loss(&detector, &parameters, &batch, Some(&noise)) else {
+                continue;
+            };
+            let expected = &step[case]["terms"];
+            assert_close("loss", &loss.total, &expected["loss"], 1e-5);
+            assert_close("reconstruction", &loss.terms[0], &expected["reconstruction"], 1e-5);
+            assert_close("divergence", &loss.terms[1], &expected["divergence"], 1e-5);
+            let gradients =
+                split(&specs, &loss.gradient).into_iter().zip(parts(&step[case]["gradients"]));
+            for (spec, (gradient, expected)) in specs.iter().zip(gradients) {
+                // an idle channel's own weights do have a gradient
+                let gap = (gradient - &expected) * expected.not_equal(0.0).to_kind(Kind::Float);
+                let distance = gap.abs().max().double_value(&[])
+                    / expected.abs().max().double_value(&[]).max(1.0);
+                assert!(
+                    distance <= 3e-5,
+                    "{case}, {way:?}: gradient of {}: {distance:e}",
+                    spec.name
+                );
+            }
+            for (spec, value) in specs.iter().zip(split(&specs, parameters.flat())) {
+                let moved = &step["running"][&spec.name];
+                if !moved.is_null() {
+                    let moved = tensor(moved);
+                    let own = value.view([-1]).narrow(0, 0, moved.size()[0]);
+                    assert!(distance(&own, &moved) <= 1e-5, "{case}, {way:?}: {}", spec.name);
+                }
             }
         }
     }
 }
 
-/// One step in f32 beside the same one in f64, which libtorch takes.
+/// One step in f32, each way, beside the same one in f64.
 fn check_against_f64(choice: &Value, rows: i64) {
     let (network, specs, parameters, [x, noise]) = made_up(choice, &[1], rows);
     let precise = Parameters::from_flat(specs.clone(), parameters.flat().to_kind(Kind::Double));
-    let [loss, expected] =
-        [(&parameters, Kind::Float), (&precise, Kind::Double)].map(|(parameters, kind)| {
-            network.loss(parameters, &Batch::whole(x.to_kind(kind)), &noise.to_kind(kind))
-        });
-    let close = |what: &str, got: &Tensor, expected: &Tensor| {
-        let gap = (got.to_kind(Kind::Double) - expected).abs().max().double_value(&[]);
-        let distance = gap / expected.abs().max().double_value(&[]).max(1e-30);
-        assert!(distance <= 2e-5, "{choice}, {rows} rows, {what}: {distance:e}");
-    };
-    close("loss", &loss.total, &expected.total);
-    for (got, expected) in loss.terms.iter().zip(&expected.terms) {
-        close("term", got, expected);
-    }
-    let pairs = |got, expected| split(&specs, got).into_iter().zip(split(&specs, expected));
-    for (spec, (got, expected)) in specs.iter().zip(pairs(&loss.gradient, &expected.gradient)) {
-        close(&format!("gradient of {}", spec.name), &got, &expected);
-    }
-    for (spec, (got, expected)) in specs.iter().zip(pairs(parameters.flat(), precise.flat())) {
-        close(&spec.name, &got, &expected);
+    let double = |t: &Tensor| t.to_kind(Kind::Double);
+    let expected = network.loss(&precise, &Batch::whole(double(&x)), &double(&noise));
+    let detector = Detector::ConvVae(network);
+    for way in Way::ALL {
+        let (parameters, batch) = (parameters.copy(), Batch::whole(x.copy()));
+        let Some(loss) = way.loss(&detector, &parameters, &batch, Some(&noise)) else { continue };
+        let close = |what: &str, got: &Tensor, expected: &Tensor| {
+            let gap = (double(got) - expected).abs().max().double_value(&[]);
+            let distance = gap / expected.abs().max().double_value(&[]).max(1e-30);
+            let what = format!("{choice}, {rows} rows, {way:?}, {what}");
+            assert!(distance <= 2e-5, "{what}: {distance:e}");
+        };
+        close("loss", &loss.total, &expected.total);
+        for (got, expected) in loss.terms.iter().zip(&expected.terms) {
+            close("term", got, expected);
+        }
+        let pairs = |got, expected| split(&specs, got).into_iter().zip(split(&specs, expected));
+        for (spec, (got, expected)) in specs.iter().zip(pairs(&loss.gradient, &expected.gradient)) {
+            close(&format!("gradient of {}", spec.name), &got, &expected);
+        }
+        for (spec, (got, expected)) in specs.iter().zip(pairs(parameters.flat(), precise.flat())) {
+            close(&spec.name, &got, &expected);
+        }
     }
 }
 
 #[test]
-fn a_step_in_f32_agrees_with_libtorchs_in_f64_whatever_the_size_and_the_loss() {
+fn a_step_in_f32_agrees_with_one_in_f64_whatever_the_size_and_the_loss() {
     let losses = [
         json!({"loss": "notebook", "beta": 0.5}),
         json!({"loss": "elbo", "decoder": "gaussian", "sigma": 0.3}),
@@ -366,18 +383,22 @@ fn steps_of_batches_of_many_sizes_hide_nothing_from_each_other() {
         json!({"latent": 1, "sigma": 0.2, "channels": [40, 96]}),
     ] {
         let (network, specs, mut parameters, _) = made_up(&choice, &[3], 1);
+        let detector = Detector::ConvVae(network);
+        let Some(mut native) = Step::for_model(&detector, &parameters) else { continue };
         let mut adam = Adam::new(&parameters, 1e-3);
         for (step, rows) in [70, 33, 70, 1, 31, 65, 2, 32, 64, 5].into_iter().enumerate() {
-            let (unused, .., [x, noise]) = made_up(&choice, &[step as u64], rows);
+            let (.., [x, noise]) = made_up(&choice, &[step as u64], rows);
             let before = parameters.copy();
-            let got = network.loss(&parameters, &Batch::whole(x.copy()), &noise);
-            let of_first_step = unused.loss(&before, &Batch::whole(x.copy()), &noise);
+            let batch = Batch::whole(x.copy());
+            let got = native.loss(&parameters, &batch, Some(&noise));
+            let mut unused = Step::for_model(&detector, &before).expect("as before");
+            let of_first_step = unused.loss(&before, &batch, Some(&noise));
             assert!(got.gradient.equal(&of_first_step.gradient), "{choice}, step {step}");
             assert!(parameters.flat().equal(before.flat()), "{choice}, step {step}");
             // f64's, where a ReLU near 0 may decide otherwise
             let wide = |t: &Tensor| t.to_kind(Kind::Double);
             let double = Parameters::from_flat(specs.clone(), wide(parameters.flat()));
-            let expected = network.loss(&double, &Batch::whole(wide(&x)), &wide(&noise));
+            let expected = detector.loss(&double, &Batch::whole(wide(&x)), Some(&wide(&noise)));
             let gap = |a: &Tensor, b: &Tensor| {
                 (wide(a) - b).norm().double_value(&[]) / b.norm().double_value(&[])
             };
@@ -398,13 +419,15 @@ fn a_seed_that_diverged_leaves_one_with_fewer_rows_beside_it_alone() {
     let weight = Tensor::from_slice(&weight).view([2, 70]);
     let own = |t: &Tensor| t.narrow(0, 1, 1).narrow(1, 0, 41).contiguous();
     let fresh = parameters.of_seed(1).copy();
-    let (unused, _) = ConvVae::new(&serde_json::from_value(choice.clone()).unwrap());
-    let expected = unused.loss(&fresh, &Batch::whole(own(&x)), &own(&noise));
+    let detector = Detector::ConvVae(network);
+    let Some(mut native) = Step::for_model(&detector, &parameters) else { return };
+    let mut unused = Step::for_model(&detector, &parameters).expect("as before");
+    let expected = unused.loss(&fresh, &Batch::whole(own(&x)), Some(&own(&noise)));
     for (index, spec) in specs.iter().enumerate() {
         let parameters = parameters.copy();
         let _ = parameters.of_seed(0).get(index).shallow_clone().fill_(f64::NAN);
         let batch = Batch { x: x.copy(), weight: Some(weight.copy()) };
-        let got = network.loss(&parameters, &batch, &noise);
+        let got = native.loss(&parameters, &batch, Some(&noise));
         // a step does not read the running statistics
         let read = !spec.name.contains("running");
         assert_eq!(got.total.double_value(&[0]).is_nan(), read, "{}", spec.name);
@@ -425,11 +448,13 @@ fn a_seeds_step_in_f32_has_the_same_bits_in_any_company() {
             .flat_map(|&count| (0..40).map(move |row| if row < count { 1.0 } else { 0.0 }))
             .collect();
         let weight = (taken != [40, 40]).then(|| Tensor::from_slice(&weight).view([2, 40]));
-        let loss = network.loss(&together, &Batch { x: x.copy(), weight }, &noise);
+        let detector = Detector::ConvVae(network);
+        let Some(mut native) = Step::for_model(&detector, &together) else { return };
+        let loss = native.loss(&together, &Batch { x: x.copy(), weight }, Some(&noise));
         for (seed, rows) in taken.into_iter().enumerate().filter(|(_, rows)| *rows > 0) {
             let alone = before.of_seed(seed).copy();
             let own = |t: &Tensor| t.narrow(0, seed as i64, 1).narrow(1, 0, rows).copy();
-            let expected = network.loss(&alone, &Batch::whole(own(&x)), &own(&noise));
+            let expected = native.loss(&alone, &Batch::whole(own(&x)), Some(&own(&noise)));
             assert!(loss.gradient.narrow(0, seed as i64, 1).equal(&expected.gradient));
             assert!(loss.total.narrow(0, seed as i64, 1).equal(&expected.total));
             assert!(together.of_seed(seed).flat().equal(alone.flat()));
@@ -438,13 +463,18 @@ fn a_seeds_step_in_f32_has_the_same_bits_in_any_company() {
 }
 
 #[test]
-fn a_weight_that_is_no_number_makes_the_loss_none() {
+fn a_weight_that_is_nan_makes_the_loss_nan() {
     let choice = json!({"latent": 4});
     for name in ["encoder.0.weight", "encoder.norm.1.bias", "heads.bias", "decoder.2.weight"] {
         let (network, specs, parameters, [x, noise]) = made_up(&choice, &[1], 33);
         let number = specs.iter().position(|spec| spec.name == name).unwrap();
         let _ = parameters.get(number).shallow_clone().fill_(f64::NAN);
-        let loss = network.loss(&parameters, &Batch::whole(x), &noise);
-        assert!(loss.total.double_value(&[0]).is_nan(), "{name}");
+        let (detector, batch) = (Detector::ConvVae(network), Batch::whole(x));
+        for way in Way::ALL {
+            let Some(loss) = way.loss(&detector, &parameters, &batch, Some(&noise)) else {
+                continue;
+            };
+            assert!(loss.total.double_value(&[0]).is_nan(), "{name}, {way:?}");
+        }
     }
 }

@@ -2,10 +2,10 @@
 //! (`train/tests/golden/dagmm.py`): values and all gradients, in f64 and in f32, alone and beside
 //! another seed.
 
-use crate::support::{assert_close, assert_glorot, distance, fixture, flat, split, tensor};
+use crate::support::{Way, assert_close, assert_glorot, distance, fixture, flat, split, tensor};
 use seedbed_train::model::dagmm::{Dagmm, RowSums, batch_mixtures};
 use seedbed_train::model::mixture::{Mixture, Weights};
-use seedbed_train::model::{Batch, DagmmSpec, Precision, ToScore};
+use seedbed_train::model::{Batch, DagmmSpec, Detector, Precision, ToScore};
 use seedbed_train::nn::layers::{Adam, ParameterSpec, Parameters};
 use seedbed_train::training::clip_norm;
 use serde_json::{Value, json};
@@ -59,15 +59,23 @@ fn check_model(case: &str, kind: Kind, tolerance: f64) {
     assert_close("Σ", &mixture.covariance, &expected["covariance"], tolerance);
     assert_close("E(z)", &dagmm.energy(&z, &mixture), &expected["energy"], tolerance);
 
-    let loss = dagmm.loss(&parameters, &batch, mask.as_ref());
-    for (term, name) in ["reconstruction_term", "energy_term", "penalty_term"].iter().enumerate() {
-        assert_close(name, &loss.terms[term], &expected[name], tolerance);
-    }
-    assert_close("loss", &loss.total, &expected["loss"], tolerance);
-    assert_eq!(loss.failed.double_value(&[0]), 0.0);
-    for (spec, gradient) in specs.iter().zip(split(&specs, &loss.gradient)) {
-        let expected = &fixture[case]["loss_gradients"][&spec.name];
-        assert_close(&format!("gradient of {}", spec.name), &gradient, expected, tolerance);
+    let detector = Detector::Dagmm(dagmm);
+    for way in Way::ALL {
+        let Some(loss) = way.loss(&detector, &parameters, &batch, mask.as_ref()) else { continue };
+        let close = |name: &str, got: &Tensor, expected: &Value| {
+            assert_close(&format!("{way:?}: {name}"), got, expected, tolerance);
+        };
+        for (term, name) in
+            ["reconstruction_term", "energy_term", "penalty_term"].iter().enumerate()
+        {
+            close(name, &loss.terms[term], &expected[name]);
+        }
+        close("loss", &loss.total, &expected["loss"]);
+        assert_eq!(loss.failed.double_value(&[0]), 0.0);
+        for (spec, gradient) in specs.iter().zip(split(&specs, &loss.gradient)) {
+            let expected = &fixture[case]["loss_gradients"][&spec.name];
+            close(&format!("gradient of {}", spec.name), &gradient, expected);
+        }
     }
 }
 
@@ -195,9 +203,13 @@ fn a_covariance_that_is_not_positive_definite_is_reported_and_not_hidden() {
     let shape = json!({"features": 4, "hidden": [2], "latent": 1, "mixtures": 1});
     let (dagmm, specs) = network(&shape, &json!({"covariance-epsilon": -1.0}));
     let parameters = Parameters::initialise(specs, &[1, 2], tch::Device::Cpu);
-    let x = Tensor::ones([2, 8, 4], (Kind::Float, tch::Device::Cpu));
-    let loss = dagmm.loss(&parameters, &Batch::whole(x), None);
-    assert!(loss.failed.double_value(&[0]) > 0.0 && loss.failed.double_value(&[1]) > 0.0);
+    let batch = Batch::whole(Tensor::ones([2, 8, 4], (Kind::Float, tch::Device::Cpu)));
+    let detector = Detector::Dagmm(dagmm);
+    for way in Way::ALL {
+        let Some(loss) = way.loss(&detector, &parameters, &batch, None) else { continue };
+        let failed = [0, 1].map(|seed| loss.failed.double_value(&[seed]));
+        assert!(failed[0] > 0.0 && failed[1] > 0.0, "{way:?}");
+    }
 }
 
 /// Two seeds, the second with other weights and fewer rows: each as if it were alone.

@@ -1,7 +1,9 @@
 //! What the golden tests share: reading a fixture and measuring how far off a tensor is.
 #![allow(dead_code, reason = "each test program uses its part")]
 
-use seedbed_train::nn::layers::ParameterSpec;
+use seedbed_train::model::{Batch, Detector, Loss};
+use seedbed_train::native::Step;
+use seedbed_train::nn::layers::{ParameterSpec, Parameters};
 use serde_json::Value;
 use tch::{Kind, Tensor};
 
@@ -86,4 +88,31 @@ pub fn assert_glorot(what: &str, specs: &[ParameterSpec], flat: &Tensor, case: &
     let distance = distance_from_uniform(scaled);
     let most = case["largest_distance_from_uniform"].as_f64().unwrap();
     assert!(distance <= most, "{what}: {distance} above {most}");
+}
+
+/// How a model's loss and gradient are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Tensors,
+    /// In f32 on a processor that has vectors, and for models that have such a step.
+    Native,
+}
+
+impl Way {
+    pub const ALL: [Self; 2] = [Self::Tensors, Self::Native];
+
+    /// The loss of a batch; none where the model has no such step.
+    pub fn loss(
+        self,
+        detector: &Detector,
+        parameters: &Parameters,
+        batch: &Batch,
+        noise: Option<&Tensor>,
+    ) -> Option<Loss> {
+        match self {
+            Self::Tensors => Some(detector.loss(parameters, batch, noise)),
+            Self::Native => Step::for_model(detector, parameters)
+                .map(|mut step| step.loss(parameters, batch, noise)),
+        }
+    }
 }
