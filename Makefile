@@ -46,7 +46,7 @@ slurm: ## install Debian's Slurm for its tests, where it is missing and may be i
 	@scripts/setup-slurm.sh || [ -z "$$CI" ]
 
 .PHONY: test-slurm
-test-slurm: setup slurm ## run grids through a real one-node Slurm that the test starts and ends
+test-slurm: build slurm ## run grids through a real one-node Slurm that the test starts and ends
 	cargo test --release --locked --test slurm
 
 .PHONY: reproduce

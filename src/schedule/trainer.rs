@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::worker::last_line;
@@ -36,27 +37,38 @@ pub fn program() -> Result<PathBuf> {
     )))
 }
 
-/// Asks what the trainer says of itself; it is asked once, for it takes half a second to load libtorch.
+/// What the trainer has said of itself; kept, for it takes half a second to load libtorch.
+static ABOUT: OnceLock<Result<About>> = OnceLock::new();
+
+/// Returns what the trainer says of itself, and asks it where it has not said so yet.
 ///
 /// # Errors
 /// `Failed` where there is no trainer, where it does not answer, and where it is of another build.
 pub fn about() -> Result<About> {
-    static ANSWER: OnceLock<Result<About>> = OnceLock::new();
-    let answer = ANSWER.get_or_init(|| {
-        let about: About = ask(&["about"], "")?;
-        let own = Versions::of_build(about.versions.libtorch.clone());
-        if about.versions.seedbed != own.seedbed || about.versions.commit != own.commit {
-            return Err(Error::Failed(format!(
-                "seedbed is of commit {} and {NAME} beside it of commit {}: 'make build' makes both",
-                own.commit, about.versions.commit
-            )));
-        }
-        Ok(about)
-    });
-    answer.clone()
+    ABOUT.get_or_init(|| checked(ask(&["about"], "")?)).clone()
 }
 
-/// Asks what a job of each cell needs of a device's memory, where that is known before its data are read.
+/// Refuses a trainer of another build: what the two say to each other may differ.
+fn checked(about: About) -> Result<About> {
+    let own = Versions::of_build(about.versions.libtorch.clone());
+    if about.versions.seedbed != own.seedbed || about.versions.commit != own.commit {
+        return Err(Error::Failed(format!(
+            "seedbed is of commit {} and {NAME} beside it of commit {}: 'make build' makes both",
+            own.commit, about.versions.commit
+        )));
+    }
+    Ok(about)
+}
+
+/// The trainer's answer to a question about needs: it says of itself what `about` would ask, too.
+#[derive(Deserialize)]
+struct Needs {
+    about: About,
+    needs: Vec<Option<Need>>,
+}
+
+/// Returns what a job of each cell needs of a device's memory, where that is known before its data are
+/// read.
 ///
 /// # Errors
 /// As [`about`], and what the trainer says of a cell that it cannot train.
@@ -64,8 +76,10 @@ pub fn needs(cells: &[&Cell], device_kind: &str) -> Result<Vec<Option<Need>>> {
     if cells.is_empty() {
         return Ok(Vec::new());
     }
-    about()?;
-    ask(&["need", device_kind], &serde_json::to_string(cells).map_err(unwritable)?)
+    let question = serde_json::to_string(cells).map_err(unwritable)?;
+    let Needs { about, needs } = ask(&["need", device_kind], &question)?;
+    ABOUT.get_or_init(|| checked(about)).clone()?;
+    Ok(needs)
 }
 
 /// Runs the trainer to its end with `input` on stdin, and reads the one line of its answer.

@@ -64,7 +64,7 @@ fn dispatch(command: Command) -> Result<()> {
                 .map_err(|error| Error::Usage(format!("stdin holds no cells: {error}")))?;
             let needs: Vec<_> =
                 cells.iter().map(|cell| run::memory_need(cell, &device_kind)).collect();
-            say(&needs);
+            say(&serde_json::json!({"about": about::about(), "needs": needs}));
             Ok(())
         }
     }

@@ -7,6 +7,7 @@ use seedbed::dataset;
 use seedbed::dataset::fetch::Options;
 use seedbed::error::{Error, Result};
 use seedbed::machine::device;
+use seedbed::machine::memory::Need;
 use seedbed::report::derive::{Derived, Losing, Making, papers_of};
 use seedbed::schedule::devices::Devices;
 use seedbed::schedule::plan::{Plan, memory_needs};
@@ -39,7 +40,7 @@ pub fn run(arguments: &RunArguments) -> Result<u8> {
         let (folder, seed) = (plan.store.dir().to_owned(), plan.experiment.seeds[0]);
         plan.pictures = alone.pictures.clone().map(|epochs| Pictures { seed, folder, epochs });
     }
-    let Checked { mut kept, left_out } = check(plans, options, making, &search)?;
+    let Checked { mut kept, left_out, needs } = check(plans, options, making, &search)?;
     for plan in &mut kept {
         plan.store.settle()?;
     }
@@ -53,7 +54,8 @@ pub fn run(arguments: &RunArguments) -> Result<u8> {
     let timeout = options.timeout.map(Duration::from_secs);
     let workers = Workers { out: &out, timeout, stop: &STOP };
     let stopped = |_: &Error| say(&format!("stopped; {}", what_is_kept(&plans)));
-    train(&plans, &devices, &search, &workers, patience).inspect_err(stopped)?;
+    let session = Session::new(&plans, &needs, &devices, &search);
+    train(&session, &devices, &workers, patience).inspect_err(stopped)?;
     if interrupted() {
         say(&format!("interrupted; {}", what_is_kept(&plans)));
         return Ok(INTERRUPT_CODE);
@@ -77,6 +79,8 @@ pub struct Checked {
     pub kept: Vec<Plan>,
     /// Names of experiments, with why.
     pub left_out: Vec<(String, Error)>,
+    /// What a job of each cell of each kept plan needs of memory.
+    pub needs: Vec<Vec<Option<Need>>>,
 }
 
 /// Refuses what may not be trained before anything is.
@@ -107,11 +111,13 @@ pub fn check(
         plan.check_replaced()?;
         plan.check_published()?;
     }
+    // before the code is checked: the trainer says its versions with this answer
+    let needs = memory_needs(&kept.iter().collect::<Vec<_>>())?;
     for plan in kept.iter().filter(|_| !making.mixed_code) {
         plan.check_code()?;
     }
     kept.iter().filter_map(Plan::on_others).for_each(|note| say(&note));
-    Ok(Checked { kept, left_out })
+    Ok(Checked { kept, left_out, needs })
 }
 
 /// Says which experiments were left out, and why.
@@ -121,15 +127,13 @@ pub fn tell_left_out(left_out: &[(String, Error)]) {
     }
 }
 
-/// Trains what the plans miss with workers, and shows how far it is.
+/// Trains what a session has left to do with workers, and shows how far it is.
 pub fn train(
-    plans: &[&Plan],
+    session: &Session,
     devices: &Devices,
-    search: &[PathBuf],
     workers: &Workers,
     patience: Patience,
 ) -> Result<()> {
-    let session = Session::new(plans, &memory_needs(plans)?, devices, search);
     if session.jobs() == 0 {
         say("nothing to run: every run is stored");
         return Ok(());
@@ -144,7 +148,7 @@ pub fn train(
         stop: workers.stop,
     };
     stopping_workers(|| {
-        let mut progress = Progress::open(&session, slots);
+        let mut progress = Progress::open(session, slots);
         let trained = session.run(&means, patience, &mut |event| progress.show(event));
         progress.close();
         trained

@@ -27,7 +27,7 @@ pub fn slurm(arguments: &SlurmArguments) -> Result<u8> {
     }
     let kind = device_kind(&training.device, options)?;
     let plans = plans(common, training, kind, None)?;
-    let Checked { kept, left_out } = check(plans, run, making, &training.search()?)?;
+    let Checked { kept, left_out, needs: _ } = check(plans, run, making, &training.search()?)?;
     let plans: Vec<&Plan> = kept.iter().collect();
     let mut work = Work::new(&plans);
     let mut array = array(arguments, kind, &plans)?;

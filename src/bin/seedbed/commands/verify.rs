@@ -13,8 +13,8 @@ use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
 use seedbed::report;
 use seedbed::report::derive::{Derived, Making};
-use seedbed::schedule::plan::Plan;
-use seedbed::schedule::session::Patience;
+use seedbed::schedule::plan::{Plan, memory_needs};
+use seedbed::schedule::session::{Patience, Session};
 use seedbed::schedule::worker::Workers;
 use seedbed::store::Store;
 use seedbed::store::record::Record;
@@ -54,7 +54,9 @@ pub fn verify(common: &Common, training: &Training, verifying: &Verifying) -> Re
     let timeout = verifying.timeout.map(Duration::from_secs);
     let workers = Workers { out: scratch.path(), timeout, stop: &STOP };
     let patience = Patience { retries: 1, fail_fast: false, waits: true };
-    train(&plans.iter().collect::<Vec<_>>(), &devices, &search, &workers, patience)?;
+    let planned: Vec<&Plan> = plans.iter().collect();
+    let session = Session::new(&planned, &memory_needs(&planned)?, &devices, &search);
+    train(&session, &devices, &workers, patience)?;
     if interrupted() {
         say("interrupted; nothing is verified");
         return Ok(INTERRUPT_CODE);
