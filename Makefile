@@ -35,7 +35,8 @@ test: setup browser slurm ## run the tests
 
 .PHONY: test-portable
 test-portable: setup ## run the trainer's tests as on a processor without vector instructions: tensors and portable kernels
-	RUSTFLAGS='--cfg portable' cargo test --release --locked -p seedbed-train --target-dir target/portable
+	RUSTC_WORKSPACE_WRAPPER=$(abspath scripts/portable-rustc.sh) cargo test --release --locked --workspace --lib --test golden --test sources
+	cargo build --release --locked
 
 .PHONY: browser
 browser: ## install Debian's Chromium for the tests of the report, where it is missing and may be installed
@@ -71,6 +72,7 @@ check: setup browser slurm ## everything that continuous integration asks for
 	cargo fmt --all --check
 	cargo clippy --release --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --no-deps
+	$(MAKE) test-portable
 	! cargo tree --locked --package seedbed --edges normal,build | grep -E ' (tch|torch-sys) '
 	cargo test --release --locked
 

@@ -485,7 +485,7 @@ mod tests {
         for (place, (key, bytes)) in keys.iter().zip(raw).enumerate() {
             let packed = if place == 1 { gzip(bytes) } else { bytes.clone() };
             std::fs::write(dir.path().join(key), packed).unwrap();
-            let digest = digest::sha256(&bytes);
+            let digest = digest::sha256(bytes);
             text.push_str(&format!("{key} = {{ file = '{key}', sha256 = '{digest}' }}\n"));
         }
         toml::from_str(&text).unwrap()

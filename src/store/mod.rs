@@ -37,7 +37,7 @@ pub fn key(
     device_kind: &str,
 ) -> String {
     let parts = parts(cell, seed, data_sha256, protocol_version, device_kind);
-    sha256(&canonical(parts))
+    sha256(canonical(parts))
 }
 
 fn parts(cell: &Cell, seed: u64, data: &str, version: u32, device_kind: &str) -> Value {
@@ -63,7 +63,7 @@ fn canonical(mut value: Value) -> String {
 /// SHA-256, in hexadecimal, of the canonical JSON of a record: the `sha256` of its file.
 pub fn checksum(record: &Record) -> String {
     // all fields of a record serialise: no maps with keys other than strings
-    sha256(&canonical(serde_json::to_value(record).expect("a record serialises")))
+    sha256(canonical(serde_json::to_value(record).expect("a record serialises")))
 }
 
 /// The run that is asked for.
@@ -290,7 +290,7 @@ impl Store {
         let Some(Value::String(written)) = written else {
             return Err(format!("is no record of a run: it has no '{CHECKSUM}'"));
         };
-        if written != sha256(&canonical(value.clone())) {
+        if written != sha256(canonical(value.clone())) {
             return Err(format!("was changed since it was written: its '{CHECKSUM}' is wrong"));
         }
         let record: Record = serde_json::from_value(value)
@@ -309,7 +309,7 @@ impl Store {
 fn file_text(record: &Record) -> String {
     // all fields of a record serialise: no maps with keys other than strings
     let mut value = serde_json::to_value(record).expect("a record serialises");
-    let checksum = sha256(&canonical(value.clone()));
+    let checksum = sha256(canonical(value.clone()));
     if let Some(object) = value.as_object_mut() {
         object.insert(CHECKSUM.to_owned(), Value::String(checksum));
     }
@@ -365,7 +365,7 @@ pub fn differences(record: &Record, wanted: &Wanted) -> Vec<String> {
             text_of(&json!(wanted.scale))
         ));
     }
-    if found.is_empty() && record.key != sha256(&canonical(asked)) {
+    if found.is_empty() && record.key != sha256(canonical(asked)) {
         found.push("the way keys are computed".to_owned());
     }
     found

@@ -8,7 +8,12 @@ use crate::libtorch;
 /// The versions of this program and of the libtorch that it runs on.
 pub fn versions() -> Versions {
     let libtorch = libtorch::folder().and_then(|folder| libtorch::version_of(folder.parent()?));
-    Versions::of_build(libtorch.unwrap_or_else(|| "unknown".into()))
+    let mut versions = Versions::of_build(libtorch.unwrap_or_else(|| "unknown".into()));
+    if cfg!(portable) {
+        // the harness takes no trainer of another commit: this one is for tests, and slow
+        versions.commit += "-portable";
+    }
+    versions
 }
 
 /// Everything that the harness asks. Loads libtorch's CUDA half where there is one.

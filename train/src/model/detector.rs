@@ -38,7 +38,7 @@ impl Batch {
         }
     }
 
-    /// Mean over the rows that count: [seeds, rows] → [seeds].
+    /// Mean over the rows that count: [seeds, rows] → `[seeds]`.
     pub fn mean(&self, values: &Tensor) -> Tensor {
         match &self.weight {
             None => values.mean_dim(1, false, None),
@@ -91,18 +91,18 @@ impl Batch {
 /// The objective of one batch, for every seed.
 #[derive(Debug)]
 pub struct Loss {
-    /// What is minimised, [seeds], f64.
+    /// What is minimised, `[seeds]`, f64.
     pub total: Tensor,
-    /// Its terms before weighting, [seeds] each, f64.
+    /// Its terms before weighting, `[seeds]` each, f64.
     pub terms: Vec<Tensor>,
-    /// Not 0 where a computation broke down (a covariance without a factor), [seeds], f64.
+    /// Not 0 where a computation broke down (a covariance without a factor), `[seeds]`, f64.
     pub failed: Tensor,
     /// Of `total`, each seed's own, by its parameters, [seeds, count].
     pub gradient: Tensor,
 }
 
 impl Loss {
-    /// What is recorded of a step: `failed`, `total`, then the terms, [seeds] each.
+    /// What is recorded of a step: `failed`, `total`, then the terms, `[seeds]` each.
     pub fn row(&self) -> Vec<Tensor> {
         let mut row = vec![self.failed.shallow_clone(), self.total.shallow_clone()];
         row.extend(self.terms.iter().map(Tensor::shallow_clone));
@@ -113,11 +113,11 @@ impl Loss {
 /// What scoring returns for one seed and one way of scoring; higher means more anomalous.
 #[derive(Debug)]
 pub struct Scores {
-    /// Of the training rows, [rows], f64; where they were asked for.
+    /// Of the training rows, `[rows]`, f64; where they were asked for.
     pub train: Option<Tensor>,
-    /// Of the test rows, [rows], f64.
+    /// Of the test rows, `[rows]`, f64.
     pub test: Tensor,
-    /// ‖x−x'‖² of the test rows, [rows], f64.
+    /// ‖x−x'‖² of the test rows, `[rows]`, f64.
     pub test_error: Tensor,
     /// What makes the scores meaningless, in words.
     pub broken: Option<&'static str>,

@@ -61,7 +61,7 @@ pub struct Weights {
     pub penalty: f64,
 }
 
-/// The mixture's terms of the loss, [S] each, and the gradient of their weighted sum.
+/// The mixture's terms of the loss, `[S]` each, and the gradient of their weighted sum.
 #[derive(Debug)]
 pub struct MixtureLoss {
     /// Mean energy of the rows.

@@ -258,9 +258,9 @@ pub enum Objective {
 
 /// An objective's value and gradients for one batch.
 pub struct Evaluated {
-    /// [S], f64.
+    /// `[S]`, f64.
     pub total: Tensor,
-    /// Reconstruction and divergence, before β, [S] each, f64.
+    /// Reconstruction and divergence, before β, `[S]` each, f64.
     pub terms: Vec<Tensor>,
     /// Of `total`, [S, B, outputs].
     pub by_output: Tensor,
@@ -426,7 +426,7 @@ fn normals(
     }
 }
 
-/// Rows scored in one way, [n] each.
+/// Rows scored in one way, `[n]` each.
 struct Tallied {
     score: Tensor,
     /// Mean over the draws of ‖x−x̂‖².
@@ -436,9 +436,9 @@ struct Tallied {
 /// One way of scoring, gathered draw by draw.
 struct Tally {
     scoring: Scoring,
-    /// Sum over the draws of what is averaged, [n]; for [`Average::Likelihood`] log Σ p.
+    /// Sum over the draws of what is averaged, `[n]`; for [`Average::Likelihood`] log Σ p.
     sum: Option<Tensor>,
-    /// Sum over the draws of ‖x−x̂‖², [n].
+    /// Sum over the draws of ‖x−x̂‖², `[n]`.
     error: Option<Tensor>,
 }
 
@@ -462,7 +462,7 @@ impl Tally {
         }
     }
 
-    /// Adds one draw: ‖x−x̂‖² and −log p(x|z), [n] each.
+    /// Adds one draw: ‖x−x̂‖² and −log p(x|z), `[n]` each.
     fn add(&mut self, error: &Tensor, negative_log: Option<&Tensor>) {
         let plus = |sum: Option<Tensor>, value: &Tensor| match sum {
             None => value.shallow_clone(),

@@ -121,7 +121,7 @@ fn pack(
     }
 }
 
-/// Products of packed kernels with a map's pixels, one for each list: [lists][rows].
+/// Products of packed kernels with a map's pixels, one for each list: [lists]`[rows]`.
 fn convolve(
     isa: Isa,
     packed: &[f32],
@@ -341,7 +341,7 @@ impl Dense {
         );
     }
 
-    /// Of the weight, with such strides, and a block: [rows].
+    /// Of the weight, with such strides, and a block: `[rows]`.
     pub fn product<'a>(
         &self,
         parameters: &'a [f32],

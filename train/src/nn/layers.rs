@@ -446,7 +446,7 @@ impl Mlp {
         Self { layers: widths.windows(2).enumerate().map(layer).collect(), activation }
     }
 
-    /// From x, [seeds, rows, widths[0]].
+    /// From x, `[seeds, rows, widths[0]]`.
     pub fn forward(&self, parameters: &Parameters, x: &Tensor) -> Activations {
         let sparse = self.sparse(parameters, x);
         let mut tensors = vec![x.shallow_clone()];
@@ -514,7 +514,7 @@ pub struct Activations {
 }
 
 impl Activations {
-    /// The network's, [seeds, rows, widths[last]].
+    /// The network's, `[seeds, rows, widths[last]]`.
     pub fn output(&self) -> &Tensor {
         &self.tensors[self.tensors.len() - 1]
     }
