@@ -191,10 +191,15 @@ fn start(arguments: &[&str], log: File, job: &Job) -> Result<(Child, ChildStdin)
     if let Some(own) = std::env::var_os(TUNABLES) {
         command.env(TUNABLES, own);
     }
-    // SAFETY: `signal` may be called between fork and exec; what is ignored stays so over exec
+    // SAFETY: both may be called between fork and exec, and what they set stays so over exec
     unsafe {
         command.pre_exec(|| {
             libc::signal(libc::SIGTERM, libc::SIG_IGN);
+            // The kernel is to kill the trainer when the thread that waits for it ends, also while it
+            // still loads libtorch. One that had ended before is found out by stdin, which the trainer
+            // watches; elsewhere than on Linux that is all there is.
+            #[cfg(target_os = "linux")]
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
             Ok(())
         });
     }

@@ -1,6 +1,7 @@
 //! What goes wrong from outside: killed workers, interrupts, broken files. Finished runs survive,
 //! nothing broken is believed, and the next run goes on.
 
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -190,6 +191,31 @@ fn workers_do_not_outlive_the_process_that_started_them() {
     signal("KILL", run.id());
     assert_eq!(end(run).code, None);
     wait_for("end of the worker", || gone(worker));
+}
+
+#[test]
+fn a_worker_that_hangs_before_its_main_does_not_outlive_the_process_that_started_it_either() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command(&slow(100_000));
+    // as under nohup: the kernel sends SIGHUP to what is stopped and has lost its parent
+    // SAFETY: `signal` may be called between fork and exec
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGHUP, libc::SIG_IGN);
+            Ok(())
+        });
+    }
+    let run = command.spawn().expect("seedbed starts");
+    // loading libtorch takes longer than it takes to find the process
+    let worker = next_worker(&run, &[]);
+    signal("STOP", worker);
+    signal("KILL", run.id());
+    assert_eq!(end(run).code, None);
+    wait_for("end of the worker", || {
+        // SAFETY: takes integers alone; the process may be gone already
+        unsafe { libc::kill(worker as i32, libc::SIGSTOP) };
+        gone(worker)
+    });
 }
 
 /// Waits until a worker has its job: it then has a thread beside that of `main`.

@@ -73,7 +73,6 @@ fn dispatch(command: Command) -> Result<()> {
 /// Reads a job from stdin, which the harness keeps open: its end ends this process, so that no trainer
 /// outlives the process that started it.
 fn begin() -> Result<Job> {
-    end_with_parent();
     libtorch::load_cuda();
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).map_err(unreadable)?;
@@ -99,17 +98,6 @@ fn say<T: serde::Serialize>(message: &T) {
     if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
         // nobody listens any more
         end_now(1);
-    }
-}
-
-/// Has the kernel kill this process, wherever it is, when the process that started it ends. One
-/// that had ended before is found out by stdin, which `begin` watches; elsewhere than on Linux that
-/// is all there is.
-fn end_with_parent() {
-    #[cfg(target_os = "linux")]
-    // SAFETY: takes integers alone; a refusal leaves the watch on stdin
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
     }
 }
 
