@@ -39,6 +39,7 @@ impl ModelSpec {
     /// Raised whenever a change of the code changes the bits of a run of this model; part of every key.
     pub fn protocol_version(&self) -> u32 {
         match self {
+            Self::Dagmm(spec) if spec.reconstruction == Reconstruction::Norm => 3,
             Self::Dagmm(_) | Self::ConvVae(_) => 2,
             Self::Vae(_) => 1,
         }

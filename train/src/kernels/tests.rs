@@ -133,7 +133,7 @@ fn a_sparse_matrix_gives_the_bits_of_a_dense_one() {
     let left = matrix(rows * inner, 4, true);
     let right = matrix(inner * columns, 5, false);
     let bias = matrix(columns, 6, false);
-    let by_output = matrix(rows * columns, 7, false);
+    let d_output = matrix(rows * columns, 7, false);
     for isa in Isa::all() {
         let sparse = Sparse::of(isa, &left, inner).expect("an eighth of it is not 0");
         let (mut got, mut expected) = (vec![0.0; rows * columns], vec![0.0; rows * columns]);
@@ -143,8 +143,8 @@ fn a_sparse_matrix_gives_the_bits_of_a_dense_one() {
         assert_eq!(got, expected, "{isa:?}");
 
         let (mut got, mut expected) = (vec![0.0; inner * columns], vec![0.0; inner * columns]);
-        multiply_transposed_sparse(isa, &sparse, &by_output, &mut got);
-        multiply_transposed(isa, &left, &by_output, rows, &mut expected);
+        multiply_transposed_sparse(isa, &sparse, &d_output, &mut got);
+        multiply_transposed(isa, &left, &d_output, rows, &mut expected);
         assert_eq!(got, expected, "{isa:?}");
     }
 }
@@ -402,10 +402,10 @@ fn normalisation_and_its_gradient_have_the_same_bits_with_all_instructions() {
         images::add_moments(isa, &block, &numbers[..channels], &mask(), &mut sums, &mut squares);
         let mut output = lanes(pixels * channels, 25);
         images::normalise(isa, &block, &affine, &mask(), &mut output);
-        let (mut passed, mut by_input) = (gradient.clone(), output.clone());
+        let (mut passed, mut d_input) = (gradient.clone(), output.clone());
         images::through_relu(isa, &mut passed, &block, &affine, &mut sums, &mut squares);
-        images::through_norm(isa, &passed, &block, &backward, &mask(), &mut by_input);
-        [sums, squares, output, passed, by_input].concat().as_flattened().to_vec()
+        images::through_norm(isa, &passed, &block, &backward, &mask(), &mut d_input);
+        [sums, squares, output, passed, d_input].concat().as_flattened().to_vec()
     });
 }
 
@@ -418,13 +418,13 @@ fn draws_and_errors_have_the_same_bits_with_all_instructions() {
         lanes
     };
     let heads = [lanes(latent, 26), wide(lanes(latent, 27))].concat();
-    let (noise, by_z) = (lanes(latent, 28), lanes(latent, 29));
+    let (noise, d_z) = (lanes(latent, 28), lanes(latent, 29));
     assert_alike("draws", |isa| {
         let (mut z, mut spread) = (lanes(latent, 30), lanes(latent, 31));
         let divergence = images::draw(isa, &heads, &noise, &mask(), &mut z, &mut spread);
-        let mut by_heads = heads.clone();
-        images::through_draw(isa, &by_z, &spread, 0.3, &mask(), &mut by_heads);
-        [z, spread, by_heads, vec![divergence]].concat().as_flattened().to_vec()
+        let mut d_heads = heads.clone();
+        images::through_draw(isa, &d_z, &spread, 0.3, &mask(), &mut d_heads);
+        [z, spread, d_heads, vec![divergence]].concat().as_flattened().to_vec()
     });
     let (output, x) = (wide(lanes(16, 32)), lanes(7, 33));
     assert_alike("errors", |isa| {

@@ -4,22 +4,23 @@
 //! linear output. The network alone: its layers are in `convolution`, likelihoods, objective and
 //! scores in `variational`. Shapes: S seeds, B rows, F = 28² pixels, L latent variables.
 
-use tch::{Kind, Tensor, no_grad};
+use tch::Tensor;
 
-use super::variational::{Evaluated, Latent, Likelihood, Network, Objective};
+use super::variational::{Latent, Likelihood, Network, Objective};
 use super::{
-    Batch, ConvDecoder, ConvLoss, ConvVaeSpec, Loss, Noise, Reduction, Scores, Scoring, ToScore,
+    Batch, ConvDecoder, ConvLoss, ConvVaeSpec, Evaluated, Reduction, Scores, Scoring, ToScore,
 };
-use crate::nn::convolution::{
-    BatchNorm, Convolution, Halved, Normalised, Statistics, TransposedConvolution,
-};
-use crate::nn::layers::{Gradient, Linear, ParameterSpec, Parameters};
+use crate::nn::convolution::{BatchNorm, Convolution, Statistics, TransposedConvolution};
+use crate::nn::linear::Linear;
+use crate::nn::{Noise, ParameterSpec, Parameters};
 
 /// Height and width of the images.
 pub const IMAGE: (usize, usize) = (SIDE as usize, SIDE as usize);
 const SIDE: i64 = 28;
 /// Pixels along an edge after the second convolution.
 const INNER: i64 = SIDE / 4;
+/// Terms of the loss.
+const TERMS: usize = 2;
 
 /// The network; its parameters are kept apart, in `Parameters`.
 #[derive(Debug)]
@@ -36,30 +37,6 @@ pub struct ConvVae {
     likelihood: Likelihood,
     objective: Objective,
     spec: ConvVaeSpec,
-}
-
-/// A pass through the encoder.
-#[derive(Debug)]
-pub struct Encoded {
-    convolved: [Halved; 2],
-    /// After each convolution, [B, 14, 14, S·C₁] and [B, 7, 7, S·C₂].
-    pub normalised: [Normalised; 2],
-    /// The second one's output, [S, B, 7·7·C₂].
-    flat: Tensor,
-    /// Means, then log-variances, of q(z|x), [S, B, 2L].
-    pub heads: Tensor,
-}
-
-/// A pass through the decoder.
-#[derive(Debug)]
-pub struct Decoded {
-    z: Tensor,
-    /// After the linear layer, [B, 7, 7, S·C₂].
-    pub widened: Tensor,
-    /// After the first transposed convolution, [B, 14, 14, S·C₁].
-    pub normalised: Normalised,
-    /// The mean or the logits of each pixel, [S, B, F].
-    pub output: Tensor,
 }
 
 /// [S, B, edge·edge·C] → [B, edge, edge, S·C]; a view of one seed.
@@ -128,65 +105,23 @@ impl ConvVae {
         self.likelihood
     }
 
-    /// Of x [S, B, F].
-    pub fn encode(&self, parameters: &Parameters, x: &Tensor, by: Statistics) -> Encoded {
-        let image = seeds_last(x, [SIDE, 1]);
-        let (sum, first) = self.convolutions[0].forward(parameters, &image);
-        let norm_0 = self.norms[0].forward(parameters, sum, by);
-        let (sum, second) = self.convolutions[1].forward(parameters, &norm_0.output);
-        let norm_1 = self.norms[1].forward(parameters, sum, by);
-        let flat = seeds_first(&norm_1.output, x.size()[0]);
-        let heads = self.heads.forward(parameters, &flat);
-        Encoded { convolved: [first, second], normalised: [norm_0, norm_1], flat, heads }
+    /// The heads of q(z|x), [S, B, 2L], of x [S, B, F].
+    pub fn encode(&self, parameters: &Parameters, x: &Tensor, by: Statistics) -> Tensor {
+        let mut images = seeds_last(x, [SIDE, 1]);
+        for (convolution, norm) in self.convolutions.iter().zip(&self.norms) {
+            images = norm.forward(parameters, &convolution.forward(parameters, &images), by);
+        }
+        // [B, 7, 7, S·C₂] → [S, B, 7·7·C₂]
+        self.heads.forward(parameters, &seeds_first(&images, x.size()[0]))
     }
 
-    /// Of z [S, B, L].
-    pub fn decode(&self, parameters: &Parameters, z: &Tensor, by: Statistics) -> Decoded {
+    /// The mean or the logits of each pixel, [S, B, F], of z [S, B, L].
+    pub fn decode(&self, parameters: &Parameters, z: &Tensor, by: Statistics) -> Tensor {
         let flat = self.widening.forward(parameters, z);
-        let widened = seeds_last(&flat, [INNER, self.channels[1]]);
-        let sum = self.transposed[0].forward(parameters, &widened);
-        let normalised = self.transposed_norm.forward(parameters, sum, by);
-        let image = self.transposed[1].forward(parameters, &normalised.output);
-        let output = seeds_first(&image, z.size()[0]);
-        Decoded { z: z.shallow_clone(), widened, normalised, output }
-    }
-
-    /// Gathers the decoder's gradient from that of its outputs, [S, B, F]; returns the one by z.
-    fn decoder_backward(
-        &self,
-        parameters: &Parameters,
-        decoded: &Decoded,
-        by_output: &Tensor,
-        gradient: &mut Gradient,
-    ) -> Tensor {
-        let Decoded { z, widened, normalised, .. } = decoded;
-        let by_image = seeds_last(by_output, [SIDE, 1]);
-        let by_norm =
-            self.transposed[1].backward(parameters, &normalised.output, &by_image, gradient);
-        let by_sum = self.transposed_norm.backward(parameters, normalised, &by_norm, gradient);
-        let by_widened = self.transposed[0].backward(parameters, widened, &by_sum, gradient);
-        let by_flat = seeds_first(&by_widened, z.size()[0]);
-        self.widening.gather(parameters, z, &by_flat, gradient);
-        self.widening.by_input(parameters, &by_flat)
-    }
-
-    /// Gathers the encoder's gradient from that of its heads, [S, B, 2L].
-    fn encoder_backward(
-        &self,
-        parameters: &Parameters,
-        encoded: &Encoded,
-        by_heads: &Tensor,
-        gradient: &mut Gradient,
-    ) {
-        let Encoded { convolved, normalised, flat, .. } = encoded;
-        self.heads.gather(parameters, flat, by_heads, gradient);
-        let by_flat = self.heads.by_input(parameters, by_heads);
-        let by_norm = seeds_last(&by_flat, [INNER, self.channels[1]]);
-        let by_sum = self.norms[1].backward(parameters, &normalised[1], &by_norm, gradient);
-        self.convolutions[1].gather(parameters, &convolved[1], &by_sum, gradient);
-        let by_norm = self.convolutions[1].by_input(parameters, &by_sum);
-        let by_sum = self.norms[0].backward(parameters, &normalised[0], &by_norm, gradient);
-        self.convolutions[0].gather(parameters, &convolved[0], &by_sum, gradient);
+        let widened = seeds_last(&flat, [INNER, self.channels[1]]); // [B, 7, 7, S·C₂]
+        let sum = self.transposed[0].forward(parameters, &widened); // [B, 14, 14, S·C₁]
+        let images = self.transposed_norm.forward(parameters, &sum, by);
+        seeds_first(&self.transposed[1].forward(parameters, &images), z.size()[0])
     }
 
     /// What a training step draws: ε.
@@ -194,52 +129,29 @@ impl ConvVae {
         Noise::Latent { variables: self.latent as usize }
     }
 
-    /// The objective, its terms and its gradient for one batch; `noise` is ε, [S, B, L]. Moves the
-    /// running statistics of the seeds that have rows in it.
-    pub fn loss(&self, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Loss {
-        no_grad(|| match &batch.weight {
-            None => self.whole_loss(parameters, batch, noise),
-            Some(_) => self.loss_by_seed(parameters, batch, noise),
-        })
-    }
-
-    fn whole_loss(&self, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Loss {
-        let encoded = self.encode(parameters, &batch.x, Statistics::Batch);
-        let latent = Latent::draw(&encoded.heads, noise);
-        let decoded = self.decode(parameters, &latent.z, Statistics::Batch);
-        let Evaluated { total, terms, by_output, divergence_weight } =
-            self.objective.evaluate(batch, &latent, &decoded.output);
-
-        let mut gradient = Gradient::new(parameters);
-        let by_z = self.decoder_backward(parameters, &decoded, &by_output, &mut gradient);
-        let by_heads = latent.by_heads(&by_z, &divergence_weight);
-        self.encoder_backward(parameters, &encoded, &by_heads, &mut gradient);
-        let failed = total.zeros_like();
-        Loss { total, terms, failed, gradient: gradient.flat() }
-    }
-
-    /// Each seed's rows alone, which come first: padding would count in a batch's statistics.
-    fn loss_by_seed(&self, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Loss {
-        let counts = batch.counts().into_iter().enumerate();
-        let losses: Vec<Loss> = counts
-            .map(|(seed, rows)| {
-                let alone = parameters.of_seed(seed);
-                if rows == 0 {
-                    return nothing(&alone);
-                }
-                let of_seed = |t: &Tensor| t.narrow(0, seed as i64, 1).narrow(1, 0, rows as i64);
-                self.whole_loss(&alone, &Batch::whole(of_seed(&batch.x)), &of_seed(noise))
-            })
-            .collect();
-        let join = |part: &dyn Fn(&Loss) -> &Tensor| {
-            Tensor::cat(&losses.iter().map(part).collect::<Vec<_>>(), 0)
-        };
-        Loss {
-            total: join(&|loss| &loss.total),
-            terms: (0..2).map(|term| join(&|loss| &loss.terms[term])).collect(),
-            failed: join(&|loss| &loss.failed),
-            gradient: join(&|loss| &loss.gradient),
+    /// The objective and its terms for one batch; `noise` is ε, [S, B, L]. Moves the running statistics
+    /// of the seeds that have rows in it.
+    pub fn evaluate(&self, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Evaluated {
+        if batch.weight.is_none() {
+            return self.evaluate_whole(parameters, batch, noise);
         }
+        // each seed's rows alone, which come first: padding would count in a batch's statistics
+        let counts = batch.counts().into_iter().enumerate();
+        let seeds = counts.map(|(seed, rows)| {
+            if rows == 0 {
+                return Evaluated::nothing(TERMS, batch.x.device());
+            }
+            let of_seed = |t: &Tensor| t.narrow(0, seed as i64, 1).narrow(1, 0, rows as i64);
+            let alone = Batch::whole(of_seed(&batch.x));
+            self.evaluate_whole(&parameters.of_seed(seed), &alone, &of_seed(noise))
+        });
+        Evaluated::join(&seeds.collect::<Vec<_>>())
+    }
+
+    fn evaluate_whole(&self, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Evaluated {
+        let latent = Latent::draw(&self.encode(parameters, &batch.x, Statistics::Batch), noise);
+        let output = self.decode(parameters, &latent.z, Statistics::Batch);
+        self.objective.evaluate(batch, &latent, &output)
     }
 
     /// Scores of one seed's rows, for each way of scoring.
@@ -250,8 +162,8 @@ impl ConvVae {
         scorings: &[Scoring],
     ) -> Vec<Scores> {
         let network = Network {
-            encode: &|x| self.encode(parameters, x, Statistics::Running).heads,
-            decode: &|z| self.decode(parameters, z, Statistics::Running).output,
+            encode: &|x| self.encode(parameters, x, Statistics::Running),
+            decode: &|z| self.decode(parameters, z, Statistics::Running),
             likelihood: self.likelihood,
         };
         network.scores(rows, scorings)
@@ -259,17 +171,10 @@ impl ConvVae {
 
     /// x̂ of x, [S, B, F] each, from the mean of q(z|x) and by running statistics.
     pub fn reconstruct(&self, parameters: &Parameters, x: &Tensor) -> Tensor {
-        let heads = self.encode(parameters, x, Statistics::Running).heads;
+        let heads = self.encode(parameters, x, Statistics::Running);
         let mean = heads.narrow(2, 0, self.latent);
-        self.likelihood.mean(&self.decode(parameters, &mean, Statistics::Running).output)
+        self.likelihood.mean(&self.decode(parameters, &mean, Statistics::Running))
     }
-}
-
-/// The loss of a seed without rows, whose parameters and statistics stay as they are.
-fn nothing(parameters: &Parameters) -> Loss {
-    let zero = || Tensor::zeros([1], (Kind::Double, parameters.flat().device()));
-    let gradient = parameters.flat().zeros_like();
-    Loss { total: zero(), terms: vec![zero(), zero()], failed: zero(), gradient }
 }
 
 #[cfg(test)]

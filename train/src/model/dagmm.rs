@@ -1,18 +1,20 @@
 //! DAGMM: Zong et al., "Deep Autoencoding Gaussian Mixture Model for Unsupervised Anomaly
 //! Detection", ICLR 2018. Shapes: S seeds, B rows, F features, D = latent + 2, K mixtures.
-//! The networks run in the parameters' precision, the mixture in f64 or, where asked for, f32 (`mixture`). Gradients are
-//! written out, for at these sizes automatic ones spend much of a step on their bookkeeping.
+//! The networks run in the parameters' precision, the mixture in f64 or, where asked for, f32 (`mixture`).
 //! Expect about 0.94 F1 on KDD Cup 99 in the paper, under its own protocol.
 
 use tch::{Kind, Tensor, no_grad};
 
 use super::Activation;
-use super::mixture::{EMPTY, Mixture, Rules, Weights};
+use super::mixture::{EMPTY, Mixture, Rules};
 use super::{
-    Batch, DagmmSpec, Loss, Mixture as WhichMixture, Noise, Precision, Reconstruction, Scores,
+    Batch, DagmmSpec, Evaluated, Mixture as WhichMixture, Precision, Reconstruction, Scores,
     ToScore,
 };
-use crate::nn::layers::{Gradient, Linear, Mlp, ParameterSpec, Parameters, initialise, tanh};
+use crate::nn::activation::tanh;
+use crate::nn::linear::{Linear, Mlp};
+use crate::nn::parameters::initialise;
+use crate::nn::{Noise, ParameterSpec, Parameters};
 use seedbed::random::{Numbers, Stream};
 
 /// The network; its parameters are kept apart, in `Parameters`.
@@ -50,9 +52,9 @@ impl Dagmm {
 
     /// Code [S, B, latent] and reconstruction x' [S, B, F] of x [S, B, F].
     pub fn autoencode(&self, parameters: &Parameters, x: &Tensor) -> (Tensor, Tensor) {
-        let code = self.encoder.forward(parameters, x).output().shallow_clone();
-        let decoded = self.decoder.forward(parameters, &code);
-        (code, decoded.output().shallow_clone())
+        let code = self.encoder.forward(parameters, x);
+        let reconstruction = self.decoder.forward(parameters, &code);
+        (code, reconstruction)
     }
 
     /// γ [S, B, K] of z [S, B, D] (equation 4), without dropout.
@@ -88,59 +90,32 @@ impl Dagmm {
         (probability > 0.0).then_some(Noise::Dropout { units, probability })
     }
 
-    /// The objective (equation 7), its terms and its gradient for one batch; `dropout` is 0 or
-    /// 1/(1−p) for each hidden unit of the estimation network, [S, B, hidden].
-    pub fn loss(&self, parameters: &Parameters, batch: &Batch, dropout: Option<&Tensor>) -> Loss {
-        no_grad(|| {
-            let encoded = self.encoder.forward(parameters, &batch.x);
-            let code = encoded.output();
-            let decoded = self.decoder.forward(parameters, code);
-            let reconstruction = decoded.output();
-            let sums = RowSums::of(&batch.x, reconstruction);
-            let z = sums.coordinates(code);
-            let hidden = tanh(self.estimation[0].forward(parameters, &z));
-            let dropped = dropout.map_or_else(|| hidden.shallow_clone(), |mask| &hidden * mask);
-            let gamma = self.softmax(parameters, &dropped);
+    /// The objective (equation 7) and its terms for one batch; `dropout` is 0 or 1/(1−p) for each hidden
+    /// unit of the estimation network, [S, B, hidden].
+    pub fn evaluate(
+        &self,
+        parameters: &Parameters,
+        batch: &Batch,
+        dropout: Option<&Tensor>,
+    ) -> Evaluated {
+        let (code, reconstruction) = self.autoencode(parameters, &batch.x);
+        let sums = RowSums::of(&batch.x, &reconstruction);
+        let z = sums.coordinates(&code); // [S, B, D]
+        let hidden = tanh(self.estimation[0].forward(parameters, &z));
+        let dropped = dropout.map_or_else(|| hidden.shallow_clone(), |mask| &hidden * mask);
+        let gamma = self.softmax(parameters, &dropped); // [S, B, K]
+        let mixed = self.rules().evaluate(&z, &gamma, batch);
 
-            let weights =
-                Weights { energy: self.spec.lambda_energy, penalty: self.spec.lambda_covariance };
-            let mixed = self.rules().loss(&z, &gamma, batch, weights);
-            let scale = self.spec.error_scale(batch.x.size()[2] as usize);
-            let (of_rows, by_squared_error) = sums.error(self.spec.reconstruction);
-            let error = batch.mean(&of_rows.to_kind(Kind::Double)) * scale;
-            let total = &error + &mixed.energy * weights.energy + &mixed.penalty * weights.penalty;
-
-            let mut gradient = Gradient::new(parameters);
-            let kind = z.kind();
-            let by_logits = softmax_backward(&mixed.by_gamma, &gamma).to_kind(kind);
-            self.estimation[1].gather(parameters, &dropped, &by_logits, &mut gradient);
-            let by_dropped = self.estimation[1].by_input(parameters, &by_logits);
-            let by_hidden = dropout.map_or_else(|| by_dropped.shallow_clone(), |m| &by_dropped * m);
-            let by_sum = Tensor::tanh_backward(&by_hidden, &hidden);
-            self.estimation[0].gather(parameters, &z, &by_sum, &mut gradient);
-            let by_z = self.estimation[0].by_input(parameters, &by_sum) + mixed.by_z.to_kind(kind);
-
-            let by_error = (batch.shares() * scale).to_kind(kind) * by_squared_error;
-            let by_output = sums.by_reconstruction(&batch.x, reconstruction, &by_z, &by_error);
-            let by_first = self.decoder.backward(parameters, &decoded, by_output, &mut gradient);
-            let by_code = self.decoder.by_input(parameters, &by_first)
-                + by_z.narrow(2, 0, self.spec.latent as i64);
-            let _ = self.encoder.backward(parameters, &encoded, by_code, &mut gradient);
-            Loss {
-                total,
-                terms: vec![error, mixed.energy, mixed.penalty],
-                failed: mixed.failed,
-                gradient: gradient.flat(),
-            }
-        })
+        let scale = self.spec.error_scale(batch.x.size()[2] as usize);
+        let of_rows = sums.error(self.spec.reconstruction).to_kind(Kind::Double);
+        let error = batch.mean(&of_rows) * scale;
+        let (energy, penalty) = (self.spec.lambda_energy, self.spec.lambda_covariance);
+        Evaluated {
+            total: &error + &mixed.energy * energy + &mixed.penalty * penalty,
+            terms: vec![error, mixed.energy, mixed.penalty],
+            failed: mixed.failed,
+        }
     }
-}
-
-/// The gradient by the logits from that by γ = softmax(logits), [S, B, K] each:
-/// γ (g − Σₖ γₖ gₖ).
-fn softmax_backward(by_gamma: &Tensor, gamma: &Tensor) -> Tensor {
-    let weighted = by_gamma * gamma;
-    &weighted - gamma * weighted.sum_dim_intlist(-1, true, None)
 }
 
 /// Rows that scoring passes through the network at a time; bounds its memory.
@@ -286,7 +261,7 @@ pub fn batch_mixtures(
 }
 
 /// Sums over the features of a row, [S, B] each: all that features and error need of x and x'.
-/// Norms of 0 are held as 1, beside a mask that is 0 there.
+/// Norms of 0 are held as 1, beside a mask that is 0 there: the gradient of a norm at 0 is then 0.
 pub struct RowSums {
     /// ‖x−x'‖²
     pub squared_error: Tensor,
@@ -329,17 +304,11 @@ impl RowSums {
         }
     }
 
-    /// The error that a row has in the loss, before its scale, and its derivative with respect to
-    /// ‖x−x'‖², [S, B] each; that of the norm is 0 at 0.
-    fn error(&self, reconstruction: Reconstruction) -> (Tensor, Tensor) {
+    /// The error that a row has in the loss, before its scale, [S, B]; the gradient of the norm at 0 is 0.
+    fn error(&self, reconstruction: Reconstruction) -> Tensor {
         match reconstruction {
-            Reconstruction::Sum | Reconstruction::Mean => {
-                (self.squared_error.shallow_clone(), self.squared_error.ones_like())
-            }
-            Reconstruction::Norm => {
-                let Norm { safe, positive } = &self.error;
-                (safe * positive, positive / safe * 0.5)
-            }
+            Reconstruction::Sum | Reconstruction::Mean => self.squared_error.shallow_clone(),
+            Reconstruction::Norm => &self.error.safe * &self.error.positive,
         }
     }
 
@@ -347,33 +316,8 @@ impl RowSums {
     /// ‖x'‖ and the cosine 0; with ‖x'‖ = 0 the cosine is 0.
     pub fn coordinates(&self, code: &Tensor) -> Tensor {
         let distance = &self.error.safe * &self.error.positive / &self.x.safe;
-        let cosine = &self.product / (&self.x.safe * &self.reconstruction.safe);
+        let cosine = &self.product * &self.reconstruction.positive
+            / (&self.x.safe * &self.reconstruction.safe);
         Tensor::cat(&[code, &distance.unsqueeze(-1), &cosine.unsqueeze(-1)], -1)
-    }
-
-    /// The gradient by x', [S, B, F], from those by z, [S, B, D], and by ‖x−x'‖², [S, B] or
-    /// [S, 1]. The gradient of a norm at 0 is 0.
-    pub fn by_reconstruction(
-        &self,
-        x: &Tensor,
-        reconstruction: &Tensor,
-        by_z: &Tensor,
-        by_squared_error: &Tensor,
-    ) -> Tensor {
-        let dimensions = by_z.size()[2];
-        let by_distance = by_z.select(2, dimensions - 2);
-        let by_cosine = by_z.select(2, dimensions - 1);
-        // d‖x−x'‖/d‖x−x'‖² = 1 / (2 ‖x−x'‖)
-        let by_error = by_squared_error
-            + by_distance * &self.error.positive / (&self.x.safe * &self.error.safe) * 0.5;
-        let by_product =
-            by_cosine * &self.reconstruction.positive / (&self.x.safe * &self.reconstruction.safe);
-        // d cos / d‖x'‖² = −cos / (2 ‖x'‖²)
-        let by_square = &by_product * &self.product
-            / (&self.reconstruction.safe * &self.reconstruction.safe)
-            * -0.5;
-        let along_reconstruction = (&by_error + by_square) * 2.0;
-        let along_x = by_product - by_error * 2.0;
-        (reconstruction * along_reconstruction.unsqueeze(-1)).addcmul(x, &along_x.unsqueeze(-1))
     }
 }

@@ -1,14 +1,15 @@
 //! What training and scoring ask of a model. The seed axis comes first everywhere.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use seedbed::error::{Error, Result};
 
 use super::conv_vae::{self, ConvVae};
 use super::dagmm::Dagmm;
 use super::vae::Vae;
-use super::{ModelSpec, Noise, Scoring};
-use crate::nn::layers::{ParameterSpec, Parameters};
+use super::{ModelSpec, Scoring};
+use crate::nn::autograd::with_gradient;
+use crate::nn::{Noise, ParameterSpec, Parameters};
 
 /// Rows that one optimiser step sees.
 #[derive(Debug)]
@@ -88,20 +89,61 @@ impl Batch {
     }
 }
 
-/// The objective of one batch, for every seed.
+/// A model's objective on one batch, for every seed.
 #[derive(Debug)]
-pub struct Loss {
+pub struct Evaluated {
     /// What is minimised, `[seeds]`, f64.
     pub total: Tensor,
     /// Its terms before weighting, `[seeds]` each, f64.
     pub terms: Vec<Tensor>,
     /// Not 0 where a computation broke down (a covariance without a factor), `[seeds]`, f64.
     pub failed: Tensor,
-    /// Of `total`, each seed's own, by its parameters, [seeds, count].
+}
+
+impl Evaluated {
+    /// What a seed without rows has.
+    pub(super) fn nothing(terms: usize, device: Device) -> Self {
+        let zero = || Tensor::zeros([1], (Kind::Double, device));
+        Self { total: zero(), terms: (0..terms).map(|_| zero()).collect(), failed: zero() }
+    }
+
+    /// Seeds that were evaluated apart, in one.
+    pub(super) fn join(seeds: &[Self]) -> Self {
+        let join = |part: &dyn Fn(&Self) -> &Tensor| {
+            Tensor::cat(&seeds.iter().map(part).collect::<Vec<_>>(), 0)
+        };
+        let terms = 0..seeds.first().map_or(0, |seed| seed.terms.len());
+        Self {
+            total: join(&|seed| &seed.total),
+            terms: terms.map(|term| join(&|seed| &seed.terms[term])).collect(),
+            failed: join(&|seed| &seed.failed),
+        }
+    }
+}
+
+/// The objective of one batch and its gradient, for every seed.
+#[derive(Debug)]
+pub struct Loss {
+    /// As `Evaluated` has them.
+    pub total: Tensor,
+    pub terms: Vec<Tensor>,
+    pub failed: Tensor,
+    /// Of each seed's `total` with respect to its own parameters, [seeds, count].
     pub gradient: Tensor,
 }
 
 impl Loss {
+    /// Differentiates what `evaluate` gives of the parameters.
+    pub fn of(parameters: &Parameters, evaluate: impl FnOnce(&Parameters) -> Evaluated) -> Self {
+        let (value, gradient) = with_gradient(parameters, evaluate, |value| &value.total);
+        Self {
+            total: value.total.detach(),
+            terms: value.terms.iter().map(Tensor::detach).collect(),
+            failed: value.failed.detach(),
+            gradient,
+        }
+    }
+
     /// What is recorded of a step: `failed`, `total`, then the terms, `[seeds]` each.
     pub fn row(&self) -> Vec<Tensor> {
         let mut row = vec![self.failed.shallow_clone(), self.total.shallow_clone()];
@@ -239,13 +281,23 @@ impl Detector {
     ///
     /// # Panics
     /// If a variational model gets no noise.
-    pub fn loss(&self, parameters: &Parameters, batch: &Batch, noise: Option<&Tensor>) -> Loss {
+    fn evaluate(
+        &self,
+        parameters: &Parameters,
+        batch: &Batch,
+        noise: Option<&Tensor>,
+    ) -> Evaluated {
         let latent = || noise.expect("a variational model draws noise");
         match self {
-            Self::Dagmm(dagmm) => dagmm.loss(parameters, batch, noise),
-            Self::Vae(vae) => vae.loss(parameters, batch, latent()),
-            Self::ConvVae(vae) => vae.loss(parameters, batch, latent()),
+            Self::Dagmm(dagmm) => dagmm.evaluate(parameters, batch, noise),
+            Self::Vae(vae) => vae.evaluate(parameters, batch, latent()),
+            Self::ConvVae(vae) => vae.evaluate(parameters, batch, latent()),
         }
+    }
+
+    /// The objective and its gradient; see `evaluate`.
+    pub fn loss(&self, parameters: &Parameters, batch: &Batch, noise: Option<&Tensor>) -> Loss {
+        Loss::of(parameters, |recorded| self.evaluate(recorded, batch, noise))
     }
 
     /// Scores of one seed's rows by parameters of that seed alone, for each way of scoring; DAGMM

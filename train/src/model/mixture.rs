@@ -1,8 +1,7 @@
-//! The Gaussian mixture of DAGMM (Zong et al., 2018, equations 5 to 7): φ, μ, Σ from soft
-//! memberships, energies, the penalty on small variances, and the gradients of both by z and γ in
-//! closed form. Shapes: S seeds, B rows, D coordinates, K components. All in f64 unless the spec asks for
-//! f32, where a covariance of rows that lie close together can stop being positive definite. It knows
-//! nothing of networks.
+//! The Gaussian mixture of DAGMM (Zong et al., 2018, equations 5 to 7): φ, μ, Σ from soft memberships,
+//! energies, and the penalty on small variances. Shapes: S seeds, B rows, D coordinates, K components. All
+//! in f64 unless the spec asks for f32, where a covariance of rows that lie close together can stop being
+//! positive definite. It knows nothing of networks.
 
 use std::f64::consts::TAU;
 
@@ -54,35 +53,20 @@ fn largest_exponent(precision: Precision) -> f64 {
     }
 }
 
-/// λ₁ and λ₂ of equation 7.
-#[derive(Debug, Clone, Copy)]
-pub struct Weights {
-    pub energy: f64,
-    pub penalty: f64,
-}
-
-/// The mixture's terms of the loss, `[S]` each, and the gradient of their weighted sum.
+/// The mixture's terms of the loss, `[S]` each, f64.
 #[derive(Debug)]
-pub struct MixtureLoss {
+pub struct MixtureTerms {
     /// Mean energy of the rows.
     pub energy: Tensor,
     /// Σₖ Σⱼ 1/(Σₖⱼⱼ + ε)
     pub penalty: Tensor,
     /// Not 0 where a covariance has no Cholesky factor.
     pub failed: Tensor,
-    /// [S, B, D]
-    pub by_z: Tensor,
-    /// [S, B, K]
-    pub by_gamma: Tensor,
 }
 
 /// A mixture and what it was made from.
 struct Fitted {
     mixture: Mixture,
-    /// Memberships, 0 for rows that do not count, [S, K, B]
-    gamma: Tensor,
-    /// Sum of a component's memberships, at least `EMPTY`, [S, K]
-    mass: Tensor,
     /// z − μ, [S, K, D, B]
     centred: Tensor,
 }
@@ -95,16 +79,6 @@ struct Factorised {
     log_norm: Tensor,
     /// Order of the first leading minor that is not positive definite, else 0, [S, K]
     info: Tensor,
-}
-
-/// Energies, and each component's part in them.
-struct Densities {
-    /// L⁻¹ (z − μ), [S, K, D, B]
-    whitened: Tensor,
-    /// [S, B]
-    energy: Tensor,
-    /// −dE/dφ: a component's density over the mixture's, [S, K, B]
-    ratio: Tensor,
 }
 
 impl Mixture {
@@ -137,7 +111,7 @@ impl Fitted {
         let products = (&centred * gamma.unsqueeze(2)).matmul(&centred.transpose(2, 3));
         let covariance = products / mass.unsqueeze(-1).unsqueeze(-1);
         let phi = batch.per_row(&sums).to_kind(gamma.kind());
-        Self { mixture: Mixture { phi, mean, covariance }, gamma, mass, centred }
+        Self { mixture: Mixture { phi, mean, covariance }, centred }
     }
 }
 
@@ -150,7 +124,7 @@ impl Rules {
     /// E(z) [S, B] of z [S, B, D] (equation 6).
     pub fn energy(&self, z: &Tensor, mixture: &Mixture) -> Tensor {
         let centred = centre(&rows_last(z, mixture.mean.kind()), &mixture.mean);
-        self.densities(&centred, &mixture.phi, &self.factorise(&mixture.covariance)).energy
+        self.energies(&centred, &mixture.phi, &self.factorise(&mixture.covariance))
     }
 
     /// Whether every covariance has a Cholesky factor; without one an energy means nothing.
@@ -167,6 +141,11 @@ impl Rules {
         let inverse = lower.linalg_solve_triangular(&identity, false, true, false);
         let half_log_det = lower.diagonal(0, 2, 3).log().sum_dim_intlist(-1, false, None);
         let log_norm = (half_log_det + 0.5 * dimensions as f64 * TAU.ln()) * self.power();
+        let log_norm = match self.determinant {
+            Determinant::Sqrt | Determinant::FourthRoot => log_norm,
+            // the port takes it out of the graph
+            Determinant::SqrtDetached => log_norm.detach(),
+        };
         Factorised { inverse, log_norm, info }
     }
 
@@ -178,106 +157,40 @@ impl Rules {
         }
     }
 
-    /// `power` as the gradient sees it: 0 where the determinant is taken for a constant.
-    pub fn power_in_gradient(&self) -> f64 {
-        match self.determinant {
-            Determinant::Sqrt | Determinant::FourthRoot => self.power(),
-            Determinant::SqrtDetached => 0.0,
-        }
-    }
-
-    fn densities(&self, centred: &Tensor, phi: &Tensor, factorised: &Factorised) -> Densities {
-        let whitened = factorised.inverse.matmul(centred);
-        let log_norm = &factorised.log_norm;
+    /// E(z) [S, B] of z − μ, [S, K, D, B].
+    fn energies(&self, centred: &Tensor, phi: &Tensor, factorised: &Factorised) -> Tensor {
+        let whitened = factorised.inverse.matmul(centred); // L⁻¹ (z − μ)
         // −½ (z−μ)ᵀ Σ⁻¹ (z−μ) less the norm's logarithm, [S, K, B]
-        let exponent =
-            (&whitened * &whitened).sum_dim_intlist(2, false, None) * -0.5 - log_norm.unsqueeze(-1);
+        let exponent = (&whitened * &whitened).sum_dim_intlist(2, false, None) * -0.5
+            - factorised.log_norm.unsqueeze(-1);
         let phi = phi.unsqueeze(-1);
+        let mixed = |density: &Tensor| (&phi * density).sum_dim_intlist(1, false, None);
         match self.guard {
             EnergyGuard::LogSumExp => {
-                let largest = (&exponent + phi.log()).amax(1, true);
-                let density =
-                    (exponent - &largest).clamp_max_(largest_exponent(self.precision)).exp_();
-                let sum = (&phi * &density).sum_dim_intlist(1, true, None);
-                let energy = -(sum.log() + largest).squeeze_dim(1);
-                Densities { whitened, energy, ratio: density / sum }
+                // a constant: the energy does not depend on what is taken out of the sum
+                let largest = (exponent.detach() + phi.detach().log()).amax(1, true);
+                let limit = largest_exponent(self.precision);
+                let density = (exponent - &largest).clamp_max(limit).exp();
+                -(mixed(&density).log() + largest.squeeze_dim(1))
             }
             // The published code subtracts max(0, largest Mahalanobis term), which is always 0.
-            EnergyGuard::Clamped => {
-                let density = exponent.exp();
-                let sum = (&phi * &density).sum_dim_intlist(1, true, None) + CLAMP;
-                let energy = -sum.log().squeeze_dim(1);
-                Densities { whitened, energy, ratio: density / sum }
-            }
+            EnergyGuard::Clamped => -(mixed(&exponent.exp()) + CLAMP).log(),
         }
     }
 
-    /// Mean energy and penalty of z [S, B, D] under the mixture that γ [S, B, K] makes of it, and
-    /// the gradient of λ₁ · energy + λ₂ · penalty.
-    pub fn loss(&self, z: &Tensor, gamma: &Tensor, batch: &Batch, weights: Weights) -> MixtureLoss {
+    /// Mean energy and penalty of z [S, B, D] under the mixture that γ [S, B, K] makes of it.
+    pub fn evaluate(&self, z: &Tensor, gamma: &Tensor, batch: &Batch) -> MixtureTerms {
         let kind = kind(self.precision);
         let fitted = Fitted::new(&rows_last(z, kind), &rows_last(gamma, kind), batch);
         let Mixture { phi, covariance, .. } = &fitted.mixture;
         let factorised = self.factorise(covariance);
-        let densities = self.densities(&fitted.centred, phi, &factorised);
-        let precision_bound = (covariance.diagonal(0, 2, 3) + self.epsilon).reciprocal();
-        let penalty = precision_bound.sum_dim_intlist([1i64, 2].as_slice(), false, None);
-
-        let shares = batch.shares().unsqueeze(1).to_kind(kind);
-        // λ₁ · share · posterior: how strongly a component's density at a row counts, [S, K, B]
-        let pulled = &densities.ratio * &shares * weights.energy;
-        let pull = &pulled * phi.unsqueeze(-1);
-        let by_phi = -pulled.sum_dim_intlist(-1, false, None);
-        let transposed = factorised.inverse.transpose(2, 3);
-        // Σ⁻¹ (z−μ), [S, K, D, B]
-        let direction = transposed.matmul(&densities.whitened);
-        let drawn = &direction * pull.unsqueeze(2);
-        let by_mean = -drawn.sum_dim_intlist(-1, false, None);
-        // dE/dΣ = ½ r (p Σ⁻¹ − Σ⁻¹ (z−μ)(z−μ)ᵀ Σ⁻¹), with p = 1, ½ for the fourth root, 0 if detached
-        let pulls = pull.sum_dim_intlist(-1, false, None).unsqueeze(-1).unsqueeze(-1);
-        let by_determinant =
-            transposed.matmul(&factorised.inverse) * pulls * self.power_in_gradient();
-        let by_energy = (by_determinant - drawn.matmul(&direction.transpose(2, 3))) * 0.5;
-        let by_penalty = &precision_bound * &precision_bound * weights.penalty;
-        let by_covariance = by_energy - by_penalty.diag_embed(0, 2, 3);
-
-        let (by_z, by_gamma) =
-            fitted.backward(&drawn, &by_phi, &by_mean, &by_covariance, batch, &shares);
-        MixtureLoss {
-            energy: batch.mean(&densities.energy.to_kind(Kind::Double)),
+        let energies = self.energies(&fitted.centred, phi, &factorised);
+        let variances = covariance.diagonal(0, 2, 3) + self.epsilon;
+        let penalty = variances.reciprocal().sum_dim_intlist([1i64, 2].as_slice(), false, None);
+        MixtureTerms {
+            energy: batch.mean(&energies.to_kind(Kind::Double)),
             penalty: penalty.to_kind(Kind::Double),
             failed: factorised.info.amax(1, false).to_kind(Kind::Double),
-            by_z,
-            by_gamma,
         }
-    }
-}
-
-impl Fitted {
-    /// From the gradients by z (at a fixed mixture), φ, μ and Σ to those by z and γ. Σₖ does not
-    /// change with μₖ to first order, for Σᵢ γᵢₖ (zᵢ − μₖ) = 0.
-    fn backward(
-        &self,
-        by_rows: &Tensor,
-        by_phi: &Tensor,
-        by_mean: &Tensor,
-        by_covariance: &Tensor,
-        batch: &Batch,
-        shares: &Tensor,
-    ) -> (Tensor, Tensor) {
-        let mass = self.mass.unsqueeze(-1);
-        let stretched = by_covariance.matmul(&self.centred);
-        let trace = by_covariance * &self.mixture.covariance;
-        let trace = trace.sum_dim_intlist([2i64, 3].as_slice(), false, None);
-        // dΣ/dz = 2 γ/N G (z−μ) and dμ/dz = γ/N, through every component
-        let towards = &stretched + by_mean.unsqueeze(-1);
-        let share = (&self.gamma / &mass).unsqueeze(2);
-        let by_z = (by_rows + (&towards + stretched) * share).sum_dim_intlist(1, false, None);
-        // dΣ/dγ = ((z−μ)ᵀ G (z−μ) − tr(G Σ))/N, dμ/dγ = (z−μ)/N
-        let along = (&self.centred * towards).sum_dim_intlist(2, false, None);
-        let by_moments = (along - trace.unsqueeze(-1)) / mass;
-        let by_moments = batch.weigh(&by_moments).to_kind(by_moments.kind());
-        let by_gamma = by_moments + by_phi.unsqueeze(-1) * shares;
-        (by_z.transpose(1, 2), by_gamma.transpose(1, 2))
     }
 }

@@ -5,10 +5,8 @@ pub mod conv_vae;
 pub mod dagmm;
 mod detector;
 pub mod mixture;
-mod noise;
 pub mod vae;
 pub mod variational;
 
 pub use detector::*;
-pub use noise::Noise;
 pub use seedbed::model::*;

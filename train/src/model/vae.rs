@@ -3,20 +3,22 @@
 //! using Reconstruction Probability", 2015. The networks alone: likelihoods, objective and scores
 //! are in `variational`. Shapes: S seeds, B rows, F features, L latent variables.
 
-use tch::{Tensor, no_grad};
+use tch::Tensor;
 
-use super::variational::{Evaluated, Latent, Likelihood, Network, Objective};
-use super::{Batch, Decoder, LogVariance, Loss, Noise, Scores, Scoring, ToScore, VaeSpec};
-use crate::nn::layers::{Gradient, Mlp, ParameterSpec, Parameters, initialise};
+use super::variational::{Latent, Likelihood, Network, Objective};
+use super::{Batch, Decoder, Evaluated, LogVariance, Scores, Scoring, ToScore, VaeSpec};
+use crate::nn::linear::Mlp;
+use crate::nn::parameters::initialise;
+use crate::nn::{Noise, ParameterSpec, Parameters};
 
 /// The network; its parameters are kept apart, in `Parameters`.
 #[derive(Debug)]
 pub struct Vae {
     latent: i64,
-    encoder: Mlp,
-    decoder: Mlp,
+    pub(crate) encoder: Mlp,
+    pub(crate) decoder: Mlp,
     likelihood: Likelihood,
-    objective: Objective,
+    pub(crate) objective: Objective,
 }
 
 impl Vae {
@@ -46,12 +48,12 @@ impl Vae {
 
     /// The heads of q(z|x), [S, B, 2L], of x [S, B, F].
     pub fn encode(&self, parameters: &Parameters, x: &Tensor) -> Tensor {
-        self.encoder.forward(parameters, x).output().shallow_clone()
+        self.encoder.forward(parameters, x)
     }
 
     /// The decoder's outputs, [S, B, F] or [S, B, 2F], of z [S, B, L].
     pub fn decode(&self, parameters: &Parameters, z: &Tensor) -> Tensor {
-        self.decoder.forward(parameters, z).output().shallow_clone()
+        self.decoder.forward(parameters, z)
     }
 
     /// x̂ of x, [S, B, F] each, from the mean of q(z|x).
@@ -65,23 +67,10 @@ impl Vae {
         Noise::Latent { variables: self.latent as usize }
     }
 
-    /// The objective, its terms and its gradient for one batch; `noise` is ε, [S, B, L].
-    pub fn loss(&self, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Loss {
-        no_grad(|| {
-            let encoded = self.encoder.forward(parameters, &batch.x);
-            let latent = Latent::draw(encoded.output(), noise);
-            let decoded = self.decoder.forward(parameters, &latent.z);
-            let Evaluated { total, terms, by_output, divergence_weight } =
-                self.objective.evaluate(batch, &latent, decoded.output());
-
-            let mut gradient = Gradient::new(parameters);
-            let by_first = self.decoder.backward(parameters, &decoded, by_output, &mut gradient);
-            let by_z = self.decoder.by_input(parameters, &by_first);
-            let by_heads = latent.by_heads(&by_z, &divergence_weight);
-            let _ = self.encoder.backward(parameters, &encoded, by_heads, &mut gradient);
-            let failed = total.zeros_like();
-            Loss { total, terms, failed, gradient: gradient.flat() }
-        })
+    /// The objective and its terms for one batch; `noise` is ε, [S, B, L].
+    pub fn evaluate(&self, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Evaluated {
+        let latent = Latent::draw(&self.encode(parameters, &batch.x), noise);
+        self.objective.evaluate(batch, &latent, &self.decode(parameters, &latent.z))
     }
 
     /// Scores of one seed's rows, for each way of scoring.

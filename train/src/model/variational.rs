@@ -1,12 +1,13 @@
-//! What variational autoencoders share: the decoder's likelihoods, the latent Gaussian, the
-//! objective (Kingma and Welling, "Auto-Encoding Variational Bayes", ICLR 2014) with its gradient,
-//! and the scores. Networks are in `vae` and `conv_vae`. Shapes: S seeds, B rows, F features,
-//! L latent variables; heads are [S, B, 2L], first the means and then the log-variances of q(z|x).
+//! What variational autoencoders share: the decoder's likelihoods, the latent Gaussian, the objective
+//! (Kingma and Welling, "Auto-Encoding Variational Bayes", ICLR 2014), and the scores. Networks are in
+//! `vae` and `conv_vae`. Shapes: S seeds, B rows, F features, L latent variables; heads are [S, B, 2L],
+//! first the means and then the log-variances of q(z|x).
 
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::{Average, Batch, Reduction, Score, Scores, Scoring, ToScore};
+use super::{Average, Batch, Evaluated, Reduction, Score, Scores, Scoring, ToScore};
+use crate::nn::activation::tanh;
 use seedbed::random::{Numbers, Stream};
 
 /// p(x|z) given the decoder's outputs, [S, B, F] or, where it learns variances, [S, B, 2F]: first
@@ -24,13 +25,6 @@ pub enum Likelihood {
     /// √(2πσ²)·(x−μ)²/(2σ²) a feature in place of −log p: no likelihood, since it falls to 0 as σ
     /// grows. A row's training term is its Euclidean norm over the features, its score the sum.
     Blog { bounds: Option<[f64; 2]> },
-}
-
-/// Of every row, [S, B]: what the loss has for it and, if asked for, its gradient by the decoder's
-/// outputs.
-struct Terms {
-    value: Tensor,
-    by_output: Option<Tensor>,
 }
 
 impl Likelihood {
@@ -66,153 +60,103 @@ impl Likelihood {
     /// −log p(x|z) of every row, [S, B]; the blog's sum over the features in its place.
     pub fn negative_log(&self, output: &Tensor, x: &Tensor) -> Tensor {
         match self {
-            Self::Gaussian { bounds } => gaussian(output, x, *bounds, None).value,
-            Self::FixedGaussian { sigma } => fixed_gaussian(output, x, *sigma, None).value,
-            Self::Bernoulli => bernoulli(output, x, None).value,
-            Self::BernoulliProbabilities => bernoulli_of_probabilities(output, x, None).value,
-            Self::Blog { bounds } => {
-                Pseudo::of(output, x, *bounds).feature.sum_dim_intlist(-1, false, None)
-            }
+            Self::Gaussian { bounds } => gaussian(output, x, *bounds),
+            Self::FixedGaussian { sigma } => fixed_gaussian(output, x, *sigma),
+            Self::Bernoulli => bernoulli(output, x),
+            Self::BernoulliProbabilities => bernoulli_of_probabilities(output, x),
+            Self::Blog { bounds } => sum(&blog(output, x, *bounds)),
         }
     }
 
-    /// The training term of every row and its gradient by the outputs, the latter times each row's
-    /// `weight`, [S, B] or [S, 1].
-    fn terms(&self, output: &Tensor, x: &Tensor, weight: &Tensor) -> Terms {
-        let weight = weight.to_kind(x.kind()).unsqueeze(-1);
+    /// What the loss has for every row, [S, B].
+    fn training_term(&self, output: &Tensor, x: &Tensor) -> Tensor {
         match self {
-            Self::Gaussian { bounds } => gaussian(output, x, *bounds, Some(&weight)),
-            Self::FixedGaussian { sigma } => fixed_gaussian(output, x, *sigma, Some(&weight)),
-            Self::Bernoulli => bernoulli(output, x, Some(&weight)),
-            Self::BernoulliProbabilities => bernoulli_of_probabilities(output, x, Some(&weight)),
-            Self::Blog { bounds } => Pseudo::of(output, x, *bounds).norm(&weight),
+            Self::Gaussian { .. }
+            | Self::FixedGaussian { .. }
+            | Self::Bernoulli
+            | Self::BernoulliProbabilities => self.negative_log(output, x),
+            Self::Blog { bounds } => euclidean_norm(&blog(output, x, *bounds)),
         }
     }
 }
 
-fn halves(output: &Tensor) -> (Tensor, Tensor) {
+/// Over the features or latent variables, the last axis.
+fn sum(values: &Tensor) -> Tensor {
+    values.sum_dim_intlist(-1, false, None)
+}
+
+/// Means and log-variances, the two halves of the last axis.
+pub(crate) fn halves(output: &Tensor) -> (Tensor, Tensor) {
     let half = output.size()[2] / 2;
     (output.narrow(2, 0, half), output.narrow(2, half, half))
 }
 
 /// The decoder's log-variances. Bounded ones are mid + half · tanh((raw − mid) / half): as the
 /// network gives them near the middle, never outside the bounds, with a gradient everywhere.
-struct LogVariance {
-    value: Tensor,
-    /// By the raw value; absent where that is 1.
-    slope: Option<Tensor>,
+fn log_variance(raw: &Tensor, bounds: Option<[f64; 2]>) -> Tensor {
+    let Some([low, high]) = bounds else { return raw.shallow_clone() };
+    let (mid, half) = ((low + high) / 2.0, (high - low) / 2.0);
+    tanh((raw - mid) / half) * half + mid
 }
 
-impl LogVariance {
-    fn of(raw: &Tensor, bounds: Option<[f64; 2]>) -> Self {
-        let Some([low, high]) = bounds else {
-            return Self { value: raw.shallow_clone(), slope: None };
-        };
-        let (mid, half) = ((low + high) / 2.0, (high - low) / 2.0);
-        let bent = crate::nn::layers::tanh((raw - mid) / half);
-        Self { value: &bent * half + mid, slope: Some(1.0 - bent.square()) }
-    }
-
-    fn by_raw(&self, by_value: Tensor) -> Tensor {
-        match &self.slope {
-            Some(slope) => by_value * slope,
-            None => by_value,
-        }
-    }
-}
-
+/// log 2π
 const LOG_TAU: f64 = 1.837_877_066_409_345_3;
 
 /// ½ Σ (log 2π + log σ² + (x−μ)²/σ²).
-fn gaussian(
-    output: &Tensor,
-    x: &Tensor,
-    bounds: Option<[f64; 2]>,
-    weight: Option<&Tensor>,
-) -> Terms {
+fn gaussian(output: &Tensor, x: &Tensor, bounds: Option<[f64; 2]>) -> Tensor {
     let (mean, raw) = halves(output);
-    let log_variance = LogVariance::of(&raw, bounds);
+    let log_variance = log_variance(&raw, bounds);
     let difference = mean - x;
-    let by_mean = &difference * (-&log_variance.value).exp_();
-    let square = &by_mean * difference;
-    let sum = (&square + &log_variance.value).sum_dim_intlist(-1, false, None);
-    let value = (sum + LOG_TAU * x.size()[2] as f64) * 0.5;
-    let by_output = weight.map(|weight| {
-        let by_log_variance = log_variance.by_raw((1.0 - square) * (weight * 0.5));
-        Tensor::cat(&[by_mean * weight, by_log_variance], 2)
-    });
-    Terms { value, by_output }
+    let square = &difference * (-&log_variance).exp() * difference;
+    (sum(&(square + log_variance)) + LOG_TAU * x.size()[2] as f64) * 0.5
 }
 
-fn fixed_gaussian(output: &Tensor, x: &Tensor, sigma: f64, weight: Option<&Tensor>) -> Terms {
+fn fixed_gaussian(output: &Tensor, x: &Tensor, sigma: f64) -> Tensor {
     let difference = output - x;
-    let precision = 1.0 / (sigma * sigma);
     let constant = x.size()[2] as f64 * (LOG_TAU + 2.0 * sigma.ln());
-    let square = (&difference * &difference).sum_dim_intlist(-1, false, None);
-    let value = (square * precision + constant) * 0.5;
-    Terms { value, by_output: weight.map(|weight| difference * (weight * precision)) }
+    (sum(&(&difference * &difference)) * (1.0 / (sigma * sigma)) + constant) * 0.5
 }
 
 /// Σ log(1 + e^l) − l·x of logits l: finite for every logit.
-fn bernoulli(logits: &Tensor, x: &Tensor, weight: Option<&Tensor>) -> Terms {
-    // softplus is linear from 20 on in libtorch, which is exact there in f32 only
-    let softplus = logits.clamp_min(0.0) + (-logits.abs()).exp_().log1p_();
-    let value = (softplus - logits * x).sum_dim_intlist(-1, false, None);
-    Terms { value, by_output: weight.map(|weight| (logits.sigmoid() - x) * weight) }
+fn bernoulli(logits: &Tensor, x: &Tensor) -> Tensor {
+    // libtorch's softplus is linear from 20 on, which is exact in f32 only; `maximum` halves its gradient
+    // at 0, where a clamp's would be 0 or 1
+    let softplus = logits.maximum(&logits.zeros_like()) + (-logits.abs()).exp().log1p();
+    sum(&(softplus - logits * x))
 }
 
 /// −Σ x log p + (1−x) log(1−p) of p = σ(l), with nothing that keeps a logarithm finite: in f32, p is 1
-/// from logits of about 16.6 on, and x = 1 then gives 0 · log 0. The gradient goes through p, so that
-/// it breaks down where an automatic one does.
-fn bernoulli_of_probabilities(logits: &Tensor, x: &Tensor, weight: Option<&Tensor>) -> Terms {
+/// from logits of about 16.6 on, and x = 1 then gives 0 · log 0. The gradient goes through p and breaks
+/// down with it.
+fn bernoulli_of_probabilities(logits: &Tensor, x: &Tensor) -> Tensor {
     let p = logits.sigmoid();
     let (rest_p, rest_x): (Tensor, Tensor) = (1.0 - &p, 1.0 - x);
-    let value = -(x * p.log() + &rest_x * rest_p.log()).sum_dim_intlist(-1, false, None);
-    let by_output = weight.map(|weight| {
-        let by_p = (&rest_x / &rest_p - x / &p) * weight;
-        Tensor::sigmoid_backward(&by_p, &p)
-    });
-    Terms { value, by_output }
+    -sum(&(x * p.log() + rest_x * rest_p.log()))
 }
 
-/// The blog's value of every feature, √(2π)/2 · (x−μ)²/σ, and what its gradient needs.
-struct Pseudo {
-    feature: Tensor,
-    /// (μ−x)/σ
-    ratio: Tensor,
-    log_variance: LogVariance,
+/// The blog's value of every feature, √(2π)/2 · (x−μ)²/σ.
+fn blog(output: &Tensor, x: &Tensor, bounds: Option<[f64; 2]>) -> Tensor {
+    let (mean, raw) = halves(output);
+    let difference = mean - x;
+    let ratio = &difference * (log_variance(&raw, bounds) * -0.5).exp();
+    ratio * difference * (std::f64::consts::TAU.sqrt() / 2.0)
 }
 
-impl Pseudo {
-    fn of(output: &Tensor, x: &Tensor, bounds: Option<[f64; 2]>) -> Self {
-        let (mean, raw) = halves(output);
-        let log_variance = LogVariance::of(&raw, bounds);
-        let difference = mean - x;
-        let ratio = &difference * (&log_variance.value * -0.5).exp_();
-        let feature = &ratio * difference * (std::f64::consts::TAU.sqrt() / 2.0);
-        Self { feature, ratio, log_variance }
-    }
-
-    /// The Euclidean norm over the features; its gradient at 0 is 0.
-    fn norm(self, weight: &Tensor) -> Terms {
-        let square = (&self.feature * &self.feature).sum_dim_intlist(-1, true, None);
-        let norm = square.sqrt();
-        let safe = norm.where_self(&square.greater(0.0), &norm.ones_like());
-        let by_feature = &self.feature * (weight / safe);
-        let by_mean = &by_feature * self.ratio * std::f64::consts::TAU.sqrt();
-        let by_log_variance = self.log_variance.by_raw(by_feature * self.feature * -0.5);
-        let by_output = Some(Tensor::cat(&[by_mean, by_log_variance], 2));
-        Terms { value: norm.squeeze_dim(-1), by_output }
-    }
+/// The Euclidean norm over the last axis; its gradient at 0 is 0.
+fn euclidean_norm(values: &Tensor) -> Tensor {
+    let square = sum(&(values * values));
+    let positive = square.greater(0.0);
+    let root = square.where_self(&positive, &square.ones_like()).sqrt();
+    root * positive.to_kind(values.kind())
 }
 
 /// q(z|x) = N(μ, σ²) of a batch and one draw of it, z = μ + σ ε.
 #[derive(Debug)]
 pub struct Latent {
-    mean: Tensor,
-    log_variance: Tensor,
+    pub(crate) mean: Tensor,
+    pub(crate) log_variance: Tensor,
     /// σ ε
-    spread: Tensor,
+    pub(crate) spread: Tensor,
     /// [S, B, L]
     pub z: Tensor,
 }
@@ -221,7 +165,7 @@ impl Latent {
     /// From the encoder's heads, [S, B, 2L], and standard normal ε, [S, B, L].
     pub fn draw(heads: &Tensor, noise: &Tensor) -> Self {
         let (mean, log_variance) = halves(heads);
-        let spread = (&log_variance * 0.5).exp_() * noise;
+        let spread = (&log_variance * 0.5).exp() * noise;
         let z = &mean + &spread;
         Self { mean, log_variance, spread, z }
     }
@@ -230,20 +174,10 @@ impl Latent {
     pub fn divergence(&self) -> Tensor {
         divergence(&self.mean, &self.log_variance)
     }
-
-    /// The gradient by the heads, from that by z and what each row's divergence counts for,
-    /// [S, B] or [S, 1].
-    pub fn by_heads(&self, by_z: &Tensor, weight: &Tensor) -> Tensor {
-        let weight = weight.to_kind(by_z.kind()).unsqueeze(-1);
-        let by_mean = by_z + &self.mean * &weight;
-        let by_divergence = (self.log_variance.exp() - 1.0) * weight;
-        let by_log_variance = (by_z * &self.spread + by_divergence) * 0.5;
-        Tensor::cat(&[by_mean, by_log_variance], 2)
-    }
 }
 
 fn divergence(mean: &Tensor, log_variance: &Tensor) -> Tensor {
-    (mean.square() + log_variance.exp() - log_variance - 1.0).sum_dim_intlist(-1, false, None) * 0.5
+    sum(&(mean.square() + log_variance.exp() - log_variance - 1.0)) * 0.5
 }
 
 /// What is minimised.
@@ -256,54 +190,35 @@ pub enum Objective {
     Notebook { beta: f64 },
 }
 
-/// An objective's value and gradients for one batch.
-pub struct Evaluated {
-    /// `[S]`, f64.
-    pub total: Tensor,
-    /// Reconstruction and divergence, before β, `[S]` each, f64.
-    pub terms: Vec<Tensor>,
-    /// Of `total`, [S, B, outputs].
-    pub by_output: Tensor,
-    /// What each row's divergence counts for in `total`, [S, B] or [S, 1]; f64.
-    pub divergence_weight: Tensor,
-}
-
 impl Objective {
     /// Of a batch whose rows `latent` were decoded to `output`.
     pub fn evaluate(&self, batch: &Batch, latent: &Latent, output: &Tensor) -> Evaluated {
         let x = &batch.x;
-        let (terms, row_weight, divergence_row_weight, beta) = match *self {
-            Self::Elbo { likelihood, beta, reduction } => {
-                let weight = match reduction {
-                    Reduction::Mean => batch.shares(),
-                    Reduction::Sum => batch.ones(),
-                };
-                (likelihood.terms(output, x, &weight), weight.shallow_clone(), weight, beta)
-            }
-            Self::Notebook { beta } => {
-                let weight = batch.shares() / x.size()[2] as f64;
-                (squared_error(output, x, &weight), weight, batch.ones(), beta)
-            }
+        let (row_terms, beta) = match *self {
+            Self::Elbo { likelihood, beta, .. } => (likelihood.training_term(output, x), beta),
+            Self::Notebook { beta } => (sum(&(output - x).square()), beta),
         };
-        let sum = |rows: &Tensor, weight: &Tensor| {
+        let [weight, divergence_weight] = self.row_weights(batch);
+        let total = |rows: Tensor, weight: &Tensor| {
             (rows.to_kind(Kind::Double) * weight).sum_dim_intlist(1, false, None)
         };
-        let reconstruction = sum(&terms.value, &row_weight);
-        let divergence = sum(&latent.divergence(), &divergence_row_weight);
+        let reconstruction = total(row_terms, &weight);
+        let divergence = total(latent.divergence(), &divergence_weight);
         Evaluated {
             total: &reconstruction + &divergence * beta,
+            failed: reconstruction.zeros_like(),
             terms: vec![reconstruction, divergence],
-            by_output: terms.by_output.expect("asked for with a weight"),
-            divergence_weight: divergence_row_weight * beta,
         }
     }
-}
 
-fn squared_error(output: &Tensor, x: &Tensor, weight: &Tensor) -> Terms {
-    let difference = output - x;
-    let value = (&difference * &difference).sum_dim_intlist(-1, false, None);
-    let weight = weight.to_kind(x.kind()).unsqueeze(-1) * 2.0;
-    Terms { value, by_output: Some(difference * weight) }
+    /// What each row's error and divergence count for, before β: [S, B] or [S, 1] each, f64.
+    pub(crate) fn row_weights(&self, batch: &Batch) -> [Tensor; 2] {
+        match self {
+            Self::Elbo { reduction: Reduction::Mean, .. } => [batch.shares(), batch.shares()],
+            Self::Elbo { reduction: Reduction::Sum, .. } => [batch.ones(), batch.ones()],
+            Self::Notebook { .. } => [batch.shares() / batch.x.size()[2] as f64, batch.ones()],
+        }
+    }
 }
 
 /// Encoder and decoder of one seed, as scoring uses them.

@@ -1,7 +1,7 @@
-//! The layers of the convolutional VAE's step, with their gradients: convolutions as products whose terms are listed
-//! once, linear layers, and batch normalisation over a batch that comes block by block. Maps are
-//! [pixel][channel] of `Lanes`, an edge of them SIDE, HALF or QUARTER pixels long. Which layer
-//! follows which is `conv_vae`'s.
+//! The layers of the convolutional VAE's step, with their gradients: convolutions as products whose terms
+//! are listed once, linear layers, and batch normalisation over a batch that comes block by block. Maps are
+//! [pixel][channel] of `Lanes`, an edge of them SIDE, HALF or QUARTER pixels long. Which layer follows
+//! which is `conv_vae`'s.
 
 use std::ops::Range;
 
@@ -35,7 +35,7 @@ pub struct Inner {
     outwards: Vec<Vec<Segment>>,
     gathering: Vec<Vec<Segment>>,
     /// The weight as `halve` and as `double` take it.
-    packed: [Vec<f32>; 2],
+    packed: [Packed; 2],
     /// [k²][few][many]
     gathered: Vec<f32>,
 }
@@ -103,36 +103,37 @@ fn joined(k: usize, few: usize, many: usize) -> Vec<Vec<Segment>> {
     (0..k * k).map(of_tap).collect()
 }
 
-/// A left-hand matrix of `rows`, eight side by side: all channels of a tap, then those of the next,
-/// of `value([row, tap, channel])`.
+/// A left-hand matrix of `rows`, eight side by side: all channels of a tap, then those of the next.
+#[derive(Debug, Default)]
+struct Packed {
+    rows: usize,
+    values: Vec<f32>,
+}
+
+/// Packs `value([row, tap, channel])`.
 fn pack(
     [rows, taps, channels]: [usize; 3],
     value: impl Fn([usize; 3]) -> f32,
-    packed: &mut Vec<f32>,
+    packed: &mut Packed,
 ) {
-    packed.clear();
+    packed.rows = rows;
+    packed.values.clear();
     for first in (0..rows).step_by(ROWS) {
         for tap in 0..taps {
             for channel in 0..channels {
                 let of_row = |row| if row < rows { value([row, tap, channel]) } else { 0.0 };
-                packed.extend((first..first + ROWS).map(of_row));
+                packed.values.extend((first..first + ROWS).map(of_row));
             }
         }
     }
 }
 
 /// Products of packed kernels with a map's pixels, one for each list: [lists]`[rows]`.
-fn convolve(
-    isa: Isa,
-    packed: &[f32],
-    rows: usize,
-    map: &[Lanes],
-    lists: &[Vec<Segment>],
-    into: &mut [Lanes],
-) {
+fn convolve(isa: Isa, packed: &Packed, map: &[Lanes], lists: &[Vec<Segment>], into: &mut [Lanes]) {
+    let Packed { rows, ref values } = *packed;
     let product = Product {
-        left: packed,
-        strides: Strides { row: 1, term: ROWS, eight: packed.len() / rows.div_ceil(ROWS) },
+        left: values,
+        strides: Strides { row: 1, term: ROWS, eight: values.len() / rows.div_ceil(ROWS) },
         right: map.as_flattened(),
         panel: 0,
         rows,
@@ -177,17 +178,17 @@ impl Inner {
     /// [HALF²][few] → row y of [QUARTER²][many]
     pub fn halve(&self, isa: Isa, map: &[Lanes], y: usize, into: &mut [Lanes]) {
         let lists = &self.inwards[y * QUARTER..][..QUARTER];
-        convolve(isa, &self.packed[0], self.many, map, lists, into);
+        convolve(isa, &self.packed[0], map, lists, into);
     }
 
     /// [QUARTER²][many] → row y of [HALF²][few]
     pub fn double(&self, isa: Isa, map: &[Lanes], y: usize, into: &mut [Lanes]) {
         let lists = &self.outwards[y * HALF..][..HALF];
-        convolve(isa, &self.packed[1], self.few, map, lists, into);
+        convolve(isa, &self.packed[1], map, lists, into);
     }
 
-    /// Gathers the gradient by the weight of Σ halve(fine) · coarse, the coarser map's channels
-    /// innermost: [QUARTER²][image][many].
+    /// Gathers the gradient with respect to the weight of Σ halve(fine) · coarse, the coarser map's
+    /// channels innermost: [QUARTER²][image][many].
     pub fn gather(&mut self, isa: Isa, fine: &[Lanes], coarse: &[f32]) {
         let product = Product {
             left: fine.as_flattened(),
@@ -225,7 +226,7 @@ pub struct Outer<const K: usize> {
     inwards: Vec<Vec<Segment>>,
     /// Of a group of 2 × 2 pixels that the same 2 × 2 reach; of a kernel of four rows alone.
     outwards: Vec<Vec<Segment>>,
-    packed: [Vec<f32>; 2],
+    packed: [Packed; 2],
     gathered: Vec<Parts>,
 }
 
@@ -278,10 +279,10 @@ impl<const K: usize> Outer<K> {
     /// [BORDERED²] → row y of [HALF²][channels]
     pub fn halve(&self, isa: Isa, image: &[Lanes], y: usize, into: &mut [Lanes]) {
         let lists = &self.inwards[y * HALF..][..HALF];
-        convolve(isa, &self.packed[0], self.channels, image, lists, into);
+        convolve(isa, &self.packed[0], image, lists, into);
     }
 
-    /// Gathers the gradient by the weight of Σ halve(image) · map over row y.
+    /// Gathers the gradient with respect to the weight of Σ halve(image) · map over row y.
     pub fn gather(&mut self, isa: Isa, image: &[Lanes], y: usize, map: &[Lanes]) {
         let lines = &image[2 * y * BORDERED..][..K * BORDERED];
         kernels::correlate::<K>(isa, lines, BORDERED, map, self.channels, &mut self.gathered);
@@ -300,7 +301,7 @@ impl Outer<4> {
     /// [HALF²][channels] → row y of [CORNERS²][2][2].
     pub fn double(&self, isa: Isa, map: &[Lanes], y: usize, into: &mut [Lanes]) {
         let lists = &self.outwards[y * CORNERS..][..CORNERS];
-        convolve(isa, &self.packed[1], 4, map, lists, into);
+        convolve(isa, &self.packed[1], map, lists, into);
     }
 }
 
@@ -331,10 +332,10 @@ impl Dense {
     }
 
     /// [outputs] → [inputs]
-    pub fn by_input(&self, isa: Isa, parameters: &[f32], by_output: &[Lanes], into: &mut [Lanes]) {
+    pub fn d_input(&self, isa: Isa, parameters: &[f32], d_output: &[Lanes], into: &mut [Lanes]) {
         let all = Segment { left: 0, right: 0, length: self.outputs };
         let strides = Strides { row: self.outputs, term: 1, eight: ROWS * self.outputs };
-        self.product(parameters, strides, by_output, self.inputs).compute(
+        self.product(parameters, strides, d_output, self.inputs).compute(
             isa,
             &[vec![all]],
             into.as_flattened_mut(),
@@ -368,7 +369,7 @@ impl Dense {
         &self,
         isa: Isa,
         inputs: &[Lanes],
-        by_output: &[f32],
+        d_output: &[f32],
         columns: usize,
         gradient: &mut [f32],
     ) {
@@ -378,7 +379,7 @@ impl Dense {
         let product = Product {
             left: inputs.as_flattened(),
             strides: BY_IMAGE,
-            right: by_output,
+            right: d_output,
             panel,
             rows: terms,
             columns,
@@ -496,7 +497,7 @@ impl Norm {
         kernels::through_relu(isa, gradient, block, &self.affine, sums, products);
     }
 
-    /// After all blocks' `through_relu`: the gradient by weight and bias, and what `backward`
+    /// After all blocks' `through_relu`: the gradient with respect to weight and bias, and what `backward`
     /// needs.
     pub fn file(&mut self, gradient: &mut [f32]) {
         for channel in 0..self.centres.len() {
@@ -518,7 +519,7 @@ impl Norm {
         self.clear();
     }
 
-    /// The gradient by a block of the values that were normalised.
+    /// The gradient with respect to a block of the values that were normalised.
     pub fn backward(
         &self,
         isa: Isa,

@@ -13,7 +13,7 @@ use crate::native::conv_layers::{
     BORDERED, CORNERS, Dense, HALF, Inner, Norm, Outer, QUARTER, SIDE, total, turn,
 };
 use crate::native::{Measured, Rows};
-use crate::nn::layers::ParameterSpec;
+use crate::nn::ParameterSpec;
 
 /// Terms of the loss.
 pub const TERMS: usize = 2;
@@ -25,6 +25,13 @@ enum Gap {
     Squared { factor: f64, constant: f64 },
     /// −log p of values in [0, 1] given logits.
     CrossEntropy,
+}
+
+/// A row of pixels of a block of images.
+struct Pixels<'a> {
+    output: &'a [Lanes],
+    x: &'a [Lanes],
+    mask: &'a Mask,
 }
 
 impl Gap {
@@ -41,22 +48,15 @@ impl Gap {
 
     /// The sum of a row of pixels' gaps, without factor and constant; see `kernels` for the
     /// outputs.
-    fn judge(
-        self,
-        isa: Isa,
-        output: &[Lanes],
-        x: &[Lanes],
-        weight: f64,
-        mask: &Mask,
-        by_output: &mut [Lanes],
-    ) -> f64 {
+    fn judge(self, isa: Isa, pixels: &Pixels, weight: f64, d_output: &mut [Lanes]) -> f64 {
+        let Pixels { output, x, mask } = *pixels;
         total(&match self {
             Self::Squared { factor, .. } => {
                 let weight = (2.0 * factor * weight) as f32;
-                kernels::squared_error(isa, output, x, weight, mask, by_output)
+                kernels::squared_error(isa, output, x, weight, mask, d_output)
             }
             Self::CrossEntropy => {
-                kernels::cross_entropy(isa, output, x, weight as f32, mask, by_output)
+                kernels::cross_entropy(isa, output, x, weight as f32, mask, d_output)
             }
         })
     }
@@ -105,9 +105,10 @@ struct Block {
     spread: Vec<Lanes>,
     /// The widening's outputs, channels innermost: [QUARTER²][image][channel].
     widened: Vec<f32>,
-    /// The gradient by the outputs of a normalisation of HALF² pixels, and of that of QUARTER².
-    by_half: Vec<Lanes>,
-    by_quarter: Vec<Lanes>,
+    /// The gradient with respect to the outputs of a normalisation of HALF² pixels, and of that of
+    /// QUARTER².
+    d_half: Vec<Lanes>,
+    d_quarter: Vec<Lanes>,
 }
 
 /// What a step keeps of all images, for products whose terms are images.
@@ -117,10 +118,10 @@ struct Together {
     flat: Vec<Lanes>,
     /// Of each block, the draws and 1.
     z: Vec<Lanes>,
-    /// The gradient by the heads, those innermost: [image][head].
-    by_heads: Vec<f32>,
-    /// The gradient by the widening's outputs, channels innermost: [QUARTER²][image][channel].
-    by_widened: Vec<f32>,
+    /// The gradient with respect to the heads, those innermost: [image][head].
+    d_heads: Vec<f32>,
+    /// The gradient with respect to the widening's outputs, channels innermost: [QUARTER²][image][channel].
+    d_widened: Vec<f32>,
 }
 
 /// What is needed of one block at a time.
@@ -133,10 +134,10 @@ struct Scratch {
     /// Those given, and rows of 0 after them.
     rows: Vec<f32>,
     noise: Vec<Lanes>,
-    by_z: Vec<Lanes>,
+    d_z: Vec<Lanes>,
     /// [CORNERS][2][2]
     corners: Vec<Lanes>,
-    by_image: Vec<Lanes>,
+    d_image: Vec<Lanes>,
 }
 
 fn lanes(count: usize) -> Vec<Lanes> {
@@ -259,8 +260,8 @@ impl Core {
         self.together.flat.resize(count * (flat + 1), [0.0; IMAGES]);
         self.together.z.resize(count * (latent + 1), [0.0; IMAGES]);
         let heads = self.heads.outputs.next_multiple_of(PANEL);
-        self.together.by_heads.resize(count * IMAGES * heads, 0.0);
-        self.together.by_widened.resize(count * IMAGES * flat, 0.0);
+        self.together.d_heads.resize(count * IMAGES * heads, 0.0);
+        self.together.d_widened.resize(count * IMAGES * flat, 0.0);
     }
 
     /// From the images to the first normalisation.
@@ -347,7 +348,7 @@ impl Core {
         let size = HALF * last.channels;
         let mut sum = 0.0;
         for block in blocks.iter_mut() {
-            let Block { mask, image, sums: [.., sums], by_half, .. } = block;
+            let Block { mask, image, sums: [.., sums], d_half, .. } = block;
             // two rows of pixels at a time, as soon as what they need is there
             for y in 0..CORNERS {
                 if let Some(line) = sums.chunks_exact(size).nth(y) {
@@ -357,13 +358,13 @@ impl Core {
                 for row in (2 * y).max(1)..(2 * y + 2).min(BORDERED - 1) {
                     let output = &scratch.corners[row % 2 * 2..][..4 * CORNERS - 2];
                     let pixels = row * BORDERED + 1..(row + 1) * BORDERED - 1;
-                    let (x, by_output) = (&image[pixels.clone()], &mut scratch.by_image[pixels]);
-                    sum += gap.judge(*isa, output, x, weight, mask, by_output);
+                    let (x, d_output) = (&image[pixels.clone()], &mut scratch.d_image[pixels]);
+                    sum += gap.judge(*isa, &Pixels { output, x, mask }, weight, d_output);
                 }
                 let Some(y) = y.checked_sub(1) else { continue };
-                let (place, line) = (y * size..(y + 1) * size, &mut by_half[y * size..][..size]);
-                last.gather(*isa, &scratch.by_image, y, &scratch.half[place.clone()]);
-                last.halve(*isa, &scratch.by_image, y, line);
+                let (place, line) = (y * size..(y + 1) * size, &mut d_half[y * size..][..size]);
+                last.gather(*isa, &scratch.d_image, y, &scratch.half[place.clone()]);
+                last.halve(*isa, &scratch.d_image, y, line);
                 norms[2].through_relu(*isa, line, &sums[place]);
             }
         }
@@ -382,28 +383,21 @@ impl Core {
         let Self { isa, heads, widening, third, norms, blocks, together, scratch, .. } = self;
         let latent = self.latent;
         for (number, block) in blocks.iter_mut().enumerate() {
-            let Block { mask, sums, widened, by_half, .. } = &*block;
-            norms[2].backward(*isa, by_half, &sums[2], mask, &mut scratch.half);
+            let Block { mask, sums, widened, d_half, .. } = &*block;
+            norms[2].backward(*isa, d_half, &sums[2], mask, &mut scratch.half);
             third.gather(*isa, &scratch.half, widened);
             let lines = scratch.quarter.chunks_exact_mut(QUARTER * third.many);
             for (y, line) in lines.enumerate() {
                 third.halve(*isa, &scratch.half, y, line);
             }
             let first = number * IMAGES * PANEL;
-            turn(*isa, &scratch.quarter, &mut together.by_widened[first..], panel);
-            widening.by_input(*isa, parameters, &scratch.quarter, &mut scratch.by_z);
-            let by_heads = &mut block.heads[..2 * latent];
-            kernels::through_draw(
-                *isa,
-                &scratch.by_z,
-                &block.spread,
-                weight,
-                &block.mask,
-                by_heads,
-            );
-            turn(*isa, &block.heads, &mut together.by_heads[first..], panel);
-            heads.by_input(*isa, parameters, &block.heads[..2 * latent], &mut block.by_quarter);
-            norms[1].through_relu(*isa, &mut block.by_quarter, &block.sums[1]);
+            turn(*isa, &scratch.quarter, &mut together.d_widened[first..], panel);
+            widening.d_input(*isa, parameters, &scratch.quarter, &mut scratch.d_z);
+            let d_heads = &mut block.heads[..2 * latent];
+            kernels::through_draw(*isa, &scratch.d_z, &block.spread, weight, &block.mask, d_heads);
+            turn(*isa, &block.heads, &mut together.d_heads[first..], panel);
+            heads.d_input(*isa, parameters, &block.heads[..2 * latent], &mut block.d_quarter);
+            norms[1].through_relu(*isa, &mut block.d_quarter, &block.sums[1]);
         }
     }
 
@@ -412,10 +406,10 @@ impl Core {
         let Self { isa, second, norms, blocks, scratch, .. } = self;
         let size = HALF * second.few;
         for block in blocks {
-            let Block { mask, sums, by_quarter, by_half, .. } = block;
-            norms[1].backward(*isa, by_quarter, &sums[1], mask, &mut scratch.quarter);
+            let Block { mask, sums, d_quarter, d_half, .. } = block;
+            norms[1].backward(*isa, d_quarter, &sums[1], mask, &mut scratch.quarter);
             turn(*isa, &scratch.quarter, &mut scratch.turned, PANEL * IMAGES);
-            let lines = by_half.chunks_exact_mut(size).zip(sums[0].chunks_exact(size));
+            let lines = d_half.chunks_exact_mut(size).zip(sums[0].chunks_exact(size));
             let lines = lines.zip(scratch.half.chunks_exact_mut(size));
             for (y, ((line, given), normal)) in lines.enumerate() {
                 second.double(*isa, &scratch.quarter, y, line);
@@ -432,8 +426,8 @@ impl Core {
         let size = HALF * first.channels;
         let by_line = &mut scratch.half[..size];
         for block in blocks {
-            let Block { mask, sums, by_half, image, .. } = &*block;
-            let lines = by_half.chunks_exact(size).zip(sums[0].chunks_exact(size));
+            let Block { mask, sums, d_half, image, .. } = &*block;
+            let lines = d_half.chunks_exact(size).zip(sums[0].chunks_exact(size));
             for (y, (line, given)) in lines.enumerate() {
                 norms[0].backward(*isa, line, given, mask, by_line);
                 first.gather(*isa, image, y, by_line);
@@ -441,7 +435,7 @@ impl Core {
         }
     }
 
-    /// Writes the gradient by all weights.
+    /// Writes the gradient with respect to all weights.
     fn file(&self, gradient: &mut [f32]) {
         let Self { isa, together, .. } = self;
         self.first.file(gradient);
@@ -449,8 +443,8 @@ impl Core {
         self.third.file(gradient);
         self.last.file(gradient);
         let all = self.heads.outputs;
-        self.heads.gather(*isa, &together.flat, &together.by_heads, all, gradient);
-        self.widening.gather(*isa, &together.z, &together.by_widened, PANEL, gradient);
+        self.heads.gather(*isa, &together.flat, &together.d_heads, all, gradient);
+        self.widening.gather(*isa, &together.z, &together.d_widened, PANEL, gradient);
     }
 }
 
@@ -463,9 +457,9 @@ impl Scratch {
             turned: vec![0.0; flat * IMAGES],
             rows: vec![0.0; IMAGES * SIDE * SIDE],
             noise: lanes(latent),
-            by_z: lanes(latent),
+            d_z: lanes(latent),
             corners: lanes(4 * CORNERS),
-            by_image: lanes(BORDERED * BORDERED),
+            d_image: lanes(BORDERED * BORDERED),
         }
     }
 }
@@ -484,8 +478,8 @@ impl Block {
             heads: lanes((2 * latent).next_multiple_of(PANEL)),
             spread: lanes(latent),
             widened: vec![0.0; quarter * IMAGES],
-            by_half: lanes(half),
-            by_quarter: lanes(quarter),
+            d_half: lanes(half),
+            d_quarter: lanes(quarter),
         }
     }
 }

@@ -10,12 +10,12 @@ use crate::kernels::product::{Finish, Panels, add_transposed, multiply};
 use crate::kernels::sparse::{Sparse, multiply_sparse, multiply_transposed_sparse};
 use crate::kernels::sums::{RowSums, column_sums, row_sums};
 use crate::model::dagmm::Dagmm;
-use crate::model::mixture::{Rules, Weights};
+use crate::model::mixture::Rules;
 use crate::model::{Precision, Reconstruction};
-use crate::native::mixture::{self, Terms};
+use crate::native::mixture::{self, Terms, Weights};
 use crate::native::real::Real;
 use crate::native::{Measured, Rows};
-use crate::nn::layers::ParameterSpec;
+use crate::nn::ParameterSpec;
 
 /// Rows that pass through the networks at a time.
 const BLOCK: usize = 192;
@@ -41,19 +41,19 @@ impl Layer {
         &parameters[self.bias..self.bias + self.outputs]
     }
 
-    /// Adds to the layer's gradient what rows of inputs and gradients by outputs give.
-    fn gather(&self, isa: Isa, inputs: &[f32], by_outputs: &[f32], gradient: &mut [f32]) {
-        let rows = by_outputs.len() / self.outputs;
-        let by_weight = &mut gradient[self.weight..self.weight + self.inputs * self.outputs];
-        add_transposed(isa, inputs, by_outputs, rows, by_weight);
-        self.gather_bias(isa, by_outputs, gradient);
+    /// Adds to the layer's gradient what rows of inputs and gradients with respect to outputs give.
+    fn gather(&self, isa: Isa, inputs: &[f32], d_outputs: &[f32], gradient: &mut [f32]) {
+        let rows = d_outputs.len() / self.outputs;
+        let d_weight = &mut gradient[self.weight..self.weight + self.inputs * self.outputs];
+        add_transposed(isa, inputs, d_outputs, rows, d_weight);
+        self.gather_bias(isa, d_outputs, gradient);
     }
 
-    fn gather_bias(&self, isa: Isa, by_outputs: &[f32], gradient: &mut [f32]) {
+    fn gather_bias(&self, isa: Isa, d_outputs: &[f32], gradient: &mut [f32]) {
         let mut sums = vec![0.0; self.outputs];
-        column_sums(isa, by_outputs, &mut sums);
-        let by_bias = &mut gradient[self.bias..self.bias + self.outputs];
-        by_bias.iter_mut().zip(sums).for_each(|(by_bias, sum)| *by_bias += sum);
+        column_sums(isa, d_outputs, &mut sums);
+        let d_bias = &mut gradient[self.bias..self.bias + self.outputs];
+        d_bias.iter_mut().zip(sums).for_each(|(d_bias, sum)| *d_bias += sum);
     }
 }
 
@@ -68,7 +68,9 @@ pub struct Core {
     estimation: [Layer; 2],
     rules: Rules,
     weights: Weights,
-    /// What a row's squared error is multiplied by in the loss.
+    /// Whether a row's error in the loss is ‖x−x'‖ or its square.
+    reconstruction: Reconstruction,
+    /// What that is multiplied by.
     error_scale: f64,
     room: Room,
 }
@@ -79,17 +81,17 @@ struct Room {
     /// Outputs of each of `layers`.
     outputs: Vec<Vec<f32>>,
     sums: Sums,
-    /// z [B, D] and the gradient by it.
+    /// z [B, D] and the gradient with respect to it.
     z: Vec<f32>,
-    by_z: Vec<f32>,
+    d_z: Vec<f32>,
     /// Of the estimation network, [B, hidden]: its tanh, and what is left of it by dropout.
     hidden: Vec<f32>,
     dropped: Vec<f32>,
-    /// Logits of the memberships, then the gradient by them, [B, K].
+    /// Logits of the memberships, then the gradient with respect to them, [B, K].
     logits: Vec<f32>,
-    /// Gradient by the first layer's outputs before tanh, [B, width].
-    by_first: Vec<f32>,
-    /// Gradients by the outputs of a layer and by its inputs, of one block.
+    /// Gradient with respect to the first layer's outputs before tanh, [B, width].
+    d_first: Vec<f32>,
+    /// Gradients with respect to the outputs of a layer and by its inputs, of one block.
     by: [Vec<f32>; 2],
     mixture: MixtureRows,
     /// What is not zero in x, and whether that is little.
@@ -97,7 +99,7 @@ struct Room {
     is_sparse: bool,
 }
 
-/// Sums over the features of each row, and what the gradient by x' is made of.
+/// Sums over the features of each row, and what the gradient with respect to x' is made of.
 #[derive(Debug, Default)]
 struct Sums {
     sums: RowSums<Vec<f32>>,
@@ -156,31 +158,28 @@ impl MixtureRows {
         }
     }
 
-    /// Sets `by_logits`, [B, K], to the gradient by the logits.
-    fn set_by_logits(&self, width: usize, by_logits: &mut [f32]) {
+    /// Sets `d_logits`, [B, K], to the gradient with respect to the logits.
+    fn set_d_logits(&self, width: usize, d_logits: &mut [f32]) {
         match self {
-            Self::F64(rows) => from_lines(&rows.logits, width, |by, value| *by = value, by_logits),
-            Self::F32(rows) => from_lines(&rows.logits, width, |by, value| *by = value, by_logits),
+            Self::F64(rows) => from_lines(&rows.logits, width, |by, value| *by = value, d_logits),
+            Self::F32(rows) => from_lines(&rows.logits, width, |by, value| *by = value, d_logits),
         }
     }
 
-    /// Adds to `by_z`, [B, D], the gradient by z.
-    fn add_by_z(&self, width: usize, by_z: &mut [f32]) {
+    /// Adds to `d_z`, [B, D], the gradient with respect to z.
+    fn add_d_z(&self, width: usize, d_z: &mut [f32]) {
         match self {
-            Self::F64(rows) => from_lines(&rows.by_z, width, |by, value| *by += value, by_z),
-            Self::F32(rows) => from_lines(&rows.by_z, width, |by, value| *by += value, by_z),
+            Self::F64(rows) => from_lines(&rows.d_z, width, |by, value| *by += value, d_z),
+            Self::F32(rows) => from_lines(&rows.d_z, width, |by, value| *by += value, d_z),
         }
     }
 }
 
 impl Core {
     /// The step of a network with such parameters: weights and biases of the encoder, the decoder and the
-    /// estimation network. None for a loss that it does not know.
-    pub fn new(isa: Isa, dagmm: &Dagmm, parameters: &[ParameterSpec]) -> Option<Self> {
+    /// estimation network.
+    pub fn new(isa: Isa, dagmm: &Dagmm, parameters: &[ParameterSpec]) -> Self {
         let spec = dagmm.spec();
-        if spec.reconstruction == Reconstruction::Norm {
-            return None;
-        }
         let mut start = 0;
         let mut layers = Vec::new();
         for pair in parameters.chunks_exact(2) {
@@ -189,15 +188,17 @@ impl Core {
             layers.push(Layer { inputs, outputs, weight: start, bias });
             start = bias + outputs;
         }
-        let estimation = layers.split_off(layers.len() - 2).try_into().ok()?;
+        let estimation = [layers.len() - 2, layers.len() - 1].map(|number| layers[number]);
+        layers.truncate(layers.len() - 2);
         let rules = dagmm.rules();
-        Some(Self {
+        Self {
             isa,
             // the decoder has as many layers
             depth: layers.len() / 2,
             estimation,
             rules,
             weights: Weights { energy: spec.lambda_energy, penalty: spec.lambda_covariance },
+            reconstruction: spec.reconstruction,
             error_scale: spec.error_scale(layers[0].inputs),
             room: Room {
                 outputs: vec![Vec::new(); layers.len()],
@@ -205,7 +206,7 @@ impl Core {
                 ..Room::default()
             },
             layers,
-        })
+        }
     }
 
     /// The loss of a seed's rows, [B, F], with dropout's mask, [B, hidden], under its parameters; writes
@@ -220,11 +221,15 @@ impl Core {
         let Terms { energy, penalty, failed } =
             self.room.mixture.loss(self.isa, &self.rules, self.weights);
         self.memberships_back(parameters, dropout, gradient);
-        let by_error = (self.error_scale / rows as f64) as f32;
-        self.room.sums.back(&self.room.by_z, by_error);
+        let d_error = (self.error_scale / rows as f64) as f32;
+        self.room.sums.back(&self.room.d_z, self.reconstruction, d_error);
         self.back(parameters, x, gradient);
-        let squares = self.room.sums.sums.error.iter().map(|&square| f64::from(square));
-        let error = squares.sum::<f64>() / rows as f64 * self.error_scale;
+        let of_row = |&square: &f32| match self.reconstruction {
+            Reconstruction::Sum | Reconstruction::Mean => f64::from(square),
+            Reconstruction::Norm => f64::from(square.sqrt()),
+        };
+        let errors = self.room.sums.sums.error.iter().map(of_row);
+        let error = errors.sum::<f64>() / rows as f64 * self.error_scale;
         let total = error + energy * self.weights.energy + penalty * self.weights.penalty;
         Measured { total, terms: vec![error, energy, penalty], failed }
     }
@@ -236,11 +241,11 @@ impl Core {
         }
         let [first, second] = &self.estimation;
         room.z.resize(rows * first.inputs, 0.0);
-        room.by_z.resize(rows * first.inputs, 0.0);
+        room.d_z.resize(rows * first.inputs, 0.0);
         room.hidden.resize(rows * first.outputs, 0.0);
         room.dropped.resize(rows * first.outputs, 0.0);
         room.logits.resize(rows * second.outputs, 0.0);
-        room.by_first.resize(rows * self.layers[0].outputs, 0.0);
+        room.d_first.resize(rows * self.layers[0].outputs, 0.0);
         let widest = self.layers.iter().map(|layer| layer.outputs).max().unwrap_or(0);
         room.by.iter_mut().for_each(|by| by.resize(BLOCK * widest, 0.0));
         room.mixture.resize(rows, first.inputs, second.outputs);
@@ -324,8 +329,8 @@ impl Core {
         gradient: &mut [f32],
     ) {
         let Self { isa, estimation: [first, second], room, .. } = self;
-        let Room { z, by_z, hidden, dropped, logits, mixture, .. } = room;
-        mixture.set_by_logits(second.outputs, logits);
+        let Room { z, d_z, hidden, dropped, logits, mixture, .. } = room;
+        mixture.set_d_logits(second.outputs, logits);
         second.gather(*isa, dropped, logits, gradient);
         let weight =
             Panels::of_transposed(*isa, second.weight(parameters), second.outputs, second.inputs);
@@ -336,11 +341,11 @@ impl Core {
         first.gather(*isa, z, dropped, gradient);
         let weight =
             Panels::of_transposed(*isa, first.weight(parameters), first.outputs, first.inputs);
-        multiply(dropped, &weight, None, Finish::Nothing, by_z);
-        mixture.add_by_z(first.inputs, by_z);
+        multiply(dropped, &weight, None, Finish::Nothing, d_z);
+        mixture.add_d_z(first.inputs, d_z);
     }
 
-    /// From the gradients by z and by x' through the decoder and the encoder.
+    /// From the gradients with respect to z and by x' through the decoder and the encoder.
     fn back(&mut self, parameters: &[f32], x: &[f32], gradient: &mut [f32]) {
         let (isa, Layer { inputs: features, outputs: width, .. }) = (self.isa, self.layers[0]);
         let rows = x.len() / features;
@@ -351,7 +356,7 @@ impl Core {
             })
             .collect();
         for block in blocks(rows) {
-            let Room { outputs, sums, by_z, by_first, by: [by, next], .. } = &mut self.room;
+            let Room { outputs, sums, d_z, d_first, by: [by, next], .. } = &mut self.room;
             let last = self.layers.len() - 1;
             let (x, output) = (&x[span(&block, features)], &outputs[last][span(&block, features)]);
             let [along_x, along] =
@@ -360,19 +365,19 @@ impl Core {
             for number in (1..=last).rev() {
                 let layer = self.layers[number];
                 let input = &outputs[number - 1][span(&block, layer.inputs)];
-                let by_output = &by[..block.len() * layer.outputs];
+                let d_output = &by[..block.len() * layer.outputs];
                 let into = match number {
-                    1 => &mut by_first[span(&block, width)],
+                    1 => &mut d_first[span(&block, width)],
                     _ => &mut next[..input.len()],
                 };
-                layer.gather(isa, input, by_output, gradient);
+                layer.gather(isa, input, d_output, gradient);
                 let code = number == self.depth;
                 let finish = if code { Finish::Nothing } else { Finish::TanhBackward(input) };
-                multiply(by_output, &panels[number - 1], None, finish, into);
+                multiply(d_output, &panels[number - 1], None, finish, into);
                 if code {
                     let coordinates = self.estimation[0].inputs;
-                    let by_z = &by_z[span(&block, coordinates)];
-                    add_codes(by_z, coordinates, layer.inputs, into);
+                    let d_z = &d_z[span(&block, coordinates)];
+                    add_codes(d_z, coordinates, layer.inputs, into);
                 }
                 std::mem::swap(by, next);
             }
@@ -380,10 +385,10 @@ impl Core {
         let layer = self.layers[0];
         if self.room.is_sparse {
             let into = &mut gradient[layer.weight..layer.weight + layer.inputs * layer.outputs];
-            multiply_transposed_sparse(isa, &self.room.sparse, &self.room.by_first, into);
-            layer.gather_bias(isa, &self.room.by_first, gradient);
+            multiply_transposed_sparse(isa, &self.room.sparse, &self.room.d_first, into);
+            layer.gather_bias(isa, &self.room.d_first, gradient);
         } else {
-            layer.gather(isa, x, &self.room.by_first, gradient);
+            layer.gather(isa, x, &self.room.d_first, gradient);
         }
     }
 }
@@ -398,10 +403,10 @@ fn span(block: &Range<usize>, width: usize) -> Range<usize> {
     block.start * width..block.end * width
 }
 
-/// Adds the codes' part of the gradient by z, [rows, coordinates], to that by the codes.
-fn add_codes(by_z: &[f32], coordinates: usize, latent: usize, into: &mut [f32]) {
-    for (into, by_z) in into.chunks_exact_mut(latent).zip(by_z.chunks_exact(coordinates)) {
-        into.iter_mut().zip(by_z).for_each(|(into, by_z)| *into += by_z);
+/// Adds the codes' part of the gradient with respect to z, [rows, coordinates], to that by the codes.
+fn add_codes(d_z: &[f32], coordinates: usize, latent: usize, into: &mut [f32]) {
+    for (into, d_z) in into.chunks_exact_mut(latent).zip(d_z.chunks_exact(coordinates)) {
+        into.iter_mut().zip(d_z).for_each(|(into, d_z)| *into += d_z);
     }
 }
 
@@ -454,23 +459,27 @@ impl Sums {
         }
     }
 
-    /// What the gradient by x' is made of, along x and along x', from those by z [B, D] and by
-    /// ‖x−x'‖².
-    fn back(&mut self, by_z: &[f32], by_squared_error: f32) {
+    /// What the gradient with respect to x' is made of, along x and along x', from those by z [B, D] and by
+    /// a row's error in the loss.
+    fn back(&mut self, d_z: &[f32], reconstruction: Reconstruction, d_own_error: f32) {
         let RowSums { error, product, of_x, of_y: of_reconstruction } = &self.sums;
-        let coordinates = by_z.len() / error.len();
-        for (row, by_z) in by_z.chunks_exact(coordinates).enumerate() {
-            let (by_distance, by_cosine) = (by_z[coordinates - 2], by_z[coordinates - 1]);
+        let coordinates = d_z.len() / error.len();
+        for (row, d_z) in d_z.chunks_exact(coordinates).enumerate() {
+            let (d_distance, d_cosine) = (d_z[coordinates - 2], d_z[coordinates - 1]);
             let (x, _) = norm(of_x[row]);
-            let (reconstruction, present) = norm(of_reconstruction[row]);
+            let (length, present) = norm(of_reconstruction[row]);
             let (distance, apart) = norm(error[row]);
             // d‖x−x'‖/d‖x−x'‖² = 1 / (2 ‖x−x'‖)
-            let by_error = by_squared_error + by_distance * apart / (x * distance) * 0.5;
-            let by_product = by_cosine * present / (x * reconstruction);
+            let d_squared_error = match reconstruction {
+                Reconstruction::Sum | Reconstruction::Mean => d_own_error,
+                Reconstruction::Norm => d_own_error * apart / distance * 0.5,
+            };
+            let d_error = d_squared_error + d_distance * apart / (x * distance) * 0.5;
+            let d_product = d_cosine * present / (x * length);
             // d cos / d‖x'‖² = −cos / (2 ‖x'‖²)
-            let by_square = by_product * product[row] / (reconstruction * reconstruction) * -0.5;
-            self.along_reconstruction[row] = (by_error + by_square) * 2.0;
-            self.along_x[row] = by_product - by_error * 2.0;
+            let d_square = d_product * product[row] / (length * length) * -0.5;
+            self.along_reconstruction[row] = (d_error + d_square) * 2.0;
+            self.along_x[row] = d_product - d_error * 2.0;
         }
     }
 }

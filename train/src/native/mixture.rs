@@ -1,15 +1,15 @@
 //! What `model::mixture` computes of a batch, for one seed on a CPU core: the loss of z and γ and its
-//! gradient by both, in f64 or f32, with the same formulas and without tensors. Every loop runs along the
-//! rows, which lie side by side (no closure that a library function calls holds one: it would not be
-//! compiled for wide registers); every sum over rows takes the rows in `LANES` interleaved parts, so
-//! its bits depend on no vector width. Shapes: B rows, D coordinates, K components; lines of B rows
-//! are padded to `stride`.
+//! gradient with respect to both, in f64 or f32, with the same formulas and without tensors. Every loop
+//! runs along the rows, which lie side by side (no closure that a library function calls holds one: it
+//! would not be compiled for wide registers); every sum over rows takes the rows in `LANES` interleaved
+//! parts, so its bits depend on no vector width. Shapes: B rows, D coordinates, K components; lines of B
+//! rows are padded to `stride`.
 
 use std::f64::consts::TAU;
 
 use crate::kernels::{Isa, Work};
-use crate::model::EnergyGuard;
-use crate::model::mixture::{CLAMP, EMPTY, Rules, Weights};
+use crate::model::mixture::{CLAMP, EMPTY, Rules};
+use crate::model::{Determinant, EnergyGuard};
 use crate::native::real::Real;
 
 /// Parts of a sum over rows.
@@ -18,6 +18,13 @@ const LANES: usize = 32;
 /// Room for so many rows, in whole `LANES`.
 pub fn stride(rows: usize) -> usize {
     rows.next_multiple_of(LANES)
+}
+
+/// λ₁ and λ₂ of equation 7.
+#[derive(Debug, Clone, Copy)]
+pub struct Weights {
+    pub energy: f64,
+    pub penalty: f64,
 }
 
 /// The terms of the loss.
@@ -37,10 +44,10 @@ pub struct Rows<F> {
     count: usize,
     /// In: z, D lines. Padding is 0.
     pub z: Vec<F>,
-    /// In: logits of the memberships, K lines; out: the gradient by them.
+    /// In: logits of the memberships, K lines; out: the gradient with respect to them.
     pub logits: Vec<F>,
-    /// Out: the gradient by z, D lines.
-    pub by_z: Vec<F>,
+    /// Out: the gradient with respect to z, D lines.
+    pub d_z: Vec<F>,
     /// γ = softmax(logits), K lines
     gamma: Vec<F>,
     /// Exponents, then densities, then ratio · share · λ, K lines
@@ -71,6 +78,14 @@ impl<F: Real> Work for Loss<'_, F> {
     }
 }
 
+/// What the determinant's power is to the gradient: 0 where it is taken for a constant.
+fn power_in_gradient(rules: &Rules) -> f64 {
+    match rules.determinant {
+        Determinant::Sqrt | Determinant::FourthRoot => rules.power(),
+        Determinant::SqrtDetached => 0.0,
+    }
+}
+
 /// A component as a density needs it.
 struct Component<F> {
     phi: F,
@@ -93,7 +108,7 @@ impl<F: Real> Rows<F> {
         let both = components * coordinates * line;
         for (lines, length) in [
             (&mut self.z, coordinates * line),
-            (&mut self.by_z, coordinates * line),
+            (&mut self.d_z, coordinates * line),
             (&mut self.whitened, coordinates * line),
             (&mut self.logits, components * line),
             (&mut self.gamma, components * line),
@@ -124,7 +139,7 @@ impl<F: Real> Rows<F> {
             components.push(self.component(k, rules));
         }
         let energy = self.densities(&components, rules, F::of(weights.energy));
-        self.by_z.fill(F::default());
+        self.d_z.fill(F::default());
         let mut penalty = F::default();
         for (k, component) in components.iter().enumerate() {
             penalty += self.back(k, component, rules, F::of(weights.penalty));
@@ -217,20 +232,22 @@ impl<F: Real> Rows<F> {
         energies.sum::<F>() / F::of(self.count as f64)
     }
 
-    /// Component k's part in the gradients by z and γ, and in the penalty. Σₖ does not change with μₖ
-    /// to first order, for Σᵢ γᵢₖ (zᵢ − μₖ) = 0.
+    /// Adds the energy's part of the gradient with respect to component k's Σ, and leaves `drawn` times
+    /// each row's share of the component in `whitened`.
+    /// dE/dΣ = ½ r (p Σ⁻¹ − Σ⁻¹ (z−μ)(z−μ)ᵀ Σ⁻¹), with `power` p = 1, ½ for the fourth root, 0 if detached.
     #[inline(always)]
-    fn back(&mut self, k: usize, component: &Component<F>, rules: &Rules, lambda: F) -> F {
+    fn add_energys(
+        &mut self,
+        k: usize,
+        component: &Component<F>,
+        power: F,
+        d_covariance: &mut [F],
+    ) {
         let line = stride(self.count);
         let d = self.z.len() / line;
-        let range = k * d * line..(k + 1) * d * line;
         let ratio = &self.ratio[k * line..(k + 1) * line];
-        let by_phi = -total(ratio);
-        let drawn = &mut self.drawn[range.clone()];
-        let (mut by_covariance, penalty) =
-            self::penalty(component, d, F::of(rules.epsilon), lambda);
-        let pulls = -by_phi * component.phi;
-        // dE/dΣ = ½ r (p Σ⁻¹ − Σ⁻¹ (z−μ)(z−μ)ᵀ Σ⁻¹), with p = 1, ½ for the fourth root, 0 if detached
+        let drawn = &self.drawn[k * d * line..(k + 1) * d * line];
+        let pulls = total(ratio) * component.phi;
         for i in 0..d {
             let pulled = &mut self.spare[0];
             let of_i = drawn[i * line..(i + 1) * line].iter().zip(ratio);
@@ -241,16 +258,28 @@ impl<F: Real> Rows<F> {
                     .map(|l| component.inverse[l * d + i] * component.inverse[l * d + j])
                     .sum();
                 let spread = dot(pulled, &drawn[j * line..(j + 1) * line]);
-                let power = F::of(rules.power_in_gradient());
                 let by = F::of(0.5) * (precision * pulls * power - spread);
-                by_covariance[i * d + j] += by;
-                by_covariance[j * d + i] = by_covariance[i * d + j];
+                d_covariance[i * d + j] += by;
+                d_covariance[j * d + i] = d_covariance[i * d + j];
             }
             self.whitened[i * line..(i + 1) * line].copy_from_slice(pulled);
         }
+    }
+
+    /// Component k's part in the gradients with respect to z and γ, and in the penalty. Σₖ does not change
+    /// with μₖ to first order, for Σᵢ γᵢₖ (zᵢ − μₖ) = 0.
+    #[inline(always)]
+    fn back(&mut self, k: usize, component: &Component<F>, rules: &Rules, lambda: F) -> F {
+        let line = stride(self.count);
+        let d = self.z.len() / line;
+        let range = k * d * line..(k + 1) * d * line;
+        let d_phi = -total(&self.ratio[k * line..(k + 1) * line]);
+        let (mut d_covariance, penalty) = self::penalty(component, d, F::of(rules.epsilon), lambda);
+        self.add_energys(k, component, F::of(power_in_gradient(rules)), &mut d_covariance);
+        let drawn = &mut self.drawn[range.clone()];
         // from here on by z at a fixed mixture
         drawn.copy_from_slice(&self.whitened);
-        let products = by_covariance.iter().zip(&component.covariance);
+        let products = d_covariance.iter().zip(&component.covariance);
         let trace: F = products.map(|(by, covariance)| *by * *covariance).sum();
 
         // dΣ/dz = 2 γ/N G (z−μ) and dμ/dz = γ/N; dΣ/dγ = ((z−μ)ᵀ G (z−μ) − tr(G Σ))/N, dμ/dγ = (z−μ)/N
@@ -262,7 +291,7 @@ impl<F: Real> Rows<F> {
         for i in 0..d {
             stretched.fill(F::default());
             for (j, centred) in centred.chunks_exact(line).enumerate() {
-                add_line(by_covariance[i * d + j], centred, stretched);
+                add_line(d_covariance[i * d + j], centred, stretched);
             }
             let of_i = i * line..(i + 1) * line;
             let mean = -total(&drawn[of_i.clone()]);
@@ -270,15 +299,15 @@ impl<F: Real> Rows<F> {
             for ((along, s), centred) in lines {
                 *along = centred.mul_add(*s + mean, *along);
             }
-            let into = self.by_z[of_i.clone()].iter_mut().zip(&drawn[of_i]);
+            let into = self.d_z[of_i.clone()].iter_mut().zip(&drawn[of_i]);
             for (((into, drawn), s), gamma) in into.zip(&*stretched).zip(gamma) {
                 *into += F::of(2.0).mul_add(*s, mean).mul_add(*gamma * inverse_mass, *drawn);
             }
         }
-        let constant = by_phi / F::of(self.count as f64);
-        let by_gamma = &mut self.logits[k * line..(k + 1) * line];
-        for (by_gamma, along) in by_gamma.iter_mut().zip(&*along) {
-            *by_gamma = along.mul_add(inverse_mass, constant);
+        let constant = d_phi / F::of(self.count as f64);
+        let d_gamma = &mut self.logits[k * line..(k + 1) * line];
+        for (d_gamma, along) in d_gamma.iter_mut().zip(&*along) {
+            *d_gamma = along.mul_add(inverse_mass, constant);
         }
         penalty
     }
@@ -286,14 +315,14 @@ impl<F: Real> Rows<F> {
 
 /// −λ₂/(Σⱼⱼ+ε)² on a diagonal [D, D], and Σⱼ 1/(Σⱼⱼ + ε).
 fn penalty<F: Real>(component: &Component<F>, d: usize, epsilon: F, lambda: F) -> (Vec<F>, F) {
-    let mut by_covariance = vec![F::default(); d * d];
+    let mut d_covariance = vec![F::default(); d * d];
     let mut sum = F::default();
     for i in 0..d {
         let bound = F::of(1.0) / (component.covariance[i * d + i] + epsilon);
-        by_covariance[i * d + i] = -lambda * bound * bound;
+        d_covariance[i * d + i] = -lambda * bound * bound;
         sum += bound;
     }
-    (by_covariance, sum)
+    (d_covariance, sum)
 }
 
 /// into = L⁻¹ · centred, D lines each.
@@ -386,17 +415,17 @@ fn softmax<F: Real>(logits: &[F], gamma: &mut [F], line: usize, spare: &mut [F])
     }
 }
 
-/// The gradient by the logits from that by γ, in its place: γ (g − Σₖ γₖ gₖ), K lines each.
+/// The gradient with respect to the logits from that by γ, in its place: γ (g − Σₖ γₖ gₖ), K lines each.
 #[inline(always)]
-fn softmax_backward<F: Real>(gamma: &[F], by_gamma: &mut [F], line: usize, spare: &mut [F]) {
+fn softmax_backward<F: Real>(gamma: &[F], d_gamma: &mut [F], line: usize, spare: &mut [F]) {
     spare.fill(F::default());
-    for (gamma, by_gamma) in gamma.chunks_exact(line).zip(by_gamma.chunks_exact(line)) {
-        for ((sum, gamma), by) in spare.iter_mut().zip(gamma).zip(by_gamma) {
+    for (gamma, d_gamma) in gamma.chunks_exact(line).zip(d_gamma.chunks_exact(line)) {
+        for ((sum, gamma), by) in spare.iter_mut().zip(gamma).zip(d_gamma) {
             *sum = gamma.mul_add(*by, *sum);
         }
     }
-    for (gamma, by_gamma) in gamma.chunks_exact(line).zip(by_gamma.chunks_exact_mut(line)) {
-        for ((by, gamma), sum) in by_gamma.iter_mut().zip(gamma).zip(&*spare) {
+    for (gamma, d_gamma) in gamma.chunks_exact(line).zip(d_gamma.chunks_exact_mut(line)) {
+        for ((by, gamma), sum) in d_gamma.iter_mut().zip(gamma).zip(&*spare) {
             *by = *gamma * (*by - *sum);
         }
     }
@@ -447,7 +476,7 @@ mod tests {
     use tch::{Kind, Tensor};
 
     use super::*;
-    use crate::model::{Batch, Determinant, Precision};
+    use crate::model::{Batch, Precision};
     use seedbed::random::{Numbers, Stream};
 
     const WEIGHTS: Weights = Weights { energy: 0.1, penalty: 0.005 };
@@ -493,11 +522,12 @@ mod tests {
         for (rows, d, k) in [(1, 3, 1), (9, 2, 3), (300, 3, 4), (1024, 5, 2)] {
             for rules in rules(precision) {
                 let mut made = made::<F>(rows, d, k);
-                let (z, logits) = (tensor(&made.z, rows), tensor(&made.logits, rows));
+                let [z, logits] = [&made.z, &made.logits]
+                    .map(|lines| tensor(lines, rows).set_requires_grad(true));
                 let gamma = logits.softmax(-1, Kind::Double);
-                let expected = rules.loss(&z, &gamma, &Batch::whole(z.shallow_clone()), WEIGHTS);
-                let weighted = &expected.by_gamma * &gamma;
-                let by_logits = &weighted - &gamma * weighted.sum_dim_intlist(-1, true, None);
+                let expected = rules.evaluate(&z, &gamma, &Batch::whole(z.detach()));
+                let total = &expected.energy * WEIGHTS.energy + &expected.penalty * WEIGHTS.penalty;
+                let gradients = Tensor::run_backward(&[total], &[&z, &logits], false, false);
                 let terms = made.loss(Isa::detect(), &rules, WEIGHTS);
                 let what = format!("{rows} × {d} × {k}, {rules:?}");
                 for (got, expected) in [
@@ -507,8 +537,8 @@ mod tests {
                 ] {
                     assert_near(&Tensor::from_slice(&[got]), expected, tolerance, &what);
                 }
-                assert_near(&tensor(&made.by_z, rows), &expected.by_z, tolerance, &what);
-                assert_near(&tensor(&made.logits, rows), &by_logits, tolerance, &what);
+                assert_near(&tensor(&made.d_z, rows), &gradients[0], tolerance, &what);
+                assert_near(&tensor(&made.logits, rows), &gradients[1], tolerance, &what);
             }
         }
     }
@@ -527,7 +557,7 @@ mod tests {
         for rules in rules(precision) {
             let computed = |isa: Isa| {
                 let mut made = made::<F>(300, 3, 4);
-                (made.loss(isa, &rules, WEIGHTS), made.by_z, made.logits)
+                (made.loss(isa, &rules, WEIGHTS), made.d_z, made.logits)
             };
             let all = Isa::all();
             let expected = computed(all[0]);

@@ -1,19 +1,21 @@
-//! Training steps of the models on a CPU core, without tensors: the same step as `model`'s, faster, on
-//! slices and by `kernels`. `training::stepper` chooses between the two.
+//! Training steps of the models on a CPU core: the same as `model`'s, faster, by `kernels` and with
+//! gradients written out. `training::stepper` chooses between the two.
 
 mod conv_layers;
 mod conv_vae;
 mod dagmm;
 mod mixture;
+mod mlp;
 mod real;
 #[cfg(test)]
 mod tests;
+mod vae;
 
 use tch::Tensor;
 
 use crate::kernels::Isa;
 use crate::model::{Batch, Detector, Loss};
-use crate::nn::layers::{ParameterSpec, Parameters, values, values_mut};
+use crate::nn::parameters::{ParameterSpec, Parameters, values, values_mut};
 
 /// A model's training step, with the room that it needs.
 #[derive(Debug)]
@@ -22,6 +24,7 @@ pub struct Step(Core);
 #[derive(Debug)]
 enum Core {
     Dagmm(Box<dagmm::Core>),
+    Vae(vae::Core),
     ConvVae(Box<conv_vae::Core>),
 }
 
@@ -54,67 +57,75 @@ impl Step {
 
     fn with(isa: Isa, detector: &Detector, specs: &[ParameterSpec]) -> Option<Self> {
         let core = match detector {
-            Detector::Dagmm(dagmm) => Core::Dagmm(Box::new(dagmm::Core::new(isa, dagmm, specs)?)),
+            Detector::Dagmm(dagmm) => Core::Dagmm(Box::new(dagmm::Core::new(isa, dagmm, specs))),
             Detector::ConvVae(vae) => {
                 Core::ConvVae(Box::new(conv_vae::Core::new(isa, vae.spec(), specs)?))
             }
-            // its layers are kernels, and what lies between them is libtorch's
-            Detector::Vae(_) => return None,
+            Detector::Vae(vae) => Core::Vae(vae::Core::new(vae)),
         };
         Some(Self(core))
     }
 
-    /// Does as `Detector::loss`, seed after seed, so that a seed's loss and gradient have the same bits in
-    /// any company.
+    /// Does as `Detector::loss`. A seed's loss and gradient have the same bits in any company, but for a
+    /// fully connected VAE's.
     ///
     /// # Panics
-    /// If the batch or the noise is not f32 in memory.
+    /// If the batch or the noise is not f32 in memory, or a VAE gets no noise.
     pub fn loss(&mut self, parameters: &Parameters, batch: &Batch, noise: Option<&Tensor>) -> Loss {
-        let [seeds, width] = [0, 1].map(|axis| batch.x.size()[axis] as usize);
-        let count = parameters.flat().numel() / seeds;
-        let mut gradient = parameters.flat().empty_like();
-        // running statistics move; nobody else reads a seed's parameters during its step
-        let mut flat = parameters.flat().shallow_clone();
-        let own = values_mut(&mut flat).chunks_exact_mut(count);
-        let places = values_mut(&mut gradient).chunks_exact_mut(count);
-        let mut losses = Vec::new();
-        for ((seed, rows), (own, gradient)) in
-            batch.counts().into_iter().enumerate().zip(own.zip(places))
-        {
-            let of_seed = |all: &Tensor| {
-                let values = all.size()[2] as usize;
-                (seed * width * values)..(seed * width + rows) * values
-            };
-            let x = &values(&batch.x)[of_seed(&batch.x)];
-            let noise = noise.map(|noise| &values(noise)[of_seed(noise)]);
-            losses.push(self.of_seed(own, Rows { x, noise }, gradient));
-        }
-        let column = |of: &dyn Fn(&Measured) -> f64| {
-            Tensor::from_slice(&losses.iter().map(of).collect::<Vec<_>>())
-        };
-        let terms = 0..losses.first().map_or(0, |loss| loss.terms.len());
-        Loss {
-            total: column(&|loss| loss.total),
-            terms: terms.map(|term| column(&|loss| loss.terms[term])).collect(),
-            failed: column(&|loss| loss.failed),
-            gradient,
+        match &mut self.0 {
+            Core::Vae(core) => core.loss(parameters, batch, noise.expect("a VAE draws noise")),
+            Core::Dagmm(core) => {
+                by_seed(parameters, batch, noise, dagmm::TERMS, |own, rows, into| {
+                    core.loss(own, rows, into)
+                })
+            }
+            Core::ConvVae(core) => {
+                by_seed(parameters, batch, noise, conv_vae::TERMS, |own, rows, into| {
+                    core.loss(own, rows, into)
+                })
+            }
         }
     }
+}
 
-    /// Writes one seed's gradient; moves its running statistics, where the model has any. A seed without
-    /// rows stays as it is.
-    fn of_seed(&mut self, parameters: &mut [f32], rows: Rows, gradient: &mut [f32]) -> Measured {
-        if rows.x.is_empty() {
-            gradient.fill(0.0);
-            let terms = match self.0 {
-                Core::Dagmm(_) => dagmm::TERMS,
-                Core::ConvVae(_) => conv_vae::TERMS,
-            };
-            return Measured { total: 0.0, terms: vec![0.0; terms], failed: 0.0 };
-        }
-        match &mut self.0 {
-            Core::Dagmm(core) => core.loss(parameters, rows, gradient),
-            Core::ConvVae(core) => core.loss(parameters, rows, gradient),
-        }
+/// Takes seed after seed through `step`, which writes a seed's gradient and moves its running statistics,
+/// where the model has any. A seed without rows stays as it is.
+fn by_seed(
+    parameters: &Parameters,
+    batch: &Batch,
+    noise: Option<&Tensor>,
+    terms: usize,
+    mut step: impl FnMut(&mut [f32], Rows, &mut [f32]) -> Measured,
+) -> Loss {
+    let [seeds, width] = [0, 1].map(|axis| batch.x.size()[axis] as usize);
+    let count = parameters.flat().numel() / seeds;
+    let mut gradient = parameters.flat().zeros_like();
+    // running statistics move; nobody else reads a seed's parameters during its step
+    let mut flat = parameters.flat().shallow_clone();
+    let own = values_mut(&mut flat).chunks_exact_mut(count);
+    let places = values_mut(&mut gradient).chunks_exact_mut(count);
+    let mut losses = Vec::new();
+    for ((seed, rows), (own, gradient)) in
+        batch.counts().into_iter().enumerate().zip(own.zip(places))
+    {
+        let of_seed = |all: &Tensor| {
+            let values = all.size()[2] as usize;
+            (seed * width * values)..(seed * width + rows) * values
+        };
+        let x = &values(&batch.x)[of_seed(&batch.x)];
+        let noise = noise.map(|noise| &values(noise)[of_seed(noise)]);
+        losses.push(match rows {
+            0 => Measured { total: 0.0, terms: vec![0.0; terms], failed: 0.0 },
+            _ => step(own, Rows { x, noise }, gradient),
+        });
+    }
+    let column = |of: &dyn Fn(&Measured) -> f64| {
+        Tensor::from_slice(&losses.iter().map(of).collect::<Vec<_>>())
+    };
+    Loss {
+        total: column(&|loss| loss.total),
+        terms: (0..terms).map(|term| column(&|loss| loss.terms[term])).collect(),
+        failed: column(&|loss| loss.failed),
+        gradient,
     }
 }

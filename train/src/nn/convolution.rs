@@ -1,11 +1,11 @@
-//! Convolutions with stride 2 and padding 1, their transposes, and batch normalisation, each with
-//! its gradient. Activations are [rows, height, width, seeds · channels], a seed's channels side by
-//! side: seeds are groups of one convolution, and batch normalisation keeps them apart by itself.
-//! Channels come last because libtorch's kernels for CPUs are fastest so.
+//! Convolutions with stride 2 and padding 1, their transposes, and batch normalisation. Activations are
+//! [rows, height, width, seeds · channels], a seed's channels side by side: seeds are groups of one
+//! convolution, and batch normalisation keeps them apart by itself. Channels come last because libtorch's
+//! kernels for CPUs are fastest so.
 
-use tch::{Tensor, with_grad};
+use tch::Tensor;
 
-use crate::nn::layers::{Gradient, Initial, ParameterSpec, Parameters};
+use super::parameters::{Initial, ParameterSpec, Parameters};
 
 /// Stride 2 and padding 1 of x with kernels [S·C', C, k, k]: [B, H, W, S·C] → [B, H/2, W/2, S·C'].
 fn halve(x: &Tensor, kernels: &Tensor, seeds: i64) -> Tensor {
@@ -48,7 +48,7 @@ impl Weight {
         let fans = (shape[0] + shape[1]) * shape[2] * shape[3];
         let initial = Initial::Uniform((6.0 / fans as f64).sqrt());
         let name = format!("{name}.weight");
-        specs.push(ParameterSpec { name, shape: shape.to_vec(), initial });
+        specs.push(ParameterSpec { name, shape: shape.to_vec(), initial, trained: true });
         Self(specs.len() - 1)
     }
 
@@ -57,34 +57,6 @@ impl Weight {
         let kernels = parameters.get(self.0).flatten(0, 1).permute([0, 2, 3, 1]).copy();
         kernels.contiguous().permute([0, 3, 1, 2])
     }
-
-    /// `halve` by this weight, ready to have its gradient asked for.
-    fn halve(&self, parameters: &Parameters, x: &Tensor) -> Halved {
-        let kernels = self.kernels(parameters).set_requires_grad(true);
-        let seeds = parameters.flat().size()[0];
-        Halved { output: with_grad(|| halve(x, &kernels, seeds)), kernels }
-    }
-
-    /// Gathers the gradient of Σ halved · by_output by this weight.
-    fn gather(
-        &self,
-        parameters: &Parameters,
-        halved: &Halved,
-        by_output: &Tensor,
-        gradient: &mut Gradient,
-    ) {
-        let product = with_grad(|| halved.output.flatten(0, -1).dot(&by_output.flatten(0, -1)));
-        let by_kernels = Tensor::run_backward(&[product], &[&halved.kernels], false, false);
-        gradient.put(parameters, self.0, &by_kernels[0].reshape(parameters.get(self.0).size()));
-    }
-}
-
-/// What `halve` gave, with libtorch's own record of how: the one way to its kernels for the
-/// gradient by the weight. The values may be overwritten, the record stays.
-#[derive(Debug)]
-pub struct Halved {
-    output: Tensor,
-    kernels: Tensor,
 }
 
 /// 3×3, stride 2, padding 1, no bias; the weight is [outputs, inputs, 3, 3].
@@ -97,26 +69,9 @@ impl Convolution {
         Self(Weight::new(name, [outputs, inputs, 3, 3], specs))
     }
 
-    /// [B, H, W, S·inputs] → [B, H/2, W/2, S·outputs], and what `gather` needs.
-    pub fn forward(&self, parameters: &Parameters, x: &Tensor) -> (Tensor, Halved) {
-        let halved = self.0.halve(parameters, x);
-        (halved.output.detach(), halved)
-    }
-
-    /// Gathers the layer's gradient from that of its outputs, [B, H/2, W/2, S·outputs].
-    pub fn gather(
-        &self,
-        parameters: &Parameters,
-        halved: &Halved,
-        by_output: &Tensor,
-        gradient: &mut Gradient,
-    ) {
-        self.0.gather(parameters, halved, by_output, gradient);
-    }
-
-    /// The gradient by the layer's inputs, [B, H, W, S·inputs], from that of its outputs.
-    pub fn by_input(&self, parameters: &Parameters, by_output: &Tensor) -> Tensor {
-        double(by_output, &self.0.kernels(parameters), parameters.flat().size()[0])
+    /// [B, H, W, S·inputs] → [B, H/2, W/2, S·outputs]
+    pub fn forward(&self, parameters: &Parameters, x: &Tensor) -> Tensor {
+        halve(x, &self.0.kernels(parameters), parameters.get(self.0.0).size()[0])
     }
 }
 
@@ -137,21 +92,6 @@ impl TransposedConvolution {
             1 => double_to_one(x, weight),
             _ => double(x, &self.0.kernels(parameters), weight.size()[0]),
         }
-    }
-
-    /// Gathers the layer's gradient from that of its outputs, [B, 2H, 2W, S·outputs]; returns the
-    /// gradient by its inputs x, [B, H, W, S·inputs].
-    pub fn backward(
-        &self,
-        parameters: &Parameters,
-        x: &Tensor,
-        by_output: &Tensor,
-        gradient: &mut Gradient,
-    ) -> Tensor {
-        // ⟨double(x), g⟩ = ⟨x, halve(g)⟩
-        let halved = self.0.halve(parameters, by_output);
-        self.0.gather(parameters, &halved, x, gradient);
-        halved.output.detach()
     }
 }
 
@@ -174,93 +114,50 @@ pub struct BatchNorm {
     variance: usize,
 }
 
-/// What normalisation gave, and what its gradient needs.
-#[derive(Debug)]
-pub struct Normalised {
-    /// x less its mean, [B, H, W, S·C].
-    centred: Tensor,
-    /// 1/√(variance + ε), [S·C].
-    inverse: Tensor,
-    /// After ReLU, [B, H, W, S·C].
-    pub output: Tensor,
-}
-
 /// PyTorch's defaults.
 pub(crate) const EPSILON: f64 = 1e-5;
 pub(crate) const MOMENTUM: f64 = 0.1;
-/// All but the channels.
-const PIXELS: [i64; 3] = [0, 1, 2];
 
 impl BatchNorm {
     /// Adds the layer's parameters, with PyTorch's initial values.
     pub fn new(name: &str, channels: i64, specs: &mut Vec<ParameterSpec>) -> Self {
-        let mut add = |suffix: &str, value: f64| {
+        let mut add = |suffix: &str, value: f64, trained: bool| {
             let (name, initial) = (format!("{name}.{suffix}"), Initial::Constant(value));
-            specs.push(ParameterSpec { name, shape: vec![channels], initial });
+            specs.push(ParameterSpec { name, shape: vec![channels], initial, trained });
             specs.len() - 1
         };
         Self {
-            weight: add("weight", 1.0),
-            bias: add("bias", 0.0),
-            mean: add("running_mean", 0.0),
-            variance: add("running_var", 1.0),
+            weight: add("weight", 1.0, true),
+            bias: add("bias", 0.0, true),
+            mean: add("running_mean", 0.0, false),
+            variance: add("running_var", 1.0, false),
         }
     }
 
-    /// Of x [B, H, W, S·C], whose storage it takes over.
-    pub fn forward(&self, parameters: &Parameters, mut x: Tensor, by: Statistics) -> Normalised {
+    /// Normalises x, [B, H, W, S·C], and applies ReLU.
+    pub fn forward(&self, parameters: &Parameters, x: &Tensor, by: Statistics) -> Tensor {
         let of = |index: usize| parameters.get(index).flatten(0, 1);
+        let mean_over_pixels = |t: &Tensor| t.mean_dim([0i64, 1, 2].as_slice(), false, None);
         let (centred, variance) = match by {
-            Statistics::Running => (x.g_sub_(&of(self.mean)), of(self.variance)),
+            Statistics::Running => (x - of(self.mean), of(self.variance)),
             Statistics::Batch => {
-                let mean = x.mean_dim(PIXELS.as_slice(), false, None);
-                let centred = x.g_sub_(&mean);
-                let variance = (&centred * &centred).mean_dim(PIXELS.as_slice(), false, None);
-                let count = (centred.numel() as i64 / mean.size()[0]) as f64;
+                let mean = mean_over_pixels(x);
+                let centred = x - &mean;
+                let variance = mean_over_pixels(&(&centred * &centred));
+                let count = (x.numel() as i64 / mean.size()[0]) as f64;
                 // the running variance is n − 1's, the one normalised by is n's
                 self.update(parameters, &mean, &(&variance * (count / (count - 1.0))));
                 (centred, variance)
             }
         };
-        let inverse = (variance + EPSILON).rsqrt_();
-        let output = of(self.bias).addcmul(&centred, &(&inverse * of(self.weight))).relu_();
-        Normalised { centred, inverse, output }
+        let scale = (variance + EPSILON).rsqrt() * of(self.weight);
+        of(self.bias).addcmul(&centred, &scale).relu()
     }
 
     fn update(&self, parameters: &Parameters, mean: &Tensor, variance: &Tensor) {
         for (index, value) in [(self.mean, mean), (self.variance, variance)] {
             let mut running = parameters.get(index).shallow_clone();
-            let _ = running.lerp_(&value.view_as(&running), MOMENTUM);
+            let _ = running.lerp_(&value.detach().view_as(&running), MOMENTUM);
         }
-    }
-
-    /// Gathers the layer's gradient from that of its outputs, [B, H, W, S·C], and returns the
-    /// gradient by its inputs; for what `Statistics::Batch` gave.
-    pub fn backward(
-        &self,
-        parameters: &Parameters,
-        normalised: &Normalised,
-        by_output: &Tensor,
-        gradient: &mut Gradient,
-    ) -> Tensor {
-        let Normalised { centred, inverse, output } = normalised;
-        // the receiver is the output: tch's order is not libtorch's
-        let by_sum = output.threshold_backward(by_output, 0.0);
-        let share = inverse.numel() as f64 / by_sum.numel() as f64;
-        let sum = |values: &Tensor| values.sum_dim_intlist(PIXELS.as_slice(), false, None);
-        let by_bias = sum(&by_sum);
-        let by_weight = sum(&(&by_sum * centred)) * inverse;
-        let weight = parameters.get(self.weight);
-        // weight/σ · (g − mean(g) − x̂ · mean(g x̂)), x̂ = centred/σ
-        let scale = inverse * weight.flatten(0, 1);
-        let along_centred = &by_weight * inverse * &scale * -share;
-        let by_input =
-            (&by_bias * &scale * -share).addcmul(centred, &along_centred).addcmul_(&by_sum, &scale);
-        gradient.put(parameters, self.weight, &by_weight.view_as(weight));
-        gradient.put(parameters, self.bias, &by_bias.view_as(weight));
-        for constant in [self.mean, self.variance] {
-            gradient.put(parameters, constant, &weight.zeros_like());
-        }
-        by_input
     }
 }

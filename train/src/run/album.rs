@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::model::{Decoder, Detector, ModelSpec, Score};
-use crate::nn::layers::Parameters;
+use crate::nn::Parameters;
 use seedbed::error::{Error, Result};
 use seedbed::experiment::Cell;
 use seedbed::metrics::{Counts, Metric, Metrics};

@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::model::{self, Detector, ModelSpec, Scores, Scoring, ToScore};
-use crate::nn::layers::{ParameterSpec, Parameters};
+use crate::nn::{ParameterSpec, Parameters};
 use crate::run::album::{Album, Scored, TestRows};
-use crate::training::{self, Course, TrainingRows};
+use crate::training::{self, Course, Training, TrainingRows};
 use seedbed::dataset::{self, Dataset, Shape, Split};
 use seedbed::error::{Error, Result};
 use seedbed::experiment::Cell;
@@ -108,18 +108,12 @@ fn activations(model: &ModelSpec, specs: &[ParameterSpec], shape: &Shape) -> usi
 pub fn calibrate(job: &Job, steps: usize, first: &mut dyn FnMut()) -> Result<Calibration> {
     const WARM_UP: usize = 5;
     let started = Instant::now();
-    let mut prepared = Prepared::new(job)?;
+    let prepared = Prepared::new(job)?;
     let spec = &job.cell().training;
     let load_seconds = started.elapsed().as_secs_f64();
-    let seconds = training::time_steps(
-        &prepared.detector,
-        &mut prepared.parameters,
-        &prepared.rows,
-        &job.seeds,
-        spec,
-        training::Timed { warm_up: WARM_UP, steps },
-        first,
-    );
+    let timed = training::Timed { warm_up: WARM_UP, steps };
+    let mut parameters = prepared.parameters.copy();
+    let seconds = training::time_steps(prepared.training(), &mut parameters, timed, first);
     // NVML tells of the last second or less
     let utilisation = device::utilisation(prepared.device);
     let seconds_per_step = seedbed::stats::median(&seconds)
@@ -266,19 +260,18 @@ impl<'a> Prepared<'a> {
         seconds * count(run.split.test.len(), train.size()[0]) / count(few.len(), some.size()[0])
     }
 
+    fn training(&self) -> Training<'_> {
+        let (detector, rows, seeds) = (&self.detector, &self.rows, &self.job.seeds[..]);
+        Training { detector, rows, seeds, spec: &self.job.cell().training }
+    }
+
     fn run(&self, started: Instant, emit: &mut dyn FnMut(Message)) {
-        let spec = &self.job.cell().training;
-        let epochs = spec.epochs;
+        let epochs = self.job.cell().training.epochs;
         emit(Message::Progress { epoch: 0, epochs, loss: None, rows_per_second: 0.0 });
         let mut album = self.album();
         let mut parameters = self.parameters.copy();
-        let courses = training::train(
-            &self.detector,
-            &mut parameters,
-            &self.rows,
-            &self.job.seeds,
-            spec,
-            &mut |epoch, parameters| {
+        let courses =
+            training::train(self.training(), &mut parameters, &mut |epoch, parameters| {
                 emit(Message::Progress {
                     epoch: epoch.number,
                     epochs,
@@ -288,8 +281,7 @@ impl<'a> Prepared<'a> {
                 if let Some(album) = &mut album {
                     album.epoch(epoch.number, &parameters.of_seed(album.index()));
                 }
-            },
-        );
+            });
         // A run's share of what the job did together, then its own scoring.
         let share = started.elapsed().as_secs_f64() / self.runs.len() as f64;
         for (run, course) in self.runs.iter().zip(courses) {

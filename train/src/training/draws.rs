@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use tch::{Device, Tensor};
 
 use super::batches::Walk;
-use crate::model::Noise;
+use crate::nn::Noise;
 
 /// Tensors in the order in which they are needed.
 pub(super) type Drawn<'a> = Box<dyn Iterator<Item = Tensor> + Send + 'a>;

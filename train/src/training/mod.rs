@@ -15,7 +15,7 @@ use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
 use crate::model::Detector;
-use crate::nn::layers::Parameters;
+use crate::nn::Parameters;
 use seedbed::experiment::TrainingSpec;
 
 pub use batches::TrainingRows;
@@ -68,13 +68,19 @@ pub struct Epoch {
     pub rows_per_second: f64,
 }
 
+/// What is trained: a network, the training rows of every seed, and the numbers of the optimiser.
+#[derive(Debug, Clone, Copy)]
+pub struct Training<'a> {
+    pub detector: &'a Detector,
+    pub rows: &'a TrainingRows,
+    pub seeds: &'a [u64],
+    pub spec: &'a TrainingSpec,
+}
+
 /// Trains `parameters` in place for `spec.epochs` epochs and returns each seed's course.
 pub fn train(
-    detector: &Detector,
+    Training { detector, rows, seeds, spec }: Training,
     parameters: &mut Parameters,
-    rows: &TrainingRows,
-    seeds: &[u64],
-    spec: &TrainingSpec,
     told: &mut dyn FnMut(Epoch, &Parameters),
 ) -> Vec<Course> {
     let walk = Walk::new(rows, seeds, spec);

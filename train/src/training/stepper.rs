@@ -6,7 +6,8 @@ use tch::{Tensor, no_grad};
 use super::batches::{TrainingRows, Walk};
 use crate::model::{Batch, Detector};
 use crate::native;
-use crate::nn::layers::{Adam, Parameters, gather};
+use crate::nn::parameters::gather;
+use crate::nn::{Adam, Parameters};
 use seedbed::experiment::TrainingSpec;
 
 /// What takes one step after another.

@@ -7,7 +7,8 @@ use tch::{Device, Tensor};
 use super::batches::Walk;
 use super::draws::ahead;
 use super::*;
-use crate::model::{ModelSpec, Noise, build};
+use crate::model::{ModelSpec, build};
+use crate::nn::Noise;
 use seedbed::experiment::LastBatch;
 use seedbed::random::{Numbers, Stream};
 
@@ -35,7 +36,7 @@ fn rows(count: usize, seed: u64) -> Tensor {
     Tensor::from_slice(&values).view([count as i64, 5])
 }
 
-fn detector() -> (Detector, Vec<crate::nn::layers::ParameterSpec>) {
+fn detector() -> (Detector, Vec<crate::nn::ParameterSpec>) {
     let spec = r#"{"name": "dagmm", "hidden": [4], "latent": 1, "mixtures": 2}"#;
     let spec: ModelSpec = serde_json::from_str(spec).expect("a model");
     build(&spec, 5, None).expect("five columns suit it")
@@ -48,6 +49,16 @@ fn stacked(rows: &[Tensor]) -> TrainingRows {
     stacked
 }
 
+fn trained(
+    detector: &Detector,
+    parameters: &mut Parameters,
+    rows: &TrainingRows,
+    seeds: &[u64],
+    spec: &TrainingSpec,
+) -> Vec<Course> {
+    train(Training { detector, rows, seeds, spec }, parameters, &mut |_, _| {})
+}
+
 /// 40, 50 and 31 rows in batches of 16 make 3, 4 and 2 steps, and last batches of 8, 2 and 15.
 #[test]
 fn seeds_with_different_numbers_of_rows_train_as_if_alone() {
@@ -56,11 +67,11 @@ fn seeds_with_different_numbers_of_rows_train_as_if_alone() {
     let data = [rows(40, 3), rows(50, 4), rows(31, 5)];
     let mut together = Parameters::initialise(specs.clone(), &seeds, Device::Cpu);
     let all = stacked(&data);
-    let courses = train(&detector, &mut together, &all, &seeds, &spec(), &mut |_, _| {});
+    let courses = trained(&detector, &mut together, &all, &seeds, &spec());
     for (index, &seed) in seeds.iter().enumerate() {
         let mut alone = Parameters::initialise(specs.clone(), &[seed], Device::Cpu);
         let own = stacked(&data[index..=index]);
-        let course = &train(&detector, &mut alone, &own, &[seed], &spec(), &mut |_, _| {})[0];
+        let course = &trained(&detector, &mut alone, &own, &[seed], &spec())[0];
         let gap = (together.of_seed(index).flat() - alone.flat()).abs().max();
         assert!(gap.double_value(&[]) < 1e-5, "seed {seed}");
         for (a, b) in course.curve.iter().flatten().zip(courses[index].curve.iter().flatten()) {
@@ -74,20 +85,20 @@ fn dropped_last_batches_train_nobody_and_count_in_no_mean() {
     let (detector, specs) = detector();
     let seeds = [3];
     let dropped = TrainingSpec { last_batch: LastBatch::Drop, ..spec() };
-    let trained = |rows: Tensor, spec: &TrainingSpec| {
+    let of_rows = |rows: Tensor, spec: &TrainingSpec| {
         let mut parameters = Parameters::initialise(specs.clone(), &seeds, Device::Cpu);
         let all = stacked(&[rows]);
         assert_eq!(all.steps(spec), 2);
-        let courses = train(&detector, &mut parameters, &all, &seeds, spec, &mut |_, _| {});
+        let courses = trained(&detector, &mut parameters, &all, &seeds, spec);
         (parameters, courses)
     };
     // 32 rows are two whole batches: nothing is dropped
-    let (kept, kept_courses) = trained(rows(32, 3), &spec());
-    let (whole, whole_courses) = trained(rows(32, 3), &dropped);
+    let (kept, kept_courses) = of_rows(rows(32, 3), &spec());
+    let (whole, whole_courses) = of_rows(rows(32, 3), &dropped);
     assert!(whole.flat().equal(kept.flat()));
     assert_eq!(whole_courses, kept_courses);
     // of 40 rows the 8 that an epoch leaves over are other ones in each epoch
-    let (_, courses) = trained(rows(40, 3), &dropped);
+    let (_, courses) = of_rows(rows(40, 3), &dropped);
     assert_eq!(courses[0].curve.len(), 3);
     assert!(courses[0].curve.iter().flatten().all(|mean| mean.is_finite()));
     let walk_spec = dropped;
@@ -104,14 +115,14 @@ fn a_diverged_seed_says_where_and_leaves_the_others_alone() {
     let mut parameters = Parameters::initialise(specs.clone(), &seeds, Device::Cpu);
     let _ = parameters.of_seed(0).flat().shallow_clone().fill_(f64::NAN);
     let all = stacked(&data);
-    let courses = train(&detector, &mut parameters, &all, &seeds, &spec(), &mut |_, _| {});
+    let courses = trained(&detector, &mut parameters, &all, &seeds, &spec());
     let expected = Divergence { epoch: 1, step: 1, term: "reconstruction" };
     assert_eq!(courses[0].divergence, Some(expected));
     assert!(courses[0].curve.is_empty());
 
     let mut alone = Parameters::initialise(specs, &seeds[1..], Device::Cpu);
     let own = stacked(&data[1..]);
-    let course = &train(&detector, &mut alone, &own, &seeds[1..], &spec(), &mut |_, _| {})[0];
+    let course = &trained(&detector, &mut alone, &own, &seeds[1..], &spec())[0];
     assert_eq!(courses[1].divergence, None);
     assert_eq!(courses[1].curve.len(), 3);
     for (a, b) in course.curve.iter().flatten().zip(courses[1].curve.iter().flatten()) {

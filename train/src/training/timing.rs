@@ -5,13 +5,12 @@ use std::time::Instant;
 
 use tch::Device;
 
-use super::batches::{TrainingRows, Walk};
+use super::Training;
+use super::batches::Walk;
 use super::draws::Draws;
 use super::stepper::Stepper;
 use crate::device;
-use crate::model::Detector;
-use crate::nn::layers::Parameters;
-use seedbed::experiment::TrainingSpec;
+use crate::nn::Parameters;
 
 /// Steps that a device is given before they are timed together: one by one it would stand still
 /// between them.
@@ -28,11 +27,8 @@ pub struct Timed {
 /// Returns the seconds of each step (on a device of groups of them, each step's share), all seeds
 /// together; `first` is told when the first step of all is done.
 pub fn time_steps(
-    detector: &Detector,
+    Training { detector, rows, seeds, spec }: Training,
     parameters: &mut Parameters,
-    rows: &TrainingRows,
-    seeds: &[u64],
-    spec: &TrainingSpec,
     Timed { warm_up, steps }: Timed,
     first: &mut dyn FnMut(),
 ) -> Vec<f64> {

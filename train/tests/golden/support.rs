@@ -3,7 +3,7 @@
 
 use seedbed_train::model::{Batch, Detector, Loss};
 use seedbed_train::native::Step;
-use seedbed_train::nn::layers::{ParameterSpec, Parameters};
+use seedbed_train::nn::{ParameterSpec, Parameters};
 use serde_json::Value;
 use tch::{Kind, Tensor};
 

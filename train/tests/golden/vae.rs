@@ -6,8 +6,8 @@ use crate::support::{assert_close, assert_glorot, distance, fixture, flat, split
 use seedbed::random::{Numbers, Stream};
 use seedbed_train::model::vae::Vae;
 use seedbed_train::model::variational::Latent;
-use seedbed_train::model::{Average, Batch, Score, Scoring, ToScore, VaeSpec};
-use seedbed_train::nn::layers::{Adam, ParameterSpec, Parameters};
+use seedbed_train::model::{Average, Batch, Loss, Score, Scoring, ToScore, VaeSpec};
+use seedbed_train::nn::{Adam, ParameterSpec, Parameters};
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
@@ -18,6 +18,10 @@ fn network(case: &Value) -> (Vae, Vec<ParameterSpec>) {
     }
     let spec: VaeSpec = serde_json::from_value(Value::Object(table)).unwrap();
     Vae::new(&spec, case["shape"]["features"].as_u64().unwrap() as usize)
+}
+
+fn loss(vae: &Vae, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Loss {
+    Loss::of(parameters, |parameters| vae.evaluate(parameters, batch, noise))
 }
 
 const LOG_LIKELIHOOD: Average = Average::LogLikelihood;
@@ -68,7 +72,7 @@ fn check_model(name: &str, case: &Value, kind: Kind, tolerance: f64) {
     close("reconstruction", &vae.likelihood().mean(&output));
     close("row_error", &vae.likelihood().negative_log(&output, &batch.x));
 
-    let loss = vae.loss(&parameters, &batch, &noise);
+    let loss = loss(&vae, &parameters, &batch, &noise);
     close("error_term", &loss.terms[0]);
     close("kl_term", &loss.terms[1]);
     close("loss", &loss.total);
@@ -118,7 +122,7 @@ fn a_probability_rounded_to_0_or_1_gives_the_loss_and_gradient_that_autograd_giv
         let parameters =
             Parameters::from_flat(specs.clone(), Tensor::from_slice(&values).view([1, 6]));
         let batch = Batch::whole(Tensor::from_slice(&[x as f32]).view([1, 1, 1]));
-        let loss = vae.loss(&parameters, &batch, &batch.x.zeros_like());
+        let loss = loss(&vae, &parameters, &batch, &batch.x.zeros_like());
         let got = [loss.terms[0].double_value(&[0]), loss.gradient.double_value(&[0, 5])];
         let expected = ["value", "gradient"].map(|what| number(&case[what][row as usize]));
         for (got, expected) in got.into_iter().zip(expected) {
@@ -126,6 +130,20 @@ fn a_probability_rounded_to_0_or_1_gives_the_loss_and_gradient_that_autograd_giv
             let same = got == expected || (got.is_nan() && expected.is_nan());
             assert!(close || same, "logit {logit}, x {x}: {got}, not {expected}");
         }
+    }
+}
+
+/// At 0 both parts of the softplus have a kink, and their sum has none.
+#[test]
+fn a_logit_of_0_has_the_gradient_of_a_half_less_the_value() {
+    let shape = json!({"features": 1, "hidden": [], "latent": 1});
+    let (vae, specs) = network(&json!({"choice": {"decoder": "bernoulli"}, "shape": shape}));
+    let parameters =
+        Parameters::from_flat(specs, Tensor::zeros([1, 6], (Kind::Double, tch::Device::Cpu)));
+    for x in [0.0, 0.2, 1.0] {
+        let batch = Batch::whole(Tensor::from_slice(&[x]).view([1, 1, 1]));
+        let loss = loss(&vae, &parameters, &batch, &batch.x.zeros_like());
+        assert_eq!(loss.gradient.double_value(&[0, 5]), 0.5 - x);
     }
 }
 
@@ -171,7 +189,7 @@ fn a_seed_beside_another_one_has_the_loss_and_gradients_it_has_alone() {
         let alone = |values: &Tensor, noise: &Tensor, rows: i64| {
             let parameters = Parameters::from_flat(specs.clone(), values.copy());
             let part = |tensor: &Tensor| tensor.narrow(0, 0, rows).unsqueeze(0);
-            let loss = vae.loss(&parameters, &Batch::whole(part(&x)), &part(noise));
+            let loss = loss(&vae, &parameters, &Batch::whole(part(&x)), &part(noise));
             (loss.total, loss.gradient)
         };
         let expected = [alone(&first, &noise, 6), alone(&second, &other_noise, 4)];
@@ -184,7 +202,7 @@ fn a_seed_beside_another_one_has_the_loss_and_gradients_it_has_alone() {
             x: Tensor::stack(&[x.shallow_clone(), padded], 0),
             weight: Some(Tensor::from_slice(&weight).view([2, 6])),
         };
-        let loss = vae.loss(&parameters, &batch, &Tensor::stack(&[noise, other_noise], 0));
+        let loss = loss(&vae, &parameters, &batch, &Tensor::stack(&[noise, other_noise], 0));
         for (seed, (total, gradient)) in expected.iter().enumerate() {
             let row = seed as i64;
             assert!(distance(&loss.total.select(0, row), &total.select(0, 0)) < 1e-12, "{name}");
@@ -210,7 +228,7 @@ fn ten_steps_of_adam_end_where_pytorchs_end() {
                 batch.as_array().unwrap().iter().map(|row| row.as_i64().unwrap()).collect();
             let x = data.index_select(0, &Tensor::from_slice(&rows)).unsqueeze(0);
             let noise = noise.narrow(0, step as i64, 1);
-            let loss = vae.loss(&parameters, &Batch::whole(x), &noise);
+            let loss = loss(&vae, &parameters, &Batch::whole(x), &noise);
             assert_close(&format!("{name}, step {step}"), &loss.total, &losses[step], 1e-10);
             adam.step(&mut parameters, &loss.gradient, &[true]);
         }
@@ -341,7 +359,7 @@ fn an_obvious_outlier_outscores_every_ordinary_row_under_every_score_and_decoder
             let mut drawn = vec![0.0; rows as usize * noise.per_row()];
             noise.draw(3, step, &mut drawn);
             let drawn = Tensor::from_slice(&drawn).view([1, rows, -1]);
-            let loss = vae.loss(&parameters, &batch, &drawn);
+            let loss = loss(&vae, &parameters, &batch, &drawn);
             adam.step(&mut parameters, &loss.gradient, &[true]);
         }
         let ordinary = scores(&vae, &parameters, &x, 3, 10);

@@ -27,7 +27,8 @@ impl Affine {
     }
 }
 
-/// The gradient with respect to a batch normalisation's input: along · centred + scale · gradient + constant.
+/// The gradient with respect to a batch normalisation's input: along · centred + scale · gradient +
+/// constant.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Backward {
     pub mean: f32,
@@ -101,8 +102,8 @@ kernel! {
         }
     }
 
-    /// The gradient by a normalisation's input from what `through_relu` left; 0 in lanes without an
-    /// image.
+    /// The gradient with respect to a normalisation's input from what `through_relu` left; 0 in lanes
+    /// without an image.
     pub fn through_norm(
         V,
         _proof,
@@ -150,30 +151,30 @@ kernel! {
         divergence.map(|sum| sum * 0.5)
     }
 
-    /// Replaces the heads by the gradient by them, from that by z; `weight` is what an image's
+    /// Replaces the heads by the gradient with respect to them, from that by z; `weight` is what an image's
     /// divergence counts for.
     pub fn through_draw(
         V,
         _proof,
-        by_z: &[Lanes],
+        d_z: &[Lanes],
         spread: &[Lanes],
         weight: f32,
         mask: &Mask,
         heads: &mut [Lanes],
     ) {
-        let (means, log_variances) = heads.split_at_mut(by_z.len());
-        for (number, by_z) in by_z.iter().enumerate() {
+        let (means, log_variances) = heads.split_at_mut(d_z.len());
+        for (number, d_z) in d_z.iter().enumerate() {
             let (mean, log_variance) = (&mut means[number], &mut log_variances[number]);
             for lane in 0..IMAGES {
-                mean[lane] = kept(mean[lane].mul_add(weight, by_z[lane]), mask[lane]);
-                let by_divergence = (exp(log_variance[lane]) - 1.0) * weight;
-                let by_both = by_z[lane].mul_add(spread[number][lane], by_divergence);
-                log_variance[lane] = kept(by_both * 0.5, mask[lane]);
+                mean[lane] = kept(mean[lane].mul_add(weight, d_z[lane]), mask[lane]);
+                let d_divergence = (exp(log_variance[lane]) - 1.0) * weight;
+                let d_both = d_z[lane].mul_add(spread[number][lane], d_divergence);
+                log_variance[lane] = kept(d_both * 0.5, mask[lane]);
             }
         }
     }
 
-    /// Squared errors of a row of pixels, added up for every image, and their gradients by the
+    /// Squared errors of a row of pixels, added up for every image, and their gradients with respect to the
     /// outputs, times `weight`. Of every four outputs the first two are a row's, the row's first is
     /// left out.
     pub fn squared_error(
@@ -183,15 +184,15 @@ kernel! {
         x: &[Lanes],
         weight: f32,
         mask: &Mask,
-        by_output: &mut [Lanes],
+        d_output: &mut [Lanes],
     ) -> Lanes {
         let mut sums = [0.0; IMAGES];
         let output = output.chunks(4).flat_map(|four| &four[..2]).skip(1);
-        for ((output, x), by_output) in output.zip(x).zip(by_output) {
+        for ((output, x), d_output) in output.zip(x).zip(d_output) {
             for lane in 0..IMAGES {
                 let difference = kept(output[lane] - x[lane], mask[lane]);
                 sums[lane] = difference.mul_add(difference, sums[lane]);
-                by_output[lane] = difference * weight;
+                d_output[lane] = difference * weight;
             }
         }
         sums
@@ -205,11 +206,11 @@ kernel! {
         x: &[Lanes],
         weight: f32,
         mask: &Mask,
-        by_logits: &mut [Lanes],
+        d_logits: &mut [Lanes],
     ) -> Lanes {
         let mut sums = [0.0; IMAGES];
         let logits = logits.chunks(4).flat_map(|four| &four[..2]).skip(1);
-        for ((logits, x), by_logits) in logits.zip(x).zip(by_logits) {
+        for ((logits, x), d_logits) in logits.zip(x).zip(d_logits) {
             for lane in 0..IMAGES {
                 let logit = logits[lane];
                 let power = exp(-logit.abs());
@@ -217,7 +218,7 @@ kernel! {
                 sums[lane] += kept((-logit).mul_add(x[lane], softplus), mask[lane]);
                 let numerator = if logit < 0.0 { power } else { 1.0 };
                 let gap = numerator / (1.0 + power) - x[lane];
-                by_logits[lane] = kept(gap * weight, mask[lane]);
+                d_logits[lane] = kept(gap * weight, mask[lane]);
             }
         }
         sums
