@@ -1,7 +1,107 @@
-//! The `[model]` table of an experiment file, and how a trained model scores: names, defaults and the
-//! values that make sense. Knows no tensors; what the switches do is in the models' own files.
+//! The `[model]` table of an experiment file, one file a model, and how a trained model scores: names,
+//! defaults and the values that make sense. Knows no tensors; what the switches do is in the models' own
+//! files.
+
+mod autoencoder;
+mod conv_vae;
+mod dagmm;
+mod vae;
 
 use serde::{Deserialize, Serialize};
+
+pub use autoencoder::AutoencoderSpec;
+pub use conv_vae::{ConvDecoder, ConvLoss, ConvVaeSpec};
+pub use dagmm::{DagmmSpec, Determinant, EnergyGuard, Mixture, Precision};
+pub use vae::{Decoder, LogVariance, VaeSpec};
+
+/// The `[model]` table of an experiment file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case")]
+pub enum ModelSpec {
+    /// Deep autoencoding Gaussian mixture model.
+    Dagmm(DagmmSpec),
+    /// Fully connected autoencoder.
+    Autoencoder(AutoencoderSpec),
+    /// Fully connected variational autoencoder.
+    Vae(VaeSpec),
+    /// Convolutional variational autoencoder of 28 × 28 images.
+    ConvVae(ConvVaeSpec),
+}
+
+/// What is asked of every model's table.
+trait Table {
+    /// Raised whenever a change of the code changes the bits of a run of this model; part of every key.
+    fn protocol_version(&self) -> u32;
+
+    /// Of each key whose type allows what the model does not: whether its value makes sense, and what it
+    /// must be.
+    fn checks(&self) -> Vec<(&'static str, bool, &'static str)>;
+
+    /// Whether a `score` must be chosen; other models have one alone.
+    fn has_scores(&self) -> bool {
+        false
+    }
+}
+
+impl ModelSpec {
+    fn table(&self) -> &dyn Table {
+        match self {
+            Self::Dagmm(table) => table,
+            Self::Autoencoder(table) => table,
+            Self::Vae(table) => table,
+            Self::ConvVae(table) => table,
+        }
+    }
+
+    /// Raised whenever a change of the code changes the bits of a run of this model; part of every key.
+    pub fn protocol_version(&self) -> u32 {
+        self.table().protocol_version()
+    }
+
+    /// The first key whose value the types allow and the model does not, and what it must be.
+    pub fn fault(&self) -> Option<(&'static str, &'static str)> {
+        let checks = self.table().checks();
+        checks.into_iter().find(|(_, good, _)| !good).map(|(key, _, what)| (key, what))
+    }
+
+    /// Whether a `score` must be chosen; DAGMM and the autoencoder have one alone.
+    pub fn has_scores(&self) -> bool {
+        self.table().has_scores()
+    }
+}
+
+/// More would be a slip of the pen, and overflow on the way to an allocation.
+const WIDEST: usize = 1_000_000;
+const WIDTHS: &str = "must hold widths from 1 to 1,000,000";
+const WIDTH: &str = "must lie between 1 and 1,000,000";
+const ABOVE_ZERO: &str = "must be a number above 0";
+const NOT_NEGATIVE: &str = "must be a number from 0 on";
+
+fn is_width(width: usize) -> bool {
+    (1..=WIDEST).contains(&width)
+}
+
+fn are_widths(widths: &[usize]) -> bool {
+    widths.iter().all(|&width| is_width(width))
+}
+
+fn is_positive(value: f64) -> bool {
+    value.is_finite() && value > 0.0
+}
+
+fn is_weight(value: f64) -> bool {
+    value.is_finite() && value >= 0.0
+}
+
+/// Whether a key has its default, with which it stays out of a cell's JSON: runs made before the key
+/// existed keep their keys.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn one() -> f64 {
+    1.0
+}
 
 /// What stands between the layers of a network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,111 +112,6 @@ pub enum Activation {
     Relu,
     Sigmoid,
 }
-
-/// The `[model]` table of an experiment file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "kebab-case")]
-pub enum ModelSpec {
-    /// Deep autoencoding Gaussian mixture model.
-    Dagmm(DagmmSpec),
-    /// Fully connected variational autoencoder.
-    Vae(VaeSpec),
-    /// Convolutional variational autoencoder of 28 × 28 images.
-    ConvVae(ConvVaeSpec),
-}
-
-impl DagmmSpec {
-    /// What a row's error, summed over so many features, is multiplied by in the loss.
-    pub fn error_scale(&self, features: usize) -> f64 {
-        match self.reconstruction {
-            Reconstruction::Sum | Reconstruction::Norm => 1.0,
-            Reconstruction::Mean => 1.0 / features as f64,
-        }
-    }
-}
-
-impl ModelSpec {
-    /// Raised whenever a change of the code changes the bits of a run of this model; part of every key.
-    pub fn protocol_version(&self) -> u32 {
-        match self {
-            Self::Dagmm(spec) if spec.reconstruction == Reconstruction::Norm => 3,
-            Self::Dagmm(_) | Self::ConvVae(_) => 2,
-            Self::Vae(_) => 1,
-        }
-    }
-
-    /// The first key whose value the types allow and the model does not, and what it must be.
-    pub fn fault(&self) -> Option<(&'static str, &'static str)> {
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        let weight = |value: f64| value.is_finite() && value >= 0.0;
-        let width = |width: usize| (1..=WIDEST).contains(&width);
-        let layers = |widths: &[usize]| widths.iter().all(|&one| width(one));
-        let checks = match self {
-            Self::Dagmm(spec) => vec![
-                ("hidden", layers(&spec.hidden), WIDTHS),
-                ("latent", width(spec.latent), WIDTH),
-                ("mixtures", width(spec.mixtures), WIDTH),
-                ("estimation-hidden", width(spec.estimation_hidden), WIDTH),
-                ("dropout", (0.0..1.0).contains(&spec.dropout), "must lie in [0, 1)"),
-            ],
-            Self::Vae(spec) => {
-                let [low, high] = spec.log_variance_bounds;
-                let gaussian = spec.decoder == Decoder::Gaussian;
-                vec![
-                    ("hidden", layers(&spec.hidden), WIDTHS),
-                    ("latent", width(spec.latent), WIDTH),
-                    ("sigma", spec.sigma.is_none_or(positive), ABOVE_ZERO),
-                    (
-                        "sigma",
-                        spec.sigma.is_none() || gaussian,
-                        "belongs to decoder = \"gaussian\" alone",
-                    ),
-                    (
-                        "log-variance-bounds",
-                        low.is_finite() && high.is_finite() && low < high,
-                        "must be two numbers, the lower one first",
-                    ),
-                    ("beta", weight(spec.beta), NOT_NEGATIVE),
-                ]
-            }
-            Self::ConvVae(spec) => {
-                let notebook = spec.loss == ConvLoss::Notebook;
-                vec![
-                    ("latent", width(spec.latent), WIDTH),
-                    ("channels", layers(&spec.channels), WIDTHS),
-                    ("sigma", positive(spec.sigma), ABOVE_ZERO),
-                    ("beta", weight(spec.beta), NOT_NEGATIVE),
-                    (
-                        "sigma",
-                        spec.sigma == 1.0 || (spec.decoder == ConvDecoder::Gaussian && !notebook),
-                        "belongs to decoder = \"gaussian\" with loss = \"elbo\" alone",
-                    ),
-                    (
-                        "decoder",
-                        !notebook || spec.decoder == ConvDecoder::Gaussian,
-                        "must be \"gaussian\" beside loss = \"notebook\", a squared error",
-                    ),
-                ]
-            }
-        };
-        checks.into_iter().find(|(_, good, _)| !good).map(|(key, _, what)| (key, what))
-    }
-
-    /// Whether a `score` must be chosen; DAGMM has one alone, its energy.
-    pub fn has_scores(&self) -> bool {
-        match self {
-            Self::Dagmm(_) => false,
-            Self::Vae(_) | Self::ConvVae(_) => true,
-        }
-    }
-}
-
-/// More would be a slip of the pen, and overflow on the way to an allocation.
-const WIDEST: usize = 1_000_000;
-const WIDTHS: &str = "must hold widths from 1 to 1,000,000";
-const WIDTH: &str = "must lie between 1 and 1,000,000";
-const ABOVE_ZERO: &str = "must be a number above 0";
-const NOT_NEGATIVE: &str = "must be a number from 0 on";
 
 /// How the weights of linear layers start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,68 +126,6 @@ pub enum Start {
     He,
 }
 
-/// Whether a key has its default, with which it stays out of a cell's JSON: runs made before the key
-/// existed keep their keys.
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-/// Switches of DAGMM; each default is the choice of Zong et al. (2018) where they state one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct DagmmSpec {
-    /// Widths of the encoder's hidden layers; the decoder mirrors them.
-    pub hidden: Vec<usize>,
-    /// Width of the code.
-    pub latent: usize,
-    /// Number of mixture components, K.
-    pub mixtures: usize,
-    /// Width of the estimation network's hidden layer.
-    #[serde(default = "ten")]
-    pub estimation_hidden: usize,
-    /// Probability of dropping a unit of the estimation network's hidden layer, in [0, 1).
-    #[serde(default = "half")]
-    pub dropout: f64,
-    /// How a row's squared differences become its reconstruction error.
-    #[serde(default)]
-    pub reconstruction: Reconstruction,
-    /// λ₁, the weight of the energy.
-    #[serde(default = "lambda_energy")]
-    pub lambda_energy: f64,
-    /// λ₂, the weight of the penalty on small covariance diagonals.
-    #[serde(default = "lambda_covariance")]
-    pub lambda_covariance: f64,
-    /// Added to every diagonal entry of every covariance.
-    #[serde(default = "covariance_epsilon")]
-    pub covariance_epsilon: f64,
-    /// Which mixture scores the test rows.
-    #[serde(default)]
-    pub mixture: Mixture,
-    /// Which power of |2πΣ| the density is divided by.
-    #[serde(default)]
-    pub determinant: Determinant,
-    /// How the sum of exponentials in the energy is kept finite.
-    #[serde(default)]
-    pub energy_guard: EnergyGuard,
-    /// How the weights start.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub init: Start,
-    /// What φ, μ, Σ, its factor, the energies and their gradients are computed in.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub mixture_precision: Precision,
-}
-
-/// Of a mixture; the networks are in f32 in either case.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Precision {
-    #[default]
-    F64,
-    /// As the public ports have it. A covariance of rows that lie close together can then fail to be
-    /// positive definite, which ends a run, and a `covariance-epsilon` below 1e-7 of a variance vanishes.
-    F32,
-}
-
 /// `sum`: ‖x−x'‖² as in the paper; `mean`: divided by the number of features, as in the ports; `norm`:
 /// ‖x−x'‖, Needle's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,112 +137,14 @@ pub enum Reconstruction {
     Norm,
 }
 
-/// `train`: φ, μ, Σ of the whole training set; `last-batch`: danieltan07's, see `docs/protocols.md`;
-/// `test-batches`: Needle's, which scores each batch of test rows, in their order, under its own mixture.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mixture {
-    #[default]
-    Train,
-    LastBatch,
-    TestBatches,
-}
-
-/// `sqrt`: √|2πΣ|, the Gaussian density; `sqrt-detached`: the same, with no gradient through it, as
-/// danieltan07's first version has it (commit f192c7e); `fourth-root`: |2πΣ|^¼, its second (f6f4647).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Determinant {
-    #[default]
-    Sqrt,
-    SqrtDetached,
-    FourthRoot,
-}
-
-/// `log-sum-exp`: exact; `clamped`: danieltan07's, which caps the energy near 27.63.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EnergyGuard {
-    #[default]
-    LogSumExp,
-    Clamped,
-}
-
-fn ten() -> usize {
-    10
-}
-fn half() -> f64 {
-    0.5
-}
-fn lambda_energy() -> f64 {
-    0.1
-}
-fn lambda_covariance() -> f64 {
-    0.005
-}
-fn covariance_epsilon() -> f64 {
-    1e-6
-}
-
-/// Switches of the fully connected VAE (Kingma and Welling, 2014). The decoder's hidden layers
-/// mirror the encoder's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct VaeSpec {
-    /// Widths of the encoder's hidden layers.
-    pub hidden: Vec<usize>,
-    /// Number of latent variables.
-    pub latent: usize,
-    /// Between the layers of the encoder.
-    #[serde(default)]
-    pub activation: Activation,
-    /// Between the layers of the decoder; as the encoder's where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decoder_activation: Option<Activation>,
-    /// What p(x|z) is.
-    pub decoder: Decoder,
-    /// A Gaussian decoder's standard deviation where it is not learnt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sigma: Option<f64>,
-    /// Whether the decoder's learnt log-variances have bounds.
-    #[serde(default)]
-    pub log_variance: LogVariance,
-    /// The bounds: log σ² between these.
-    #[serde(default = "log_variance_bounds")]
-    pub log_variance_bounds: [f64; 2],
-    /// Weight of the Kullback-Leibler divergence (Higgins et al., 2017); 1 in the ELBO.
-    #[serde(default = "one")]
-    pub beta: f64,
-    /// How a batch's rows become one loss.
-    #[serde(default)]
-    pub reduction: Reduction,
-    /// How the weights start.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub init: Start,
-}
-
-/// p(x|z), or what stands in its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Decoder {
-    /// Independent normal features; mean and, without `sigma`, log-variance are learnt.
-    Gaussian,
-    /// Independent features in [0, 1], by cross-entropy with logits.
-    Bernoulli,
-    /// The same from probabilities, without any guard: ends in NaN where a probability is rounded to 0
-    /// or 1. For repeating what others did.
-    BernoulliProbabilities,
-    /// A VAE blog's √(2πσ²)·(x−μ)²/(2σ²) a feature, which is no likelihood.
-    Blog,
-}
-
-/// `bounded`: kept between `log-variance-bounds`, smoothly; `unbounded`: as the network gives it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogVariance {
-    #[default]
-    Bounded,
-    Unbounded,
+impl Reconstruction {
+    /// What a row's error, summed over so many features, is multiplied by in the loss.
+    pub fn scale(self, features: usize) -> f64 {
+        match self {
+            Self::Sum | Self::Norm => 1.0,
+            Self::Mean => 1.0 / features as f64,
+        }
+    }
 }
 
 /// `mean`: over the rows of a batch; `sum`: over them.
@@ -319,50 +154,6 @@ pub enum Reduction {
     #[default]
     Mean,
     Sum,
-}
-
-/// Switches of the convolutional VAE; the defaults are a public notebook's widths.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct ConvVaeSpec {
-    /// Number of latent variables.
-    #[serde(default = "hundred")]
-    pub latent: usize,
-    /// Channels after the first and after the second convolution.
-    #[serde(default = "channels")]
-    pub channels: [usize; 2],
-    /// What p(x|z) is.
-    #[serde(default)]
-    pub decoder: ConvDecoder,
-    /// A Gaussian decoder's standard deviation, in units of the scaled pixels.
-    #[serde(default = "one")]
-    pub sigma: f64,
-    #[serde(default)]
-    pub loss: ConvLoss,
-    /// Weight of the Kullback-Leibler divergence.
-    #[serde(default = "one")]
-    pub beta: f64,
-}
-
-/// p(x|z) of the convolutional VAE.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ConvDecoder {
-    /// Independent normal pixels with the standard deviation `sigma`.
-    #[default]
-    Gaussian,
-    /// Independent pixels in [0, 1], by cross-entropy with logits.
-    Bernoulli,
-}
-
-/// `elbo`: the negative ELBO, mean over the rows; `notebook`: squared error, mean over all pixels of
-/// the batch, plus the divergence *summed* over the batch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ConvLoss {
-    #[default]
-    Elbo,
-    Notebook,
 }
 
 /// What a variational model's score of a row is; higher is more anomalous for each.
@@ -396,19 +187,6 @@ pub struct Scoring {
     pub average: Average,
     /// Whether the training rows are scored too.
     pub train: bool,
-}
-
-fn log_variance_bounds() -> [f64; 2] {
-    [-6.0, 6.0]
-}
-fn one() -> f64 {
-    1.0
-}
-fn hundred() -> usize {
-    100
-}
-fn channels() -> [usize; 2] {
-    [16, 32]
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ use crate::dataset::{
 use crate::experiment::{Cell, Control, LastBatch, ProtocolSpec, TrainingSpec};
 use crate::metrics::{Population, ThresholdRule};
 use crate::model::{
-    Activation, Average, ConvDecoder, ConvLoss, ConvVaeSpec, DagmmSpec, Decoder, Determinant,
-    EnergyGuard, LogVariance, Mixture, ModelSpec, Reconstruction, Reduction, Score, Start, VaeSpec,
+    Activation, AutoencoderSpec, Average, ConvDecoder, ConvLoss, ConvVaeSpec, DagmmSpec, Decoder,
+    Determinant, EnergyGuard, LogVariance, Mixture, ModelSpec, Reconstruction, Reduction, Score,
+    Start, VaeSpec,
 };
 
 /// More cells than this are counted, not named.
@@ -269,17 +270,36 @@ fn split(protocol: &ProtocolSpec) -> String {
 fn model(model: &ModelSpec) -> [String; 2] {
     match model {
         ModelSpec::Dagmm(spec) => dagmm(spec),
+        ModelSpec::Autoencoder(spec) => autoencoder(spec),
         ModelSpec::Vae(spec) => vae(spec),
         ModelSpec::ConvVae(spec) => conv_vae(spec),
     }
 }
 
-fn dagmm(spec: &DagmmSpec) -> [String; 2] {
-    let error = match spec.reconstruction {
+/// How squared differences become a row's error.
+fn gathered(reconstruction: Reconstruction) -> &'static str {
+    match reconstruction {
         Reconstruction::Sum => "summed over the features",
         Reconstruction::Mean => "averaged over the features",
         Reconstruction::Norm => "as the root of its sum over the features",
-    };
+    }
+}
+
+fn autoencoder(spec: &AutoencoderSpec) -> [String; 2] {
+    [
+        format!(
+            "An autoencoder with {} ({}), mirrored in the decoder, and a code of width {}.{}",
+            hidden(&spec.hidden),
+            name(spec.activation),
+            spec.latent,
+            start(spec.init)
+        ),
+        format!("The squared reconstruction error, {}.", gathered(spec.reconstruction)),
+    ]
+}
+
+fn dagmm(spec: &DagmmSpec) -> [String; 2] {
+    let error = gathered(spec.reconstruction);
     [
         format!(
             "DAGMM: an autoencoder with {} (tanh), mirrored in the decoder, \
@@ -426,6 +446,9 @@ fn training(spec: &TrainingSpec) -> String {
 fn score(cell: &Cell) -> String {
     match &cell.model {
         ModelSpec::Dagmm(spec) => energy(spec),
+        ModelSpec::Autoencoder(spec) => {
+            format!("The squared reconstruction error of a row, {}.", gathered(spec.reconstruction))
+        }
         ModelSpec::Vae(_) | ModelSpec::ConvVae(_) => variational(&cell.protocol),
     }
 }

@@ -6,9 +6,10 @@
 
 use tch::Tensor;
 
-use super::variational::{Latent, Likelihood, Network, Objective};
+use super::variational::{self, Latent, Likelihood, Objective, Scorer};
 use super::{
-    Batch, ConvDecoder, ConvLoss, ConvVaeSpec, Evaluated, Reduction, Scores, Scoring, ToScore,
+    Batch, ConvDecoder, ConvLoss, ConvVaeSpec, Evaluated, Network, Reduction, Scores, Scoring,
+    ToScore, linear_outputs,
 };
 use crate::nn::convolution::{BatchNorm, Convolution, Statistics, TransposedConvolution};
 use crate::nn::linear::Linear;
@@ -19,8 +20,6 @@ pub const IMAGE: (usize, usize) = (SIDE as usize, SIDE as usize);
 const SIDE: i64 = 28;
 /// Pixels along an edge after the second convolution.
 const INNER: i64 = SIDE / 4;
-/// Terms of the loss.
-const TERMS: usize = 2;
 
 /// The network; its parameters are kept apart, in `Parameters`.
 #[derive(Debug)]
@@ -36,7 +35,6 @@ pub struct ConvVae {
     transposed_norm: BatchNorm,
     likelihood: Likelihood,
     objective: Objective,
-    spec: ConvVaeSpec,
 }
 
 /// [S, B, edge·edge·C] → [B, edge, edge, S·C]; a view of one seed.
@@ -90,19 +88,8 @@ impl ConvVae {
             transposed_norm: BatchNorm::new("decoder.norm.1", first, &mut specs),
             likelihood,
             objective,
-            spec: spec.clone(),
         };
         (network, specs)
-    }
-
-    /// The choices that the network was made by.
-    pub fn spec(&self) -> &ConvVaeSpec {
-        &self.spec
-    }
-
-    /// What p(x|z) is.
-    pub fn likelihood(&self) -> Likelihood {
-        self.likelihood
     }
 
     /// The heads of q(z|x), [S, B, 2L], of x [S, B, F].
@@ -124,14 +111,35 @@ impl ConvVae {
         seeds_first(&self.transposed[1].forward(parameters, &images), z.size()[0])
     }
 
-    /// What a training step draws: ε.
-    pub fn noise(&self) -> Noise {
-        Noise::Latent { variables: self.latent as usize }
+    fn evaluate_whole(&self, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Evaluated {
+        let latent = Latent::draw(&self.encode(parameters, &batch.x, Statistics::Batch), noise);
+        let output = self.decode(parameters, &latent.z, Statistics::Batch);
+        self.objective.evaluate(batch, &latent, &output)
+    }
+}
+
+impl Network for ConvVae {
+    fn terms(&self) -> &'static [&'static str] {
+        &variational::TERMS
     }
 
-    /// The objective and its terms for one batch; `noise` is ε, [S, B, L]. Moves the running statistics
-    /// of the seeds that have rows in it.
-    pub fn evaluate(&self, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Evaluated {
+    /// ε
+    fn noise(&self) -> Option<Noise> {
+        Some(Noise::Latent { variables: self.latent as usize })
+    }
+
+    fn needs_unit_interval(&self) -> bool {
+        self.likelihood.needs_unit_interval()
+    }
+
+    /// Moves the running statistics of the seeds that have rows in the batch.
+    fn evaluate(
+        &self,
+        parameters: &Parameters,
+        batch: &Batch,
+        noise: Option<&Tensor>,
+    ) -> Evaluated {
+        let noise = noise.expect("a VAE draws noise"); // [S, B, L]
         if batch.weight.is_none() {
             return self.evaluate_whole(parameters, batch, noise);
         }
@@ -139,7 +147,7 @@ impl ConvVae {
         let counts = batch.counts().into_iter().enumerate();
         let seeds = counts.map(|(seed, rows)| {
             if rows == 0 {
-                return Evaluated::nothing(TERMS, batch.x.device());
+                return Evaluated::nothing(variational::TERMS.len() - 1, batch.x.device());
             }
             let of_seed = |t: &Tensor| t.narrow(0, seed as i64, 1).narrow(1, 0, rows as i64);
             let alone = Batch::whole(of_seed(&batch.x));
@@ -148,32 +156,27 @@ impl ConvVae {
         Evaluated::join(&seeds.collect::<Vec<_>>())
     }
 
-    fn evaluate_whole(&self, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Evaluated {
-        let latent = Latent::draw(&self.encode(parameters, &batch.x, Statistics::Batch), noise);
-        let output = self.decode(parameters, &latent.z, Statistics::Batch);
-        self.objective.evaluate(batch, &latent, &output)
+    /// By running statistics.
+    fn reconstruct(&self, parameters: &Parameters, x: &Tensor) -> Tensor {
+        let heads = self.encode(parameters, x, Statistics::Running);
+        let mean = heads.narrow(2, 0, self.latent);
+        self.likelihood.mean(&self.decode(parameters, &mean, Statistics::Running))
     }
 
-    /// Scores of one seed's rows, for each way of scoring.
-    pub fn scores(
-        &self,
-        parameters: &Parameters,
-        rows: ToScore,
-        scorings: &[Scoring],
-    ) -> Vec<Scores> {
-        let network = Network {
+    fn scores(&self, parameters: &Parameters, rows: ToScore, scorings: &[Scoring]) -> Vec<Scores> {
+        let scorer = Scorer {
             encode: &|x| self.encode(parameters, x, Statistics::Running),
             decode: &|z| self.decode(parameters, z, Statistics::Running),
             likelihood: self.likelihood,
         };
-        network.scores(rows, scorings)
+        scorer.scores(rows, scorings)
     }
 
-    /// x̂ of x, [S, B, F] each, from the mean of q(z|x) and by running statistics.
-    pub fn reconstruct(&self, parameters: &Parameters, x: &Tensor) -> Tensor {
-        let heads = self.encode(parameters, x, Statistics::Running);
-        let mean = heads.narrow(2, 0, self.latent);
-        self.likelihood.mean(&self.decode(parameters, &mean, Statistics::Running))
+    /// Encoder and decoder halve an image's edges once and twice.
+    fn activations(&self, specs: &[ParameterSpec]) -> usize {
+        let [first, second] = self.channels.map(|channels| channels as usize);
+        let pixels = (SIDE * SIDE) as usize;
+        linear_outputs(specs) + 2 * (first * pixels / 4 + second * pixels / 16)
     }
 }
 

@@ -8,8 +8,8 @@ use tch::{Kind, Tensor, no_grad};
 use super::Activation;
 use super::mixture::{EMPTY, Mixture, Rules};
 use super::{
-    Batch, DagmmSpec, Evaluated, Mixture as WhichMixture, Precision, Reconstruction, Scores,
-    ToScore,
+    Batch, DagmmSpec, Evaluated, Mixture as WhichMixture, Network, Precision, Reconstruction,
+    Scores, Scoring, ToScore, mirrored,
 };
 use crate::nn::activation::tanh;
 use crate::nn::linear::{Linear, Mlp};
@@ -29,13 +29,10 @@ pub struct Dagmm {
 impl Dagmm {
     /// The network for rows of `features` values, and the parameters that it needs.
     pub fn new(spec: &DagmmSpec, features: usize) -> (Self, Vec<ParameterSpec>) {
-        let mut widths = vec![features as i64];
-        widths.extend(spec.hidden.iter().map(|&width| width as i64));
-        widths.push(spec.latent as i64);
         let mut parameters = Vec::new();
-        let encoder = Mlp::new("encoder", &widths, Activation::Tanh, &mut parameters);
-        widths.reverse();
-        let decoder = Mlp::new("decoder", &widths, Activation::Tanh, &mut parameters);
+        let [inward, outward] = mirrored(features, &spec.hidden, spec.latent);
+        let encoder = Mlp::new("encoder", &inward, Activation::Tanh, &mut parameters);
+        let decoder = Mlp::new("decoder", &outward, Activation::Tanh, &mut parameters);
         let (coordinates, hidden) = (spec.latent as i64 + 2, spec.estimation_hidden as i64);
         let estimation = [
             Linear::new("estimation.0", coordinates, hidden, &mut parameters),
@@ -43,11 +40,6 @@ impl Dagmm {
         ];
         initialise(spec.init, &mut parameters, 1);
         (Self { spec: spec.clone(), encoder, decoder, estimation }, parameters)
-    }
-
-    /// The choices that the network was made by.
-    pub fn spec(&self) -> &DagmmSpec {
-        &self.spec
     }
 
     /// Code [S, B, latent] and reconstruction x' [S, B, F] of x [S, B, F].
@@ -75,24 +67,24 @@ impl Dagmm {
 
     /// The spec's choices about densities.
     pub fn rules(&self) -> Rules {
-        Rules {
-            epsilon: self.spec.covariance_epsilon,
-            determinant: self.spec.determinant,
-            guard: self.spec.energy_guard,
-            precision: self.spec.mixture_precision,
-        }
+        Rules::of(&self.spec)
+    }
+}
+
+impl Network for Dagmm {
+    fn terms(&self) -> &'static [&'static str] {
+        &["loss", "reconstruction", "energy", "penalty"]
     }
 
-    /// What a training step draws: the masks of the estimation network's hidden units.
-    pub fn noise(&self) -> Option<Noise> {
+    /// The masks of the estimation network's hidden units: 0 or 1/(1−p) each.
+    fn noise(&self) -> Option<Noise> {
         let units = self.spec.estimation_hidden;
         let probability = self.spec.dropout;
         (probability > 0.0).then_some(Noise::Dropout { units, probability })
     }
 
-    /// The objective (equation 7) and its terms for one batch; `dropout` is 0 or 1/(1−p) for each hidden
-    /// unit of the estimation network, [S, B, hidden].
-    pub fn evaluate(
+    /// Equation 7.
+    fn evaluate(
         &self,
         parameters: &Parameters,
         batch: &Batch,
@@ -106,7 +98,7 @@ impl Dagmm {
         let gamma = self.softmax(parameters, &dropped); // [S, B, K]
         let mixed = self.rules().evaluate(&z, &gamma, batch);
 
-        let scale = self.spec.error_scale(batch.x.size()[2] as usize);
+        let scale = self.spec.reconstruction.scale(batch.x.size()[2] as usize);
         let of_rows = sums.error(self.spec.reconstruction).to_kind(Kind::Double);
         let error = batch.mean(&of_rows) * scale;
         let (energy, penalty) = (self.spec.lambda_energy, self.spec.lambda_covariance);
@@ -115,6 +107,19 @@ impl Dagmm {
             terms: vec![error, mixed.energy, mixed.penalty],
             failed: mixed.failed,
         }
+    }
+
+    fn reconstruct(&self, parameters: &Parameters, x: &Tensor) -> Tensor {
+        self.autoencode(parameters, x).1
+    }
+
+    fn scores(&self, parameters: &Parameters, rows: ToScore, _: &[Scoring]) -> Vec<Scores> {
+        vec![self.score(parameters, rows)]
+    }
+
+    fn space(&self, parameters: &Parameters, rows: &Tensor) -> Option<([&'static str; 3], Tensor)> {
+        let names = ["code", "relative distance", "cosine"];
+        Some((names, self.coordinates(parameters, rows)))
     }
 }
 
@@ -132,7 +137,7 @@ struct Projection {
 
 impl Dagmm {
     /// Energies of one seed's rows, [N, F] each, under the mixture that the spec asks for.
-    pub fn scores(&self, parameters: &Parameters, rows: ToScore) -> Scores {
+    fn score(&self, parameters: &Parameters, rows: ToScore) -> Scores {
         let ToScore { train, test, seed, batch_size } = rows;
         no_grad(|| {
             let seen = self.project(parameters, train);
@@ -195,7 +200,7 @@ impl Dagmm {
 
     /// First coordinate of the code, relative distance and cosine of one seed's rows, [N, F]:
     /// [N, 3].
-    pub fn coordinates(&self, parameters: &Parameters, rows: &Tensor) -> Tensor {
+    fn coordinates(&self, parameters: &Parameters, rows: &Tensor) -> Tensor {
         let z = self.project(parameters, rows).z.squeeze_dim(0);
         let latent = self.spec.latent as i64;
         Tensor::cat(&[z.narrow(1, 0, 1), z.narrow(1, latent, 2)], 1)
@@ -305,7 +310,7 @@ impl RowSums {
     }
 
     /// The error that a row has in the loss, before its scale, [S, B]; the gradient of the norm at 0 is 0.
-    fn error(&self, reconstruction: Reconstruction) -> Tensor {
+    pub(super) fn error(&self, reconstruction: Reconstruction) -> Tensor {
         match reconstruction {
             Reconstruction::Sum | Reconstruction::Mean => self.squared_error.shallow_clone(),
             Reconstruction::Norm => &self.error.safe * &self.error.positive,

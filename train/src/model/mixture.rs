@@ -7,7 +7,7 @@ use std::f64::consts::TAU;
 
 use tch::{Kind, Tensor};
 
-use super::{Batch, Determinant, EnergyGuard, Precision};
+use super::{Batch, DagmmSpec, Determinant, EnergyGuard, Precision};
 
 /// Components that hold less than this total membership keep a mean and covariance of 0
 /// (plus ε) instead of 0/0; small enough to touch no component that has rows.
@@ -121,6 +121,16 @@ fn centre(z: &Tensor, mean: &Tensor) -> Tensor {
 }
 
 impl Rules {
+    /// The choices of a table.
+    pub fn of(spec: &DagmmSpec) -> Self {
+        Self {
+            epsilon: spec.covariance_epsilon,
+            determinant: spec.determinant,
+            guard: spec.energy_guard,
+            precision: spec.mixture_precision,
+        }
+    }
+
     /// E(z) [S, B] of z [S, B, D] (equation 6).
     pub fn energy(&self, z: &Tensor, mixture: &Mixture) -> Tensor {
         let centred = centre(&rows_last(z, mixture.mean.kind()), &mixture.mean);

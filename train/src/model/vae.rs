@@ -5,8 +5,10 @@
 
 use tch::Tensor;
 
-use super::variational::{Latent, Likelihood, Network, Objective};
-use super::{Batch, Decoder, Evaluated, LogVariance, Scores, Scoring, ToScore, VaeSpec};
+use super::variational::{Latent, Likelihood, Objective, Scorer, TERMS};
+use super::{
+    Batch, Decoder, Evaluated, LogVariance, Network, Scores, Scoring, ToScore, VaeSpec, mirrored,
+};
 use crate::nn::linear::Mlp;
 use crate::nn::parameters::initialise;
 use crate::nn::{Noise, ParameterSpec, Parameters};
@@ -25,11 +27,10 @@ impl Vae {
     /// The network for rows of `features` values, and the parameters that it needs.
     pub fn new(spec: &VaeSpec, features: usize) -> (Self, Vec<ParameterSpec>) {
         let likelihood = likelihood(spec);
-        let (features, latent) = (features as i64, spec.latent as i64);
-        let hidden: Vec<i64> = spec.hidden.iter().map(|&width| width as i64).collect();
-        let inward = [vec![features], hidden.clone(), vec![2 * latent]].concat();
-        let mirrored = hidden.into_iter().rev().collect();
-        let outward = [vec![latent], mirrored, vec![likelihood.outputs() * features]].concat();
+        let [mut inward, mut outward] = mirrored(features, &spec.hidden, spec.latent);
+        // mean and log-variance of each latent variable, and what p(x|z) needs of each feature
+        inward[spec.hidden.len() + 1] *= 2;
+        outward[spec.hidden.len() + 1] *= likelihood.outputs();
         let mut parameters = Vec::new();
         let encoder = Mlp::new("encoder", &inward, spec.activation, &mut parameters);
         initialise(spec.init, &mut parameters, 2);
@@ -38,7 +39,7 @@ impl Vae {
         let decoder = Mlp::new("decoder", &outward, activation, &mut parameters);
         initialise(spec.init, &mut parameters[of_decoder..], likelihood.outputs());
         let objective = Objective::Elbo { likelihood, beta: spec.beta, reduction: spec.reduction };
-        (Self { latent, encoder, decoder, likelihood, objective }, parameters)
+        (Self { latent: spec.latent as i64, encoder, decoder, likelihood, objective }, parameters)
     }
 
     /// What p(x|z) is.
@@ -55,37 +56,45 @@ impl Vae {
     pub fn decode(&self, parameters: &Parameters, z: &Tensor) -> Tensor {
         self.decoder.forward(parameters, z)
     }
+}
 
-    /// x̂ of x, [S, B, F] each, from the mean of q(z|x).
-    pub fn reconstruct(&self, parameters: &Parameters, x: &Tensor) -> Tensor {
-        let mean = self.encode(parameters, x).narrow(2, 0, self.latent);
-        self.likelihood.mean(&self.decode(parameters, &mean))
+impl Network for Vae {
+    fn terms(&self) -> &'static [&'static str] {
+        &TERMS
     }
 
-    /// What a training step draws: ε.
-    pub fn noise(&self) -> Noise {
-        Noise::Latent { variables: self.latent as usize }
+    /// ε
+    fn noise(&self) -> Option<Noise> {
+        Some(Noise::Latent { variables: self.latent as usize })
     }
 
-    /// The objective and its terms for one batch; `noise` is ε, [S, B, L].
-    pub fn evaluate(&self, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Evaluated {
+    fn needs_unit_interval(&self) -> bool {
+        self.likelihood.needs_unit_interval()
+    }
+
+    fn evaluate(
+        &self,
+        parameters: &Parameters,
+        batch: &Batch,
+        noise: Option<&Tensor>,
+    ) -> Evaluated {
+        let noise = noise.expect("a VAE draws noise"); // [S, B, L]
         let latent = Latent::draw(&self.encode(parameters, &batch.x), noise);
         self.objective.evaluate(batch, &latent, &self.decode(parameters, &latent.z))
     }
 
-    /// Scores of one seed's rows, for each way of scoring.
-    pub fn scores(
-        &self,
-        parameters: &Parameters,
-        rows: ToScore,
-        scorings: &[Scoring],
-    ) -> Vec<Scores> {
-        let network = Network {
+    fn reconstruct(&self, parameters: &Parameters, x: &Tensor) -> Tensor {
+        let mean = self.encode(parameters, x).narrow(2, 0, self.latent);
+        self.likelihood.mean(&self.decode(parameters, &mean))
+    }
+
+    fn scores(&self, parameters: &Parameters, rows: ToScore, scorings: &[Scoring]) -> Vec<Scores> {
+        let scorer = Scorer {
             encode: &|x| self.encode(parameters, x),
             decode: &|z| self.decode(parameters, z),
             likelihood: self.likelihood,
         };
-        network.scores(rows, scorings)
+        scorer.scores(rows, scorings)
     }
 }
 

@@ -180,6 +180,9 @@ fn divergence(mean: &Tensor, log_variance: &Tensor) -> Tensor {
     sum(&(mean.square() + log_variance.exp() - log_variance - 1.0)) * 0.5
 }
 
+/// Names of the columns of a loss curve.
+pub const TERMS: [&str; 3] = ["loss", "reconstruction", "divergence"];
+
 /// What is minimised.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Objective {
@@ -222,7 +225,7 @@ impl Objective {
 }
 
 /// Encoder and decoder of one seed, as scoring uses them.
-pub struct Network<'a> {
+pub struct Scorer<'a> {
     /// [1, rows, F] → heads, [1, rows, 2L]
     pub encode: &'a dyn Fn(&Tensor) -> Tensor,
     /// [1, rows, L] → outputs
@@ -234,7 +237,7 @@ pub struct Network<'a> {
 /// numbers, which come in pairs, do not depend on it.
 const CHUNK: i64 = 2048;
 
-impl Network<'_> {
+impl Scorer<'_> {
     /// Scores of one seed's rows, one way after another. All ways of scoring see the same draws, and
     /// a row's draws depend on its place among the rows, not on how many draws are taken: no score
     /// depends on those beside it.

@@ -9,9 +9,8 @@ use crate::kernels::pointwise::combine;
 use crate::kernels::product::{Finish, Panels, add_transposed, multiply};
 use crate::kernels::sparse::{Sparse, multiply_sparse, multiply_transposed_sparse};
 use crate::kernels::sums::{RowSums, column_sums, row_sums};
-use crate::model::dagmm::Dagmm;
 use crate::model::mixture::Rules;
-use crate::model::{Precision, Reconstruction};
+use crate::model::{DagmmSpec, Precision, Reconstruction};
 use crate::native::mixture::{self, Terms, Weights};
 use crate::native::real::Real;
 use crate::native::{Measured, Rows};
@@ -178,8 +177,7 @@ impl MixtureRows {
 impl Core {
     /// The step of a network with such parameters: weights and biases of the encoder, the decoder and the
     /// estimation network.
-    pub fn new(isa: Isa, dagmm: &Dagmm, parameters: &[ParameterSpec]) -> Self {
-        let spec = dagmm.spec();
+    pub fn new(isa: Isa, spec: &DagmmSpec, parameters: &[ParameterSpec]) -> Self {
         let mut start = 0;
         let mut layers = Vec::new();
         for pair in parameters.chunks_exact(2) {
@@ -190,7 +188,7 @@ impl Core {
         }
         let estimation = [layers.len() - 2, layers.len() - 1].map(|number| layers[number]);
         layers.truncate(layers.len() - 2);
-        let rules = dagmm.rules();
+        let rules = Rules::of(spec);
         Self {
             isa,
             // the decoder has as many layers
@@ -199,7 +197,7 @@ impl Core {
             rules,
             weights: Weights { energy: spec.lambda_energy, penalty: spec.lambda_covariance },
             reconstruction: spec.reconstruction,
-            error_scale: spec.error_scale(layers[0].inputs),
+            error_scale: spec.reconstruction.scale(layers[0].inputs),
             room: Room {
                 outputs: vec![Vec::new(); layers.len()],
                 mixture: MixtureRows::new(rules.precision),

@@ -14,7 +14,7 @@ mod vae;
 use tch::Tensor;
 
 use crate::kernels::Isa;
-use crate::model::{Batch, Detector, Loss};
+use crate::model::{Batch, Loss, ModelSpec};
 use crate::nn::parameters::{ParameterSpec, Parameters, values, values_mut};
 
 /// A model's training step, with the room that it needs.
@@ -51,17 +51,18 @@ struct Rows<'a> {
 impl Step {
     /// The step of a model whose parameters are f32 in memory. None where there is no such step for the
     /// model, or where this processor has no vector instructions for it: tensors are faster then.
-    pub fn for_model(detector: &Detector, parameters: &Parameters) -> Option<Self> {
-        Self::with(parameters.isa?, detector, parameters.specs())
+    pub fn for_model(model: &ModelSpec, parameters: &Parameters) -> Option<Self> {
+        Self::with(parameters.isa?, model, parameters.specs())
     }
 
-    fn with(isa: Isa, detector: &Detector, specs: &[ParameterSpec]) -> Option<Self> {
-        let core = match detector {
-            Detector::Dagmm(dagmm) => Core::Dagmm(Box::new(dagmm::Core::new(isa, dagmm, specs))),
-            Detector::ConvVae(vae) => {
-                Core::ConvVae(Box::new(conv_vae::Core::new(isa, vae.spec(), specs)?))
+    fn with(isa: Isa, model: &ModelSpec, specs: &[ParameterSpec]) -> Option<Self> {
+        let core = match model {
+            ModelSpec::Dagmm(table) => Core::Dagmm(Box::new(dagmm::Core::new(isa, table, specs))),
+            ModelSpec::Vae(table) => Core::Vae(vae::Core::new(table, specs)),
+            ModelSpec::ConvVae(table) => {
+                Core::ConvVae(Box::new(conv_vae::Core::new(isa, table, specs)?))
             }
-            Detector::Vae(vae) => Core::Vae(vae::Core::new(vae)),
+            ModelSpec::Autoencoder(_) => return None,
         };
         Some(Self(core))
     }

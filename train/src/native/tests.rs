@@ -3,21 +3,19 @@
 use tch::{Device, Kind, Tensor};
 
 use super::*;
-use crate::model::dagmm::Dagmm;
-use crate::model::{DagmmSpec, ModelSpec, build};
+use crate::model::{DagmmSpec, Detector, build};
 use crate::nn::ParameterSpec;
 use seedbed::random::{Numbers, Stream};
 
 /// A detector for rows of so many values, and its parameters.
 fn dagmm(spec: &str, features: usize) -> (Detector, Vec<ParameterSpec>) {
     let spec: DagmmSpec = serde_json::from_str(spec).expect("a model");
-    let (dagmm, specs) = Dagmm::new(&spec, features);
-    (Detector::Dagmm(dagmm), specs)
+    build(&ModelSpec::Dagmm(spec), features, None).expect("rows")
 }
 
 /// A native step with the instructions of this processor, which may be the portable ones.
 fn step(detector: &Detector, parameters: &Parameters) -> Step {
-    Step::with(Isa::detect(), detector, parameters.specs()).expect("a native step")
+    Step::with(Isa::detect(), &detector.spec, parameters.specs()).expect("a native step")
 }
 
 fn rows(seeds: usize, rows: usize, features: usize, zeros: f32) -> Tensor {
@@ -36,7 +34,7 @@ fn check(detector: &Detector, specs: &[ParameterSpec], x: &Tensor, tolerance: f6
     let [seeds, count, _] = x.size()[..] else { unreachable!("rows have three axes") };
     let parameters = Parameters::initialise(specs, &[1, 2], Device::Cpu);
     let wide = Parameters::from_flat(specs, parameters.flat().to_kind(Kind::Double));
-    let noise = detector.noise().map(|noise| {
+    let noise = detector.network.noise().map(|noise| {
         let mut values = vec![0.0; (seeds * count) as usize * noise.per_row()];
         noise.draw(1, 3, &mut values);
         Tensor::from_slice(&values).view([seeds, count, -1])
@@ -60,7 +58,7 @@ fn check(detector: &Detector, specs: &[ParameterSpec], x: &Tensor, tolerance: f6
         let largest = of(&expected.gradient).abs().max().double_value(&[]);
         let gap = of(&(&got.gradient - &expected.gradient)).abs().max().double_value(&[]);
         let close = largest > 0.0 && gap <= tolerance * largest;
-        assert!(close, "{detector:?}, {}: {gap} of {largest}", spec.name);
+        assert!(close, "{:?}, {}: {gap} of {largest}", detector.spec, spec.name);
         start += spec.count();
     }
     let alone = Batch::whole(x.narrow(0, 0, 1));
@@ -147,8 +145,8 @@ fn a_model_has_a_native_step_in_f32_in_memory_where_the_processor_has_vectors() 
         let spec_of_model: ModelSpec = serde_json::from_str(spec).expect("a model");
         let (detector, specs) = build(&spec_of_model, 784, Some((28, 28))).expect("images");
         let parameters = Parameters::initialise(specs.clone(), &[1], Device::Cpu);
-        assert_eq!(Step::for_model(&detector, &parameters).is_some(), native, "{spec}");
+        assert_eq!(Step::for_model(&detector.spec, &parameters).is_some(), native, "{spec}");
         let wide = Parameters::from_flat(specs, parameters.flat().to_kind(Kind::Double));
-        assert!(Step::for_model(&detector, &wide).is_none(), "{spec}, f64");
+        assert!(Step::for_model(&detector.spec, &wide).is_none(), "{spec}, f64");
     }
 }

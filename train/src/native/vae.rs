@@ -8,10 +8,10 @@ use tch::{Tensor, no_grad};
 use super::mlp::Gradient;
 use crate::model::vae::Vae;
 use crate::model::variational::{Latent, Likelihood, Objective, halves};
-use crate::model::{Batch, Loss};
-use crate::nn::Parameters;
+use crate::model::{Batch, Loss, VaeSpec};
 use crate::nn::activation::tanh;
 use crate::nn::linear::Mlp;
+use crate::nn::{ParameterSpec, Parameters};
 
 /// The network's layers and objective.
 #[derive(Debug)]
@@ -22,9 +22,11 @@ pub struct Core {
 }
 
 impl Core {
-    pub fn new(vae: &Vae) -> Self {
-        let (encoder, decoder) = (vae.encoder.clone(), vae.decoder.clone());
-        Self { encoder, decoder, objective: vae.objective }
+    /// The step of a network with such parameters.
+    pub fn new(spec: &VaeSpec, parameters: &[ParameterSpec]) -> Self {
+        // the first is the encoder's first weight, [features, …]
+        let (vae, _) = Vae::new(spec, parameters[0].shape[0] as usize);
+        Self { encoder: vae.encoder, decoder: vae.decoder, objective: vae.objective }
     }
 
     /// Does as `Detector::loss`; `noise` is ε, [S, B, L].

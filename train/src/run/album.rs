@@ -102,7 +102,12 @@ impl<'a> Album<'a> {
             .map(|(name, label)| (name, self.some_rows(label)))
             .filter(|(_, inputs)| inputs.size()[0] > 0)
             .map(|(name, inputs)| {
-                let reconstructed = no_grad(|| self.detector.reconstruct(parameters, &inputs));
+                let reconstructed = no_grad(|| {
+                    self.detector
+                        .network
+                        .reconstruct(parameters, &inputs.unsqueeze(0))
+                        .squeeze_dim(0)
+                });
                 (name, inputs, reconstructed)
             })
             .collect();
@@ -135,8 +140,8 @@ impl<'a> Album<'a> {
 
     fn curves_and_space(&mut self, course: &Course, parameters: &Parameters) {
         let terms: Vec<String> =
-            self.detector.terms().iter().map(|&term| term.to_owned()).collect();
-        let space = no_grad(|| self.detector.space(parameters, &self.rows.values));
+            self.detector.network.terms().iter().map(|&term| term.to_owned()).collect();
+        let space = no_grad(|| self.detector.network.space(parameters, &self.rows.values));
         for cell in &self.job.cells {
             let title = self.title(cell);
             let drawn = picture::loss_curves(&title, &terms, &course.curve);

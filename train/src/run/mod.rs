@@ -11,11 +11,11 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::model::{self, Detector, ModelSpec, Scores, Scoring, ToScore};
+use crate::model::{self, Detector, Scores, Scoring, ToScore};
 use crate::nn::{ParameterSpec, Parameters};
 use crate::run::album::{Album, Scored, TestRows};
 use crate::training::{self, Course, Training, TrainingRows};
-use seedbed::dataset::{self, Dataset, Shape, Split};
+use seedbed::dataset::{self, Dataset, Split};
 use seedbed::error::{Error, Result};
 use seedbed::experiment::Cell;
 use seedbed::machine::memory::Need;
@@ -72,10 +72,10 @@ pub fn memory_need(cell: &Cell, device_kind: &str) -> Option<Need> {
     let library = if device_kind == "cpu" { 256 * MIB } else { 1152 * MIB };
     let shape = cell.dataset.shape()?;
     let (train, test) = cell.protocol.split.at_most(&shape);
-    let (_, specs) = model::build(&cell.model, shape.features, shape.image).ok()?;
+    let (detector, specs) = model::build(&cell.model, shape.features, shape.image).ok()?;
     let parameters: i64 = specs.iter().map(ParameterSpec::count).sum();
-    let activations =
-        activations(&cell.model, &specs, &shape) * cell.training.batch_size.min(train);
+    let of_row = shape.features + detector.network.activations(&specs);
+    let activations = of_row * cell.training.batch_size.min(train);
     let bytes = |values: usize| (values * size_of::<f32>()) as u64;
     // of the data set as it is read, a byte a value
     let table = if device_kind == "cpu" { (shape.rows * shape.features) as u64 } else { 0 };
@@ -83,24 +83,6 @@ pub fn memory_need(cell: &Cell, device_kind: &str) -> Option<Need> {
     let rows = bytes(train * shape.features);
     let per_seed = rows + 6 * bytes(parameters as usize) + 8 * bytes(activations);
     Some(Need { fixed, per_seed })
-}
-
-/// Values that the layers of a network give for a row.
-fn activations(model: &ModelSpec, specs: &[ParameterSpec], shape: &Shape) -> usize {
-    let outputs = specs.iter().filter_map(|spec| match spec.shape[..] {
-        // the weights of a linear layer
-        [_, outputs] => Some(outputs as usize),
-        _ => None,
-    });
-    let images = match model {
-        ModelSpec::Dagmm(_) | ModelSpec::Vae(_) => 0,
-        // encoder and decoder halve an image's edges once and twice
-        ModelSpec::ConvVae(spec) => {
-            let [first, second] = spec.channels;
-            2 * (first * shape.features / 4 + second * shape.features / 16)
-        }
-    };
-    shape.features + outputs.sum::<usize>() + images
 }
 
 /// Times `steps` optimiser steps of a job after a few untimed ones, of which `first` is told when the
@@ -222,7 +204,7 @@ impl<'a> Prepared<'a> {
             runs.push(Run { index, seed, split, tested, scaling, digests });
         }
         let (detector, specs) = model::build(&cell.model, dataset.features(), dataset.image())?;
-        if detector.needs_unit_interval() {
+        if detector.network.needs_unit_interval() {
             check_unit_interval(&dataset, &runs)?;
         }
         let parameters = Parameters::initialise(specs, &job.seeds, device);
@@ -250,8 +232,9 @@ impl<'a> Prepared<'a> {
         let rows = ToScore { train: &some, test: &test, seed: run.seed, batch_size };
         let scoring = cell.protocol.scoring();
         let started = Instant::now();
-        let _ =
-            no_grad(|| self.detector.scores(&self.parameters.of_seed(0), rows, scoring.as_slice()));
+        let _ = no_grad(|| {
+            self.detector.network.scores(&self.parameters.of_seed(0), rows, scoring.as_slice())
+        });
         let seconds = started.elapsed().as_secs_f64();
         // a model without a choice of scores passes the training rows too
         let with_train = scoring.is_none_or(|scoring| scoring.train);
@@ -352,7 +335,7 @@ impl<'a> Prepared<'a> {
         };
         let scorings: Vec<Scoring> =
             cells.iter().filter_map(|cell| cell.protocol.scoring()).collect();
-        let scores = no_grad(|| self.detector.scores(parameters, rows, &scorings));
+        let scores = no_grad(|| self.detector.network.scores(parameters, rows, &scorings));
         let labels = self.labels(run);
         // a model without a choice of scores has one for every cell
         let of_cells = scores.iter().cycle().take(cells.len());
@@ -441,7 +424,7 @@ impl<'a> Prepared<'a> {
             diagnostics: measured.map(|m| m.diagnostics).unwrap_or_default(),
             epochs: ending.course.curve.len() as u64,
             loss_curve: ending.course.curve,
-            loss_terms: self.detector.terms().iter().map(|&term| term.to_owned()).collect(),
+            loss_terms: self.detector.network.terms().iter().map(|&term| term.to_owned()).collect(),
             digests,
             batch_width: job.seeds.len(),
             provenance: Provenance { card: self.card.clone(), ..device::provenance(&job.device) },

@@ -88,7 +88,7 @@ pub fn train(
     let mut stepper = Stepper::new(detector, parameters, rows, &walk, spec);
     thread::scope(|scope| {
         let device = rows.values.device();
-        let mut draws = Draws::new(scope, &walk, detector.noise(), spec.epochs, device);
+        let mut draws = Draws::new(scope, &walk, detector.network.noise(), spec.epochs, device);
         for epoch in 1..=spec.epochs {
             let started = Instant::now();
             let order = draws.next_order();
@@ -103,7 +103,7 @@ pub fn train(
                 .collect();
             if walk.steps > 0 {
                 let measured = Tensor::stack(&measured, 0);
-                note_epoch(&walk, detector.terms(), &measured, epoch, &mut courses);
+                note_epoch(&walk, detector.network.terms(), &measured, epoch, &mut courses);
             }
             let going = courses.iter().find(|course| course.divergence.is_none());
             let told_epoch = Epoch {

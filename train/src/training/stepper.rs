@@ -37,7 +37,7 @@ impl<'a> Stepper<'a> {
         let weights = walk.weights(rows.values.device());
         Self {
             detector,
-            native: native::Step::for_model(detector, parameters),
+            native: native::Step::for_model(&detector.spec, parameters),
             parameters,
             rows,
             walk,

@@ -41,7 +41,7 @@ pub fn time_steps(
     let active = vec![true; seeds.len()];
     let mut stepper = Stepper::new(detector, parameters, rows, &walk, spec);
     thread::scope(|scope| {
-        let mut draws = Draws::new(scope, &walk, detector.noise(), epochs, device);
+        let mut draws = Draws::new(scope, &walk, detector.network.noise(), epochs, device);
         let mut order = None;
         let mut started = Instant::now();
         let mut seconds = Vec::new();

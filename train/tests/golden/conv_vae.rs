@@ -5,21 +5,29 @@
 use crate::support::{Way, assert_close, distance, fixture, flat, split, tensor};
 use seedbed::random::{Numbers, Stream};
 use seedbed_train::model::conv_vae::ConvVae;
-use seedbed_train::model::{Batch, ConvVaeSpec, Detector, Loss};
+use seedbed_train::model::{Batch, ConvVaeSpec, Detector, Loss, ModelSpec, Network, build};
 use seedbed_train::native::Step;
 use seedbed_train::nn::convolution::{BatchNorm, Convolution, Statistics, TransposedConvolution};
 use seedbed_train::nn::{Adam, ParameterSpec, Parameters};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
-fn network(fixture: &Value, choice: &Value) -> (ConvVae, Vec<ParameterSpec>) {
+fn spec(fixture: &Value, choice: &Value) -> ConvVaeSpec {
     let mut table = fixture["shape"].as_object().unwrap().clone();
     table.extend(choice.as_object().unwrap().clone());
-    ConvVae::new(&serde_json::from_value(Value::Object(table)).unwrap())
+    serde_json::from_value(Value::Object(table)).unwrap()
+}
+
+fn network(fixture: &Value, choice: &Value) -> (ConvVae, Vec<ParameterSpec>) {
+    ConvVae::new(&spec(fixture, choice))
+}
+
+fn detector(spec: ConvVaeSpec) -> (Detector, Vec<ParameterSpec>) {
+    build(&ModelSpec::ConvVae(spec), 784, Some((28, 28))).unwrap()
 }
 
 fn loss(network: &ConvVae, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Loss {
-    Loss::of(parameters, |parameters| network.evaluate(parameters, batch, noise))
+    Loss::of(parameters, |parameters| network.evaluate(parameters, batch, Some(noise)))
 }
 
 /// x and ε of the fixture's single step, [1, 3, …].
@@ -241,10 +249,10 @@ fn made_up(
     choice: &Value,
     seeds: &[u64],
     rows: i64,
-) -> (ConvVae, Vec<ParameterSpec>, Parameters, [Tensor; 2]) {
+) -> (Detector, Vec<ParameterSpec>, Parameters, [Tensor; 2]) {
     let spec: ConvVaeSpec = serde_json::from_value(choice.clone()).unwrap();
     let latent = spec.latent as i64;
-    let (network, specs) = ConvVae::new(&spec);
+    let (detector, specs) = detector(spec);
     let parameters = Parameters::initialise(specs.clone(), seeds, Device::Cpu);
     let mut numbers = Numbers::new(seeds[0], Stream::Data, 0);
     let mut draw = |shape: [i64; 3]| {
@@ -256,7 +264,7 @@ fn made_up(
     let nudge = draw([1, seeds, parameters.flat().size()[1]]).squeeze_dim(0);
     let _ = parameters.flat().shallow_clone().g_add_(&(nudge * 0.03));
     let x = (draw([seeds, rows, 784]) * 0.5).clamp(0.0, 1.0);
-    (network, specs, parameters, [x, draw([seeds, rows, latent])])
+    (detector, specs, parameters, [x, draw([seeds, rows, latent])])
 }
 
 /// A parameter of the fixture's network in one with [8, 32] channels, of which only the first ones
@@ -285,14 +293,13 @@ fn the_fixtures_network_among_idle_channels_agrees_with_pytorch_in_f32() {
     for case in ["notebook", "gaussian", "bernoulli"] {
         let mut choice = step[case]["choice"].clone();
         choice["channels"] = json!([8, 32]);
-        let (network, specs) = network(&fixture, &choice);
+        let (detector, specs) = detector(spec(&fixture, &choice));
         let parts = |values: &Value| -> Vec<Tensor> {
             specs
                 .iter()
                 .map(|spec| widened(spec, &tensor(&values[&spec.name])).view([1, -1]))
                 .collect()
         };
-        let detector = Detector::ConvVae(network);
         for way in Way::ALL {
             let parameters = Parameters::from_flat(
                 specs.clone(),
@@ -333,11 +340,10 @@ fn the_fixtures_network_among_idle_channels_agrees_with_pytorch_in_f32() {
 
 /// One step in f32, each way, beside the same one in f64.
 fn check_against_f64(choice: &Value, rows: i64) {
-    let (network, specs, parameters, [x, noise]) = made_up(choice, &[1], rows);
+    let (detector, specs, parameters, [x, noise]) = made_up(choice, &[1], rows);
     let precise = Parameters::from_flat(specs.clone(), parameters.flat().to_kind(Kind::Double));
     let double = |t: &Tensor| t.to_kind(Kind::Double);
-    let expected = loss(&network, &precise, &Batch::whole(double(&x)), &double(&noise));
-    let detector = Detector::ConvVae(network);
+    let expected = detector.loss(&precise, &Batch::whole(double(&x)), Some(&double(&noise)));
     for way in Way::ALL {
         let (parameters, batch) = (parameters.copy(), Batch::whole(x.copy()));
         let Some(loss) = way.loss(&detector, &parameters, &batch, Some(&noise)) else { continue };
@@ -386,16 +392,15 @@ fn steps_of_batches_of_many_sizes_hide_nothing_from_each_other() {
         json!({"latent": 16, "loss": "notebook", "channels": [8, 32]}),
         json!({"latent": 1, "sigma": 0.2, "channels": [40, 96]}),
     ] {
-        let (network, specs, mut parameters, _) = made_up(&choice, &[3], 1);
-        let detector = Detector::ConvVae(network);
-        let Some(mut native) = Step::for_model(&detector, &parameters) else { continue };
+        let (detector, specs, mut parameters, _) = made_up(&choice, &[3], 1);
+        let Some(mut native) = Step::for_model(&detector.spec, &parameters) else { continue };
         let mut adam = Adam::new(&parameters, 1e-3);
         for (step, rows) in [70, 33, 70, 1, 31, 65, 2, 32, 64, 5].into_iter().enumerate() {
             let (.., [x, noise]) = made_up(&choice, &[step as u64], rows);
             let before = parameters.copy();
             let batch = Batch::whole(x.copy());
             let got = native.loss(&parameters, &batch, Some(&noise));
-            let mut unused = Step::for_model(&detector, &before).expect("as before");
+            let mut unused = Step::for_model(&detector.spec, &before).expect("as before");
             let of_first_step = unused.loss(&before, &batch, Some(&noise));
             assert!(got.gradient.equal(&of_first_step.gradient), "{choice}, step {step}");
             assert!(parameters.flat().equal(before.flat()), "{choice}, step {step}");
@@ -417,15 +422,14 @@ fn steps_of_batches_of_many_sizes_hide_nothing_from_each_other() {
 #[test]
 fn a_seed_that_diverged_leaves_one_with_fewer_rows_beside_it_alone() {
     let choice = json!({"latent": 3});
-    let (network, specs, parameters, [x, noise]) = made_up(&choice, &[1, 2], 70);
+    let (detector, specs, parameters, [x, noise]) = made_up(&choice, &[1, 2], 70);
     let mut weight = vec![1.0f32; 140];
     weight[70 + 41..].fill(0.0);
     let weight = Tensor::from_slice(&weight).view([2, 70]);
     let own = |t: &Tensor| t.narrow(0, 1, 1).narrow(1, 0, 41).contiguous();
     let fresh = parameters.of_seed(1).copy();
-    let detector = Detector::ConvVae(network);
-    let Some(mut native) = Step::for_model(&detector, &parameters) else { return };
-    let mut unused = Step::for_model(&detector, &parameters).expect("as before");
+    let Some(mut native) = Step::for_model(&detector.spec, &parameters) else { return };
+    let mut unused = Step::for_model(&detector.spec, &parameters).expect("as before");
     let expected = unused.loss(&fresh, &Batch::whole(own(&x)), Some(&own(&noise)));
     for (index, spec) in specs.iter().enumerate() {
         let parameters = parameters.copy();
@@ -445,15 +449,14 @@ fn a_seed_that_diverged_leaves_one_with_fewer_rows_beside_it_alone() {
 fn a_seeds_step_in_f32_has_the_same_bits_in_any_company() {
     let choice = json!({"loss": "elbo", "decoder": "bernoulli", "latent": 7});
     for taken in [[40, 40], [40, 33], [0, 40]] {
-        let (network, _, together, [x, noise]) = made_up(&choice, &[1, 2], 40);
+        let (detector, _, together, [x, noise]) = made_up(&choice, &[1, 2], 40);
         let before = together.copy();
         let weight: Vec<f32> = taken
             .iter()
             .flat_map(|&count| (0..40).map(move |row| if row < count { 1.0 } else { 0.0 }))
             .collect();
         let weight = (taken != [40, 40]).then(|| Tensor::from_slice(&weight).view([2, 40]));
-        let detector = Detector::ConvVae(network);
-        let Some(mut native) = Step::for_model(&detector, &together) else { return };
+        let Some(mut native) = Step::for_model(&detector.spec, &together) else { return };
         let loss = native.loss(&together, &Batch { x: x.copy(), weight }, Some(&noise));
         for (seed, rows) in taken.into_iter().enumerate().filter(|(_, rows)| *rows > 0) {
             let alone = before.of_seed(seed).copy();
@@ -470,10 +473,10 @@ fn a_seeds_step_in_f32_has_the_same_bits_in_any_company() {
 fn a_weight_that_is_nan_makes_the_loss_nan() {
     let choice = json!({"latent": 4});
     for name in ["encoder.0.weight", "encoder.norm.1.bias", "heads.bias", "decoder.2.weight"] {
-        let (network, specs, parameters, [x, noise]) = made_up(&choice, &[1], 33);
+        let (detector, specs, parameters, [x, noise]) = made_up(&choice, &[1], 33);
         let number = specs.iter().position(|spec| spec.name == name).unwrap();
         let _ = parameters.get(number).shallow_clone().fill_(f64::NAN);
-        let (detector, batch) = (Detector::ConvVae(network), Batch::whole(x));
+        let batch = Batch::whole(x);
         for way in Way::ALL {
             let Some(loss) = way.loss(&detector, &parameters, &batch, Some(&noise)) else {
                 continue;

@@ -111,7 +111,7 @@ impl Way {
     ) -> Option<Loss> {
         match self {
             Self::Tensors => Some(detector.loss(parameters, batch, noise)),
-            Self::Native => Step::for_model(detector, parameters)
+            Self::Native => Step::for_model(&detector.spec, parameters)
                 .map(|mut step| step.loss(parameters, batch, noise)),
         }
     }

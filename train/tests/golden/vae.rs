@@ -6,7 +6,7 @@ use crate::support::{assert_close, assert_glorot, distance, fixture, flat, split
 use seedbed::random::{Numbers, Stream};
 use seedbed_train::model::vae::Vae;
 use seedbed_train::model::variational::Latent;
-use seedbed_train::model::{Average, Batch, Loss, Score, Scoring, ToScore, VaeSpec};
+use seedbed_train::model::{Average, Batch, Loss, Network, Score, Scoring, ToScore, VaeSpec};
 use seedbed_train::nn::{Adam, ParameterSpec, Parameters};
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
@@ -21,7 +21,7 @@ fn network(case: &Value) -> (Vae, Vec<ParameterSpec>) {
 }
 
 fn loss(vae: &Vae, parameters: &Parameters, batch: &Batch, noise: &Tensor) -> Loss {
-    Loss::of(parameters, |parameters| vae.evaluate(parameters, batch, noise))
+    Loss::of(parameters, |parameters| vae.evaluate(parameters, batch, Some(noise)))
 }
 
 const LOG_LIKELIHOOD: Average = Average::LogLikelihood;
@@ -355,7 +355,7 @@ fn an_obvious_outlier_outscores_every_ordinary_row_under_every_score_and_decoder
         let mut adam = Adam::new(&parameters, 1e-2);
         let batch = Batch::whole(x.unsqueeze(0));
         for step in 0..200 {
-            let (rows, noise) = (x.size()[0], vae.noise());
+            let (rows, noise) = (x.size()[0], vae.noise().unwrap());
             let mut drawn = vec![0.0; rows as usize * noise.per_row()];
             noise.draw(3, step, &mut drawn);
             let drawn = Tensor::from_slice(&drawn).view([1, rows, -1]);
