@@ -2,6 +2,7 @@
 //! is made from `runs.csv` rows; nothing here trains, and nothing prints: tables are strings.
 
 mod chart;
+pub mod columns;
 pub mod csv;
 pub mod derive;
 pub mod digits;
