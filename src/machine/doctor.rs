@@ -12,6 +12,7 @@ use super::{About, CudaLibrary, LIBTORCH, Versions, gpu};
 use crate::dataset::{self, FileState, FileStatus};
 use crate::error::Result;
 use crate::report::columns;
+use crate::shell::quoted_path;
 
 /// Everything that was looked at.
 #[derive(Debug, Clone, Serialize)]
@@ -186,8 +187,8 @@ fn check_file(status: &FileStatus, search: &[PathBuf]) -> Check {
             Check::ok(&name, path.display().to_string())
         }
         (FileState::Wrong(reason), path) => {
-            let away =
-                path.as_ref().map_or(String::new(), |path| format!("rm {} && ", path.display()));
+            let away = |path: &PathBuf| format!("rm {} && ", quoted_path(path));
+            let away = path.as_ref().map_or(String::new(), away);
             Check::wrong(&name, CheckState::Missing, reason.clone(), format!("{away}{fetch}"))
         }
         (FileState::Missing | FileState::Right | FileState::Found, _) => {
@@ -315,9 +316,9 @@ mod tests {
 
         // a wrong file would be found first again
         let state = FileState::Wrong("other bytes".into());
-        let status = FileStatus { file, path: Some("here/file".into()), state };
+        let status = FileStatus { file, path: Some("it's here/file".into()), state };
         let next = check_file(&status, &[]).next;
-        assert_eq!(next, Some(format!("rm here/file && {fetch}")));
+        assert_eq!(next, Some(format!("rm \"it's here/file\" && {fetch}")));
     }
 
     #[test]
