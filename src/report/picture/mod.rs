@@ -9,12 +9,14 @@ pub(crate) mod axis;
 mod canvas;
 mod images;
 mod latent;
+mod lines;
 mod loss;
 mod roc;
 mod scores;
 
 pub use images::{ImageGroup, reconstruction_grid};
 pub use latent::scatter_projections;
+pub use lines::{Line, grid_growth, job_width};
 pub use loss::loss_curves;
 pub use roc::roc_curve;
 pub use scores::score_histogram;
