@@ -61,7 +61,7 @@ finish: build ## train what the published results still lack; published runs cou
 	$(seedbed) run $(experiments) $(searches)
 
 .PHONY: report
-report: ## rebuild every table, report and number in README.md and docs/ from results/; needs no libtorch and no data
+report: ## rebuild every table, report, picture and number in README.md and docs/ from results/; needs no libtorch and no data
 	cargo build --release --locked --package seedbed
 	$(seedbed) report --out results
 	$(seedbed) report --quick --out results/reduced
@@ -93,7 +93,7 @@ bench-load: build ## loading and encoding KDD Cup 99 beside pandas
 
 .PHONY: bench-width
 bench-width: build ## what a step and a worker's memory cost by the seeds of a job, and what a second worker brings
-	python3 benches/bench_width.py $(seedbed) results/width.csv results/width.svg
+	python3 benches/bench_width.py $(seedbed) results/width.csv
 
 .PHONY: bench-start
 bench-start: build ## how long a worker takes from its start to its first training step
@@ -109,7 +109,7 @@ bench-metrics: ## what flagging and measuring 250,000 rows takes
 
 .PHONY: bench-growth
 bench-growth: build ## how plan, resume and tables grow with a grid, from 100 to 100,000 runs
-	python3 benches/bench_growth.py $(seedbed) results/growth.csv results/growth.svg
+	python3 benches/bench_growth.py $(seedbed) results/growth.csv
 
 .PHONY: bench-schedule
 bench-schedule: ## what a decision of the scheduler costs, for grids of 100 to 100,000 runs

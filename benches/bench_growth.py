@@ -1,19 +1,16 @@
 #!/usr/bin/env python3
 """Time and memory of plan, resume and tables for grids of 100, 10,000 and 100,000 runs.
 
-Usage: bench_growth.py SEEDBED [OUT.csv OUT.svg]
-       bench_growth.py --draw OUT.csv OUT.svg     (draws a table that is there)
+Usage: bench_growth.py SEEDBED [OUT.csv]   ('seedbed fill' draws results/growth.csv)
 
 One run of the experiment `synthetic` is trained for real; its record is copied to every other place of a
 larger grid with the cell, seed, key and digests that belong there, so that seedbed finds each run stored.
 What is timed is the whole process: `plan` (everything stored, then everything missing), `run` with nothing to
-run and with one run missing, and `tables` without and with bootstrap intervals. Prints a table and writes a CSV file
-and a picture of it.
+run and with one run missing, and `tables` without and with bootstrap intervals. Prints a table and writes a CSV file.
 """
 import csv
 import hashlib
 import json
-import math
 import os
 import pathlib
 import statistics
@@ -114,72 +111,7 @@ def timed(command, folder):
     return seconds, usage.ru_maxrss / 1024
 
 
-# Step as the table names it → how the picture does, and its colour.
-DRAWN = {
-    "plan, all stored": ("plan", "#0b62a4"),
-    "run, none missing": ("resume", "#b5540c"),
-    "tables": ("tables", "#2f7d32"),
-    "tables, 10,000 resamples": ("tables with bootstrap intervals", "#7a3e9d"),
-}
-
-
-def decades(values):
-    """The powers of ten around some values."""
-    return range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
-
-
-def picture(rows):
-    """Time and memory over the runs of a grid, both axes logarithmic; dashed, what is proportional to the runs."""
-    width, height, left, top, foot = 640, 300, 56, 30, 40
-    panels = [("seconds, by runs of the grid", 3), ("MiB, by runs of the grid", 4)]
-    panel_width = (width - 3 * left) / 2
-    rows = [row for row in rows if row[0] in DRAWN]
-    across = decades([int(row[1]) for row in rows])
-    shapes = []
-    for number, (title, column) in enumerate(panels):
-        x0 = left + number * (panel_width + left)
-        up = decades([float(row[column]) for row in rows])
-        share = lambda value, powers: (math.log10(value) - powers[0]) / (powers[-1] - powers[0])
-        x = lambda runs: x0 + panel_width * share(runs, across)
-        y = lambda value: height - foot - (height - foot - top) * share(value, up)
-        shapes.append(f'<text x="{x0}" y="{top - 12}">{title}</text>')
-        for power in up:
-            shapes.append(f'<line x1="{x0}" x2="{x0 + panel_width}" y1="{y(10.0**power):.1f}" y2="{y(10.0**power):.1f}" stroke="#ccc"/>')
-            shapes.append(f'<text x="{x0 - 6}" y="{y(10.0**power) + 4:.1f}" text-anchor="end">{10.0**power:g}</text>')
-        for power in across:
-            shapes.append(f'<text x="{x(10**power):.1f}" y="{height - 22}" text-anchor="middle">{10**power:,}</text>')
-        # from the corner, as far as the panel goes
-        rise = min(across[-1] - across[0], up[-1] - up[0])
-        ends = [(x(10**across[0]), y(10.0 ** up[0])), (x(10 ** (across[0] + rise)), y(10.0 ** (up[0] + rise)))]
-        (x1, y1), (x2, y2) = ends
-        shapes.append(f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#999" stroke-dasharray="4 4"/>')
-        for step, (_, colour) in DRAWN.items():
-            points = [(x(int(row[1])), y(float(row[column]))) for row in rows if row[0] == step]
-            path = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
-            shapes.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-            shapes += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3" fill="{colour}"/>' for px, py in points]
-    place = left
-    for name, colour in DRAWN.values():
-        shapes.append(f'<text x="{place}" y="{height - 4}" fill="{colour}">{name}</text>')
-        place += 26 + 6 * len(name)
-    shapes.append(f'<text x="{place}" y="{height - 4}" fill="#777">dashed: proportional to runs</text>')
-    body = "\n".join(shapes)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
-        f'font-size="11"><title>Time and memory of plan, resume and tables by the runs of a grid</title>'
-        f'<rect width="{width}" height="{height}" fill="#fff"/>\n{body}\n</svg>\n'
-    )
-
-
-def draw(table, drawing):
-    with open(table, newline="") as file:
-        rows = list(csv.reader(file))[1:]
-    pathlib.Path(drawing).write_text(picture(rows))
-
-
 def main():
-    if sys.argv[1] == "--draw":
-        return draw(*sys.argv[2:4])
     seedbed = str(pathlib.Path(sys.argv[1]).resolve())
     rows = []
     for runs in SIZES:
@@ -215,7 +147,6 @@ def main():
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["step", "runs", "cells", "seconds", "mebibytes"])
             writer.writerows(rows)
-        draw(*sys.argv[2:4])
 
 
 if __name__ == "__main__":

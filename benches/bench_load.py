@@ -54,15 +54,13 @@ def digests(path):
 def main():
     data, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 5
     path = os.path.join(data, "kddcup.data_10_percent.gz")
-    build = ["cargo", "build", "--release", "--quiet", "--example", "load_kddcup"]
-    subprocess.run(build, cwd=ROOT, check=True)
-    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
-    binary = os.path.join(target, "release", "examples", "load_kddcup")
+    bench = ["cargo", "bench", "--quiet", "--locked", "--package", "seedbed", "--bench", "load_kddcup"]
+    subprocess.run([*bench, "--no-run"], cwd=ROOT, check=True)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     ours, theirs = [], []
     for _ in range(rounds):
-        out = subprocess.run([binary, data], check=True, capture_output=True, text=True).stdout
+        out = subprocess.run([*bench, "--", os.path.abspath(data)], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
         ours += json.loads(out)["total_seconds"]
         start = time.perf_counter()
         values, _ = encode(path)

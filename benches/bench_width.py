@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a training step and a worker's memory cost for jobs of 1, 2, 4, 8 and 20 seeds, and what a second worker brings.
 
-Usage: bench_width.py SEEDBED OUT.csv OUT.svg   (data as seedbed finds them)
+Usage: bench_width.py SEEDBED OUT.csv   (data as seedbed finds them; 'seedbed fill' draws results/width.csv)
 
 Each round measures every width once, in turn; what is shown is the median of the rounds, per seed. Memory is the
 largest resident set of the worker. Workers: wall time of six runs of few epochs by 1 and by 2 workers.
@@ -70,73 +70,13 @@ def workers(seedbed):
     return [["six runs", "DAGMM", 1, count, f"{statistics.median(w) * 1e3:.0f}", ""] for count, w in found.items()]
 
 
-def picture(rows):
-    """Cost a seed and memory by width, each against its own at one seed; wall time by workers."""
-    height, left, top, panel_width, bars_width = 300, 50, 30, 245, 110
-    width = 2 * (left + panel_width) + left + bars_width + 20
-    floor = height - 40
-    panels = [("time of a step, a seed, of that at one seed", 4), ("memory of a worker, of that at one seed", 5)]
-    colours = {"DAGMM": "#0b62a4", "VAE": "#b5540c", "conv-VAE": "#2f7d32"}
-    shapes = []
-    text = lambda x, y, words, more="": shapes.append(f'<text x="{x:.1f}" y="{y:.1f}"{more}>{words}</text>')
-    middle = ' text-anchor="middle"'
-
-    def grid(x0, across, most, y):
-        for tick in range(0, int(most) + 1, max(1, int(most) // 4)):
-            shapes.append(f'<line x1="{x0}" x2="{x0 + across}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="#ccc"/>')
-            text(x0 - 6, y(tick) + 4, tick, ' text-anchor="end"')
-
-    for number, (title, column) in enumerate(panels):
-        x0 = left + number * (panel_width + left)
-        series = {}
-        for row in rows:
-            if row[0] == "step":
-                series.setdefault(row[1], []).append((row[2], float(row[column])))
-        shares = {m: [(w, v / points[0][1]) for w, v in points] for m, points in series.items()}
-        most = max(max(v for _, v in points) for points in shares.values()) * 1.1
-        x = lambda w: x0 + WIDTHS.index(w) * panel_width / (len(WIDTHS) - 1)
-        y = lambda v: floor - (floor - top) * v / most
-        text(x0, top - 12, title)
-        grid(x0, panel_width, most, y)
-        for w in WIDTHS:
-            text(x(w), height - 22, w, middle)
-        text(x0 + panel_width / 2, height - 6, "seeds a job", middle)
-        for model, points in shares.items():
-            path = " ".join(f"{x(w):.1f},{y(v):.1f}" for w, v in points)
-            shapes.append(f'<polyline points="{path}" fill="none" stroke="{colours[model]}" stroke-width="2"/>')
-            shapes += [f'<circle cx="{x(w):.1f}" cy="{y(v):.1f}" r="3" fill="{colours[model]}"/>' for w, v in points]
-        if number == 1:
-            for place, model in enumerate(shares):
-                text(x0 + 10, top + 16 + 15 * place, model, f' fill="{colours[model]}"')
-
-    x0 = left + 2 * (panel_width + left)
-    walls = [(row[3], float(row[4]) / 1e3) for row in rows if row[0] == "six runs"]
-    most = max(seconds for _, seconds in walls) * 1.1
-    y = lambda v: floor - (floor - top) * v / most
-    text(x0, top - 12, "six DAGMM runs, s")
-    grid(x0, bars_width, most, y)
-    for place, (workers, seconds) in enumerate(walls):
-        bar = x0 + 12 + place * bars_width / 2
-        shapes.append(f'<rect x="{bar:.1f}" y="{y(seconds):.1f}" width="32" height="{floor - y(seconds):.1f}" fill="{colours["DAGMM"]}"/>')
-        text(bar + 16, height - 22, workers, middle)
-    text(x0 + bars_width / 2, height - 6, "workers", middle)
-    body = "\n".join(shapes)
-    name = "Time of a step and memory of a worker by seeds a job, and wall time by workers"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
-        f'font-size="11"><title>{name}</title><rect width="{width}" height="{height}" fill="#fff"/>\n{body}\n</svg>\n'
-    )
-
-
 def main():
-    seedbed, table, drawing = sys.argv[1:4]
+    seedbed, table = sys.argv[1:3]
     rows = steps(seedbed) + workers(seedbed)
     with open(table, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["measure", "model", "width", "workers", "milliseconds", "mebibytes"])
         writer.writerows(rows)
-    with open(drawing, "w") as file:
-        file.write(picture(rows))
 
 
 if __name__ == "__main__":

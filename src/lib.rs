@@ -28,6 +28,7 @@ pub mod paper;
 pub mod random;
 pub mod report;
 pub mod schedule;
+pub mod shell;
 pub mod stats;
 pub mod store;
 pub mod summary;

@@ -11,6 +11,8 @@ use super::memory::{self, Memory};
 use super::{About, CudaLibrary, LIBTORCH, Versions, gpu};
 use crate::dataset::{self, FileState, FileStatus};
 use crate::error::Result;
+use crate::report::columns;
+use crate::shell::quoted_path;
 
 /// Everything that was looked at.
 #[derive(Debug, Clone, Serialize)]
@@ -185,8 +187,8 @@ fn check_file(status: &FileStatus, search: &[PathBuf]) -> Check {
             Check::ok(&name, path.display().to_string())
         }
         (FileState::Wrong(reason), path) => {
-            let away =
-                path.as_ref().map_or(String::new(), |path| format!("rm {} && ", path.display()));
+            let away = |path: &PathBuf| format!("rm {} && ", quoted_path(path));
+            let away = path.as_ref().map_or(String::new(), away);
             Check::wrong(&name, CheckState::Missing, reason.clone(), format!("{away}{fetch}"))
         }
         (FileState::Missing | FileState::Right | FileState::Found, _) => {
@@ -209,6 +211,7 @@ pub fn text(diagnosis: &Diagnosis) -> String {
         "seedbed {} ({commit}), tch {}, libtorch {}\n\n",
         versions.seedbed, versions.tch, versions.libtorch
     );
+    let mut rows = Vec::new();
     for device in devices {
         let DeviceInfo { name, model, memory, utilisation } = device;
         let mut line = format!("{name}: {model}");
@@ -221,7 +224,7 @@ pub fn text(diagnosis: &Diagnosis) -> String {
         if let Some(percent) = utilisation {
             let _ = write!(line, ", computing {percent} % of the time");
         }
-        put(&mut text, "device", &line);
+        put(&mut rows, "device", &line);
     }
     for check in checks {
         let mark = match check.state {
@@ -229,10 +232,13 @@ pub fn text(diagnosis: &Diagnosis) -> String {
             CheckState::Missing => "MISSING: ",
             CheckState::Broken => "BROKEN: ",
         };
-        put(&mut text, &check.name, &format!("{mark}{}", check.detail));
+        put(&mut rows, &check.name, &format!("{mark}{}", check.detail));
         if let Some(next) = &check.next {
-            put(&mut text, "", &format!("next: {next}"));
+            put(&mut rows, "", &format!("next: {next}"));
         }
+    }
+    for line in columns::lines(&rows, 0..0, |_, _| "") {
+        text += &format!("{line}\n");
     }
     let complete = checks.iter().all(|check| check.state == CheckState::Ok);
     text.push_str(match (ready, complete) {
@@ -243,8 +249,12 @@ pub fn text(diagnosis: &Diagnosis) -> String {
     text
 }
 
-fn put(text: &mut String, name: &str, detail: &str) {
-    writeln!(text, "{name:<14}{detail}").expect("writing to a string cannot fail");
+/// Adds a name with what is said of it, a row for each line of that.
+fn put(rows: &mut Vec<Vec<String>>, name: &str, detail: &str) {
+    let names = std::iter::once(name).chain(std::iter::repeat(""));
+    for (name, line) in names.zip(detail.lines()) {
+        rows.push(vec![name.to_owned(), line.to_owned()]);
+    }
 }
 
 #[cfg(test)]
@@ -306,9 +316,9 @@ mod tests {
 
         // a wrong file would be found first again
         let state = FileState::Wrong("other bytes".into());
-        let status = FileStatus { file, path: Some("here/file".into()), state };
+        let status = FileStatus { file, path: Some("it's here/file".into()), state };
         let next = check_file(&status, &[]).next;
-        assert_eq!(next, Some(format!("rm here/file && {fetch}")));
+        assert_eq!(next, Some(format!("rm \"it's here/file\" && {fetch}")));
     }
 
     #[test]

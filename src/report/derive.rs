@@ -14,6 +14,7 @@ use crate::paper::{self, Paper};
 use crate::report::document::{Loss, Picture, Section};
 use crate::report::terminal::printable;
 use crate::report::{self, csv, series};
+use crate::shell::quoted;
 use crate::store::record::Record;
 use crate::store::whole;
 use crate::store::{self, Store, Wanted};
@@ -419,7 +420,7 @@ impl Derived {
         commands.extend(groups.into_iter().map(|(seeds, cells)| {
             let chosen = cells.iter().map(|cell| format!(" --cell {}", quoted(cell)));
             let chosen = if cells.len() == trained { String::new() } else { chosen.collect() };
-            let (name, seeds) = (&self.name, ranges(&seeds));
+            let (name, seeds) = (quoted(&self.name), ranges(&seeds));
             format!("target/release/seedbed run {name}{quick}{set} --seeds {seeds}{chosen}")
         }));
         commands
@@ -457,11 +458,6 @@ fn checkout(rows: &[Row]) -> Vec<String> {
         }
     };
     vec![said]
-}
-
-/// A word as a shell takes it, whatever is in it.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// `1-20`, `1,3,7-9`: as `--seeds` takes them.

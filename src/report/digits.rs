@@ -5,6 +5,7 @@ use crate::metrics::Metric;
 use crate::paper::plausibility::granularity::{
     Batches, Digits, Fit, Fitting, Granularity, Joint, Search, Whole,
 };
+use crate::report::columns;
 use crate::report::terminal::{BOLD, GREEN, RED, YELLOW, paint, printable};
 
 /// Batch sizes that one line names; more are counted.
@@ -29,9 +30,12 @@ pub fn granularity_text(granularity: &Granularity, colour: bool) -> String {
         }
         text += &digits_text(digits, colour);
     }
-    for joint in &granularity.test_sets {
-        text += &joint_text(joint, colour);
-    }
+    let rows: Vec<Vec<String>> = granularity.test_sets.iter().map(joint_fields).collect();
+    let lines = columns::lines(&rows, 0..0, |row, column| match column {
+        1 if colour => code(granularity.test_sets[row].verdict),
+        _ => "",
+    });
+    text.extend(lines.iter().map(|line| format!("  {line}\n")));
     text
 }
 
@@ -44,12 +48,15 @@ fn digits_text(digits: &Digits, colour: bool) -> String {
     let metric = digits.metric.as_str();
     let mut text =
         format!("    {metric} {} ({}, {runs})\n", digits.printed, digits.status.as_str());
-    let names: Vec<String> = digits.test_sets.iter().map(set_text).collect();
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    for (name, fitting) in names.iter().zip(&digits.test_sets) {
-        let verdict = painted(fitting.verdict, colour);
-        text += &format!("      {name:<width$}  {verdict}  {}\n", reason(digits, fitting));
-    }
+    let row = |fitting: &Fitting| {
+        vec![set_text(fitting), fitting.verdict.as_str().to_owned(), reason(digits, fitting)]
+    };
+    let rows: Vec<Vec<String>> = digits.test_sets.iter().map(row).collect();
+    let lines = columns::lines(&rows, 0..0, |row, column| match column {
+        1 if colour => code(digits.test_sets[row].verdict),
+        _ => "",
+    });
+    text.extend(lines.iter().map(|line| format!("      {line}\n")));
     for search in &digits.searches {
         text += &search_text(search);
     }
@@ -57,21 +64,15 @@ fn digits_text(digits: &Digits, colour: bool) -> String {
 }
 
 fn set_text(fitting: &Fitting) -> String {
-    format!(
-        "{}, {} anomalies + {} normal",
-        printable(&fitting.test_set),
-        fitting.positives,
-        fitting.negatives
-    )
+    format!("{}, {} anomalies + {} normal", fitting.test_set, fitting.positives, fitting.negatives)
 }
 
-fn painted(fit: Fit, colour: bool) -> String {
-    let code = match fit {
+fn code(fit: Fit) -> &'static str {
+    match fit {
         Fit::Fits => GREEN,
         Fit::CannotTell => YELLOW,
         Fit::Excluded => RED,
-    };
-    paint(&format!("{:<11}", fit.as_str()), code, colour)
+    }
 }
 
 fn reason(digits: &Digits, fitting: &Fitting) -> String {
@@ -151,18 +152,18 @@ fn named(sizes: &[&Batches]) -> String {
     format!(", {}{more}", sizes_text.join(", "))
 }
 
-fn joint_text(joint: &Joint, colour: bool) -> String {
+fn joint_fields(joint: &Joint) -> Vec<String> {
     let batches =
         joint.batches.map_or(String::new(), |size| format!(", in whole batches of {size}"));
     let figures = match joint.figures {
-        1 => "1 figure".to_owned(),
-        figures => format!("{figures} figures together"),
+        1 => "1 figure:".to_owned(),
+        figures => format!("{figures} figures together:"),
     };
     let words = match joint.verdict {
-        Fit::Excluded => format!("by {}", printable(&joint.excluded_by.join("; "))),
+        Fit::Excluded => format!("by {}", joint.excluded_by.join("; ")),
         Fit::Fits => format!("{} would by chance", amount(joint.expected)),
         Fit::CannotTell => "too few digits".to_owned(),
     };
-    let verdict = painted(joint.verdict, colour);
-    format!("  {figures}: {verdict}  {}{batches} ({words})\n", printable(&joint.test_set))
+    let verdict = joint.verdict.as_str().to_owned();
+    vec![figures, verdict, format!("{}{batches} ({words})", joint.test_set)]
 }

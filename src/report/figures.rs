@@ -5,8 +5,8 @@ use crate::metrics::Population;
 use crate::paper::plausibility::granularity::Granularity;
 use crate::paper::plausibility::{Check, Finding, Ground, Harmonic, Interval, Verdict};
 use crate::paper::{Paper, SplitKind};
-use crate::report::digits;
 use crate::report::terminal::{BOLD, GREEN, RED, YELLOW, paint, printable};
+use crate::report::{columns, digits};
 
 /// The checks of one paper, and the words to read them by.
 pub fn check_text(
@@ -58,19 +58,24 @@ fn line_text(check: &Check, colour: bool) -> String {
     let method = printable(&check.method);
     let mut text =
         format!("  {method}: {} ({}, {runs})\n", figures.join(", "), check.status.as_str());
-    let mut lines: Vec<(String, Verdict, String)> = Vec::new();
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut verdicts: Vec<Verdict> = Vec::new();
+    let mut add = |what: String, verdict: Verdict, words: String| {
+        rows.push(vec![what, verdict.as_str().to_owned(), words]);
+        verdicts.push(verdict);
+    };
     if let Some(harmonic) = check.harmonic {
         let words = harmonic_text(check, &harmonic);
-        lines.push(("f1 of precision and recall".into(), harmonic.verdict, words));
+        add("f1 of precision and recall".into(), harmonic.verdict, words);
     }
     for finding in check.protocols.iter().flatten() {
-        lines.push((protocol_text(finding), finding.verdict, finding_text(finding)));
+        add(protocol_text(finding), finding.verdict, finding_text(finding));
     }
-    let width = lines.iter().map(|(what, ..)| what.chars().count()).max().unwrap_or(0);
-    for (what, verdict, words) in lines {
-        let verdict = paint(&format!("{:<11}", verdict.as_str()), code(verdict), colour);
-        text += &format!("    {what:<width$}  {verdict}  {words}\n");
-    }
+    let lines = columns::lines(&rows, 0..0, |row, column| match column {
+        1 if colour => code(verdicts[row]),
+        _ => "",
+    });
+    text.extend(lines.iter().map(|line| format!("    {line}\n")));
     text
 }
 

@@ -1,7 +1,9 @@
 //! What people and other programs read: CSV files, tables for a terminal, and reports. Everything here
 //! is made from `runs.csv` rows; nothing here trains, and nothing prints: tables are strings.
 
+pub mod benchmarks;
 mod chart;
+pub mod columns;
 pub mod csv;
 pub mod derive;
 pub mod digits;

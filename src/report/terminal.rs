@@ -7,6 +7,7 @@ use crate::experiment::Scale;
 use crate::metrics::Metric;
 use crate::paper::Paper;
 use crate::paper::fingerprint::Quantity;
+use crate::report::columns;
 use crate::summary::{Comparison, Pair, Power, Summary, Test, Verdict, split_control};
 
 pub(super) const BOLD: &str = "1";
@@ -43,40 +44,26 @@ struct Table {
 impl Table {
     fn render(mut self, colour: bool) -> String {
         let last = self.header.len() - 1;
-        for field in self.lines.iter_mut().flat_map(|(_, fields, _)| fields) {
-            if let Cow::Owned(shown) = printable(field) {
-                *field = shown;
-            }
+        if self.lines.iter().all(|(_, fields, _)| fields[last].is_empty()) {
+            self.header[last] = "";
         }
-        let widths: Vec<usize> = (0..last)
-            .map(|column| {
-                let fields = self.lines.iter().map(|(_, fields, _)| fields[column].chars().count());
-                fields.chain([self.header[column].len()]).max().unwrap_or(0)
-            })
-            .collect();
-        let line = |fields: &mut dyn Iterator<Item = &str>| {
-            let mut text = String::from("  ");
-            for (column, (field, &width)) in fields.zip(&widths).enumerate() {
-                text += &match column < self.words {
-                    true => format!("{field:<width$}  "),
-                    false => format!("{field:>width$}  "),
-                };
-            }
-            text
-        };
-        let said = self.lines.iter().any(|(_, fields, _)| !fields[last].is_empty());
-        let header =
-            line(&mut self.header.iter().copied()) + if said { self.header[last] } else { "" };
-        let mut text = paint(header.trim_end(), DIM, colour) + "\n";
+        let mut rows = vec![self.header.iter().map(|&name| name.to_owned()).collect()];
+        rows.extend(self.lines.iter_mut().map(|(_, fields, _)| std::mem::take(fields)));
+        let laid_out = columns::lines(&rows, self.words..last, |row, column| match row {
+            _ if !colour => "",
+            0 => DIM,
+            _ if column == last => self.lines[row - 1].2,
+            _ => "",
+        });
+        let mut laid_out = laid_out.iter();
+        let mut text = laid_out.next().map_or(String::new(), |header| format!("  {header}\n"));
         let mut cell = "";
-        for (index, (this, fields, code)) in self.lines.iter().enumerate() {
+        for (index, (line, (this, ..))) in laid_out.zip(&self.lines).enumerate() {
             if this != cell {
                 text += &format!("{}\n", paint(this, BOLD, colour));
                 cell = this;
             }
-            let start = line(&mut fields.iter().map(String::as_str));
-            let whole = start + &paint(&fields[last], code, colour);
-            text += &format!("{}\n", whole.trim_end());
+            text += &format!("  {line}\n");
             if let Some(detail) = self.details.get(index).filter(|detail| !detail.is_empty()) {
                 text += &format!("    {}\n", paint(detail, DIM, colour));
             }

@@ -134,7 +134,7 @@ fn without_a_name_every_paper_is_checked_and_the_words_say_what_is_found() {
         .prints("danieltan07 · ")
         .prints("(2·auroc_of_flags − 1)·441980 is 212408.357: no whole number")
         .prints("(2·auroc_of_flags − 1)·8704 is 4183.000; whole numbers expected there: less than 0.0001")
-        .prints("2 figures together: excluded     all test images (by 1 run, anomaly digit 0")
+        .lists("2 figures together: excluded all test images (by 1 run, anomaly digit 0")
         .prints("in whole batches of 2 to 1024 rows: 2 of 1023 sizes fit, 512, 544")
         .prints("no line prints two of precision, recall and f1");
 }
@@ -241,11 +241,11 @@ negatives = 90
     sandbox
         .seedbed("check-figures mine")
         .expect(0)
-        .prints("all, 25 anomalies + 100 normal  fits         recall·25 is 11.000")
-        .prints("all, 25 anomalies + 100 normal  excluded     recall·25 is 10.870: no whole number")
-        .prints("some, 23 anomalies + 90 normal  fits         recall·23 is 10.000")
-        .prints("2 figures together: excluded     all (by B)")
-        .prints("1 figure: fits         some (0.00023 would by chance)");
+        .lists("all, 25 anomalies + 100 normal fits recall·25 is 11.000")
+        .lists("all, 25 anomalies + 100 normal excluded recall·25 is 10.870: no whole number")
+        .lists("some, 23 anomalies + 90 normal fits recall·23 is 10.000")
+        .lists("2 figures together: excluded all (by B)")
+        .lists("1 figure: fits some (0.00023 would by chance)");
 
     let of = |right: &str, wrong: &str| {
         assert!(mine.contains(right), "{right}");
@@ -293,8 +293,10 @@ fn a_users_own_paper_needs_figures_and_counts_and_no_experiment() {
     ended
         .prints("50 anomalies in 200 rows, 25.0 %")
         .prints("A: precision 0.650, recall 0.520 (verified, one run)")
-        .prints("the source's test set, top 20 % of test (stated)   consistent   precision/recall is 1.24")
-        .prints("impossible   no whole numbers of rows print these figures") // 0.73 of 50 anomalies
+        .lists(
+            "the source's test set, top 20 % of test (stated) consistent precision/recall is 1.24",
+        )
+        .lists("impossible no whole numbers of rows print these figures") // 0.73 of 50 anomalies
         .prints("1 of 2 lines are consistent with the stated protocol; B (1, small) impossible");
 
     let of = |right: &str, wrong: &str| {

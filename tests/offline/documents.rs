@@ -136,6 +136,25 @@ fn blocks_are_made_anew_and_the_rest_stays() {
 }
 
 #[test]
+fn pictures_of_benchmarks_are_drawn_from_their_tables() {
+    let sandbox = documents("said");
+    let table = "step,runs,cells,seconds,mebibytes\ntables,100,5,0.4,120\ntables,10000,500,2,200\n";
+    sandbox.write("results/growth.csv", table);
+    let other = "results/growth.svg is not what its table says";
+    sandbox.seedbed("fill --check").expect(1).prints(other);
+    sandbox.seedbed("fill").expect(0).prints("results/growth.svg");
+    assert!(sandbox.read("results/growth.svg").contains("tables, time: 0.4 at 100, 2 at 10000."));
+    sandbox.seedbed("fill --check").expect(0);
+    sandbox.write("results/growth.svg", "by hand");
+    sandbox.seedbed("fill README.md").expect(0);
+    assert_eq!(sandbox.read("results/growth.svg"), "by hand", "a document alone was asked for");
+    sandbox.seedbed("fill --check").expect(1).prints(other);
+    sandbox.write("results/growth.csv", "step,runs\n");
+    sandbox.write("results/width.csv", "measure\nstep\n");
+    sandbox.seedbed("fill").expect(3).says("results/width.csv").says("'make bench-width'");
+}
+
+#[test]
 fn numbers_are_written_as_people_write_them() {
     for (expression, text) in [
         ("-0.0004|f(3)", "0.000"),

@@ -8,6 +8,7 @@ mod sandbox;
 mod check_figures;
 mod data;
 mod documents;
+mod examples;
 mod golden_metrics;
 mod golden_stats;
 mod report;

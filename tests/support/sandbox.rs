@@ -234,11 +234,24 @@ impl Ended {
         self
     }
 
+    /// As `prints`, however columns are aligned.
+    #[track_caller]
+    pub fn lists(self, words: &str) -> Self {
+        assert!(unaligned(&self.stdout).contains(words), "no '{words}' in:\n{}", self.stdout);
+        self
+    }
+
     #[track_caller]
     pub fn prints(self, words: &str) -> Self {
         assert!(self.stdout.contains(words), "no '{words}' in:\n{}", self.stdout);
         self
     }
+}
+
+/// A text with one space wherever columns are apart.
+pub fn unaligned(text: &str) -> String {
+    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Waits until `found` finds something.

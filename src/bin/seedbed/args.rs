@@ -74,9 +74,11 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },
-    /// Write the numbers of Markdown documents anew: the blocks that name a template of docs/templates
+    /// Write the numbers of Markdown documents anew (the blocks that name a template of docs/templates),
+    /// and the pictures of benchmarks
     Fill {
-        /// Documents, as paths below the current folder; by default README.md and docs/*.md
+        /// Documents, as paths below the current folder; by default README.md, docs/*.md and the
+        /// pictures beside results/width.csv and results/growth.csv
         #[arg(value_name = "DOCUMENT")]
         documents: Vec<String>,
         /// Change nothing; exit with 1 when a document is not what its files say

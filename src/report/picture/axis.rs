@@ -129,6 +129,29 @@ impl Axis {
         Self { scale: Scale::Linear, low, high, whole: false }
     }
 
+    /// Of bars at 1 to `last`, with room beside the first and the last.
+    pub fn of_bars(last: usize) -> Self {
+        Self { whole: true, ..Self::linear(0.4, last.max(1) as f64 + 0.6) }
+    }
+
+    /// Logarithmic between the powers of ten about some positive values, from 1 to 10 without any.
+    pub fn of_decades(values: impl Iterator<Item = f64>) -> Self {
+        let placeable = values.filter(|&value| value >= SMALLEST && is_placeable(value));
+        let (least, most) = placeable
+            .fold((f64::INFINITY, 0.0), |(least, most): (f64, f64), value| {
+                (least.min(value), most.max(value))
+            });
+        let (least, most) = if least <= most { (least, most) } else { (1.0, 10.0) };
+        let low = least.log10().floor();
+        let high = most.log10().ceil().max(low + 1.0);
+        Self { scale: Scale::Log, low, high, whole: false }
+    }
+
+    /// Returns the values at its ends.
+    pub fn ends(&self) -> (f64, f64) {
+        (self.scale.inverse(self.low), self.scale.inverse(self.high))
+    }
+
     /// Of the epochs 1 to `last`, with some room.
     pub fn of_epochs(last: usize) -> Self {
         let room = if last == 1 { 1.0 } else { 0.02 * last as f64 };
@@ -385,6 +408,16 @@ mod tests {
         assert_eq!(labels(&Axis::of_curve(&[0.5, 30.0]), 9), ["0.5", "1", "2", "5", "10", "20"]);
         let tail = Axis::spanning((-90..10).map(f64::from).chain([1e6]), 0.05);
         assert_eq!(labels(&tail, 7), ["−50", "0", "1000", "10000", "10⁵", "10⁶"]);
+    }
+
+    #[test]
+    fn decades_begin_and_end_at_powers_of_ten_and_bars_stand_at_whole_numbers() {
+        let of = |values: &[f64]| Axis::of_decades(values.iter().copied());
+        assert_eq!(labels(&of(&[0.4, 52.0]), 5), ["0.1", "1", "10", "100"]);
+        assert_eq!(of(&[0.4, 52.0]).ends(), (0.1, 100.0));
+        assert_eq!(of(&[10.0]).ends(), (10.0, 100.0));
+        assert_eq!(of(&[-1.0, 0.0, f64::NAN, f64::INFINITY]).ends(), (1.0, 10.0));
+        assert_eq!(labels(&Axis::of_bars(2), 5), ["1", "2"]);
     }
 
     #[test]

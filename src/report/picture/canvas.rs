@@ -29,6 +29,8 @@ pub enum Mark {
     /// Of this width.
     AnomalousCrosses(f64),
     Curve,
+    /// One of several lines, by its place among them.
+    Series(usize),
     Chance,
     Ring,
 }
@@ -36,7 +38,8 @@ pub enum Mark {
 impl Mark {
     fn width(self) -> f64 {
         match self {
-            Self::NormalArea | Self::AnomalousArea | Self::Curve | Self::Chance => 24.0,
+            Self::NormalArea | Self::AnomalousArea | Self::Curve => 24.0,
+            Self::Series(_) | Self::Chance => 24.0,
             Self::NormalDots(_) | Self::AnomalousCrosses(_) | Self::Ring => 10.0,
         }
     }
@@ -190,6 +193,7 @@ impl Canvas {
             Mark::NormalDots(size) => self.path(&dot(x, y), &dots(NORMAL, size)),
             Mark::AnomalousCrosses(size) => self.path(&cross(x, y, size), &crosses(size)),
             Mark::Curve => self.path(&line, &curve()),
+            Mark::Series(index) => self.path(&line, &series(index)),
             Mark::Chance => self.path(&line, CHANCE),
             Mark::Ring => self.ring(x, y),
         }
@@ -298,6 +302,27 @@ impl Panel {
 
 pub const CHANCE: &str =
     "fill=\"none\" stroke=\"#777\" stroke-width=\"1.2\" stroke-dasharray=\"2 3\"";
+
+/// Colours after Okabe and Ito and dashes of lines beside each other, which stay apart in grey.
+const SERIES: [(&str, &str); 4] =
+    [(NORMAL_DARK, ""), (ANOMALY, "8 3"), ("#00664b", "5 2 1.5 2"), ("#8a4a70", "2.5 2")];
+
+/// Returns the colour of a line by its place among several.
+pub fn series_colour(index: usize) -> &'static str {
+    SERIES[index % SERIES.len()].0
+}
+
+/// Writes the attributes of a line by its place among several.
+pub fn series(index: usize) -> String {
+    let (colour, dashes) = SERIES[index % SERIES.len()];
+    let dashes = match dashes {
+        "" => String::new(),
+        dashes => format!(" stroke-dasharray=\"{dashes}\""),
+    };
+    format!(
+        "fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.8\" stroke-linejoin=\"round\"{dashes}"
+    )
+}
 
 pub fn curve() -> String {
     format!("fill=\"none\" stroke=\"{NORMAL_DARK}\" stroke-width=\"1.8\" stroke-linejoin=\"round\"")

@@ -1,6 +1,7 @@
 //! Pictures of one run, for papers and for the doubtful: what was measured in, the bytes of an SVG
 //! or a PNG out. The same input gives the same bytes. Nothing here reads or writes files, prints,
-//! or knows tensors. How to read each picture: `docs/pictures.md`.
+//! or knows tensors. How to read each picture: `docs/pictures.md`. The pictures of benchmarks are drawn
+//! by the same means (`lines`).
 //!
 //! Normal rows are light blue and plain, anomalies dark red and hatched or crossed, so that they
 //! stay apart in grey and for the colour-blind (after Okabe and Ito, 2008, vermilion darkened).
@@ -9,12 +10,14 @@ pub(crate) mod axis;
 mod canvas;
 mod images;
 mod latent;
+mod lines;
 mod loss;
 mod roc;
 mod scores;
 
 pub use images::{ImageGroup, reconstruction_grid};
 pub use latent::scatter_projections;
+pub use lines::{Line, grid_growth, job_width};
 pub use loss::loss_curves;
 pub use roc::roc_curve;
 pub use scores::score_histogram;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::sha256;
 use crate::error::{Error, Result};
+use crate::shell::{command, quoted};
 
 /// Seconds that a task has to stop in good order before its time limit.
 const NOTICE: u32 = 30;
@@ -83,15 +84,15 @@ impl Array {
         for option in self.sbatch_options()? {
             script += &format!("#SBATCH {}\n", quoted_for_sbatch(&option));
         }
-        let logs = quoted(&text(&self.logs)?);
+        let (logs, directory) = (text(&self.logs)?, text(&self.directory)?);
+        let logs = quoted(&logs);
         script += &format!("# Slurm writes into this folder and does not make it: {logs}\n");
-        script += &format!("cd -- {} || exit\n", quoted(&text(&self.directory)?));
+        script += &format!("cd -- {} || exit\n", quoted(&directory));
         for (name, value) in &self.environment {
             script += &format!("export {name}={}\n", quoted(value));
         }
-        let words: Vec<String> = self.command.iter().map(|word| quoted(word)).collect();
         // so that Slurm's signals reach seedbed itself
-        script += &format!("exec {}\n", words.join(" "));
+        script += &format!("exec {}\n", command(self.command.iter().map(String::as_str)));
         Ok(script)
     }
 
@@ -132,18 +133,13 @@ fn check_option(option: &str) -> Result<()> {
     Ok(())
 }
 
-/// As sbatch reads words of a `#SBATCH` line.
+/// As sbatch reads words of a `#SBATCH` line; unlike a shell it heeds a backslash in single quotes too.
 fn quoted_for_sbatch(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/@%+".contains(c);
     if word.chars().all(plain) {
         return word.to_owned();
     }
     format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-/// As a shell reads words.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// GPUs of a task that asks Slurm for them with `--gres`: 2 of `gpu:a100:2`; none of another kind of
@@ -350,12 +346,12 @@ mod tests {
             "#SBATCH --signal=B:TERM@30",
             "#SBATCH --partition=long",
             "#SBATCH --time=1-00:00:00",
-            r"cd -- '/home/somebody'\''s files' || exit",
+            r#"cd -- "/home/somebody's files" || exit"#,
             "export SEEDBED_DATA='/data $HOME'",
         ] {
             assert!(lines.contains(&line), "{line} in\n{script}");
         }
-        assert_eq!(lines.last(), Some(&"exec '/bin/seedbed' 'run' 'tiny'"));
+        assert_eq!(lines.last(), Some(&"exec /bin/seedbed run tiny"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::json;
 use seedbed::dataset::fetch::{self, Options};
 use seedbed::dataset::{self, DataFile, FileState};
 use seedbed::error::{Error, Result};
+use seedbed::report::columns;
 
 use crate::args::{DataCommand, DataOptions};
 use crate::output::{print, print_json};
@@ -73,7 +74,7 @@ pub fn data(command: &DataCommand) -> Result<u8> {
 fn data_status(options: &DataOptions, check: bool) -> Result<u8> {
     let search = dataset::search_path(options.data.as_deref());
     let mut code = 0;
-    let mut listed = Vec::new();
+    let (mut listed, mut rows) = (Vec::new(), Vec::new());
     for status in dataset::status(&search, check) {
         let state = match &status.state {
             FileState::Missing => {
@@ -99,10 +100,13 @@ fn data_status(options: &DataOptions, check: bool) -> Result<u8> {
             continue;
         }
         let place = place.unwrap_or_else(|| "-".to_owned());
-        print(&format!("{}  {}  {place}  {state}\n", status.file.dataset, status.file.name))?;
+        rows.push(vec![status.file.dataset.to_owned(), status.file.name.to_string(), place, state]);
     }
     if options.json {
         print_json(&listed)?;
+    }
+    for line in columns::lines(&rows, 0..0, |_, _| "") {
+        print(&format!("{line}\n"))?;
     }
     Ok(code)
 }

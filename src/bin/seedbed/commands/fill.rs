@@ -1,10 +1,12 @@
-//! `seedbed fill`: the numbers of README.md and of docs/ from the CSV files of results.
+//! `seedbed fill`: the numbers of README.md and of docs/, and the pictures of benchmarks, from the CSV
+//! files of results.
 
 use std::path::Path;
 
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Experiment, Selection};
 use seedbed::paper::Paper;
+use seedbed::report::benchmarks;
 use seedbed::report::derive::{Derived, Making};
 use seedbed::report::fill::Filler;
 use seedbed::report::terminal;
@@ -14,12 +16,14 @@ use seedbed::summary::{Comparison, Pair};
 use crate::output::print;
 use crate::screen::say;
 
-/// Makes the blocks of documents anew, or (`check`) says which are not what their files say.
+/// Makes the blocks of documents anew, and the pictures of benchmarks where no document is named, or
+/// (`check`) says which are not what their files say.
 ///
 /// # Errors
 /// Those of the templates, and files that cannot be read or written.
 pub fn fill(documents: &[String], check: bool) -> Result<u8> {
-    let documents = if documents.is_empty() { own_documents()? } else { documents.to_vec() };
+    let all = documents.is_empty();
+    let documents = if all { own_documents()? } else { documents.to_vec() };
     let mut filler = Filler::new(Path::new(""));
     filler.add_function("compare_text", compare_text);
     let mut differ = false;
@@ -43,7 +47,31 @@ pub fn fill(documents: &[String], check: bool) -> Result<u8> {
     for line in filler.left_out() {
         say(&line);
     }
+    if all {
+        differ |= draw(Path::new("results"), check)?;
+    }
     Ok(u8::from(check && differ))
+}
+
+/// Draws the benchmarks of a folder anew, or (`check`) says which pictures are not what their tables
+/// say; tells whether any was not.
+fn draw(folder: &Path, check: bool) -> Result<bool> {
+    let mut differ = false;
+    for (path, picture) in benchmarks::pictures(folder)? {
+        if std::fs::read(&path).is_ok_and(|there| there == picture.as_bytes()) {
+            continue;
+        }
+        differ = true;
+        let name = path.display();
+        if check {
+            print(&format!("{name} is not what its table says; 'make report' mends it\n"))?;
+        } else {
+            whole::write(&path, &picture)
+                .map_err(|error| Error::of_file("write", &path, &error))?;
+            print(&format!("{name}\n"))?;
+        }
+    }
+    Ok(differ)
 }
 
 /// Lists README.md and the documents in docs/.

@@ -14,6 +14,7 @@ use seedbed::schedule::plan::{Plan, memory_needs};
 use seedbed::schedule::session::{Means, Patience, Session, has_failed, sweep};
 use seedbed::schedule::trainer;
 use seedbed::schedule::worker::Workers;
+use seedbed::shell;
 use seedbed::store::record::{Pictures, State};
 
 use super::compare::{show_comparison, strict_code};
@@ -198,11 +199,11 @@ fn what_is_kept(plans: &[&Plan]) -> String {
     )
 }
 
-/// Writes the words that this program was started with.
+/// Writes the words that this program was started with, as a shell takes them.
 pub fn this_command() -> String {
-    let arguments: Vec<String> =
+    let words: Vec<String> =
         std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    arguments.join(" ")
+    shell::command(words.iter().map(String::as_str))
 }
 
 /// Tries to download what the plans need and no place has. A failure is told and not an error: the

@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, Experiment};
-use seedbed::report;
 use seedbed::report::derive::{Derived, Making};
+use seedbed::report::terminal::printable;
+use seedbed::report::{self, columns};
 use seedbed::schedule::plan::{Plan, memory_needs};
 use seedbed::schedule::session::{Patience, Session};
 use seedbed::schedule::worker::Workers;
@@ -183,34 +184,39 @@ fn text(checks: &[Check], sample: &Sample, kind: &str, tolerance: f64) -> String
         checks.len(),
         derived.rows.len(),
     );
-    text += "  seed  split    weights  scores   largest distance of a metric  verdict\n";
+    let header = ["seed", "split", "weights", "scores", "largest distance of a metric", "verdict"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    rows.extend(checks.iter().map(fields));
+    let laid_out = columns::lines(&rows, 0..1, |_, _| "");
+    let mut laid_out = laid_out.iter();
+    laid_out.by_ref().take(1).for_each(|header| text += &format!("  {header}\n"));
     let mut cell = "";
-    for check in checks {
+    for (line, check) in laid_out.zip(checks) {
         if check.cell != cell {
             cell = &check.cell;
-            let _ = writeln!(text, "{cell}");
+            text += &format!("{}\n", printable(cell));
         }
-        let part = |name: &str| match check.parts.iter().find(|part| part.name == name) {
-            Some(part) => part.same.map_or("unknown", |same| if same { "same" } else { "other" }),
-            None => "unknown",
-        };
-        let largest = check.largest().map_or(String::new(), |one| match one.distance {
-            Some(far) if far > 0.0 => format!("{far:.6} ({})", one.name),
-            Some(_) | None => "0".to_owned(),
-        });
-        let (split, weights, scores) = (part("split"), part("weights"), part("scores"));
-        let verdict = check.verdict.as_str();
-        let seed = check.seed;
-        // writing to a String cannot fail
-        let _ = writeln!(
-            text,
-            "  {seed:>4}  {split:<7}  {weights:<7}  {scores:<7}  {largest:<28}  {verdict}"
-        );
+        text += &format!("  {line}\n");
         if check.verdict != Verdict::SameBits {
             text += &details(check);
         }
     }
     text
+}
+
+/// Says of one run what became of its parts, and how far its metrics are apart.
+fn fields(check: &Check) -> Vec<String> {
+    let part = |name: &str| match check.parts.iter().find(|part| part.name == name) {
+        Some(part) => part.same.map_or("unknown", |same| if same { "same" } else { "other" }),
+        None => "unknown",
+    };
+    let largest = check.largest().map_or(String::new(), |one| match one.distance {
+        Some(far) if far > 0.0 => format!("{far:.6} ({})", one.name),
+        Some(_) | None => "0".to_owned(),
+    });
+    let [split, weights, scores] = ["split", "weights", "scores"].map(|name| part(name).to_owned());
+    let verdict = check.verdict.as_str().to_owned();
+    vec![check.seed.to_string(), split, weights, scores, largest, verdict]
 }
 
 fn details(check: &Check) -> String {

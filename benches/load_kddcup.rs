@@ -1,6 +1,5 @@
 //! Times loading, fitting and encoding KDD Cup 99 on one thread, and prints one JSON object:
-//! `cargo run --release --example load_kddcup -- DATA_DIR [ROUNDS]`. `benches/bench_load.py` runs it
-//! beside pandas.
+//! `cargo bench --bench load_kddcup -- DATA_DIR [ROUNDS]`. `benches/bench_load.py` runs it beside pandas.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -9,7 +8,8 @@ use std::time::Instant;
 use seedbed::dataset::{DatasetSpec, load, search_path};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
+    // cargo adds --bench
+    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
     let data = arguments.next().map(PathBuf::from);
     let rounds = arguments.next().map_or(Ok(1), |rounds| rounds.parse())?;
     let search = search_path(data.as_deref());
