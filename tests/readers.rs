@@ -221,7 +221,7 @@ fn experiment(name: &str, text: &str, selection: &Selection) -> Result<(), TestC
     prop_assert!(parsed.seeds.len() <= 100_000 && cells <= 20_000);
     prop_assert_eq!(&parsed.name, name);
     for cell in &parsed.cells {
-        let mut parts = Path::new(&cell.label).components();
+        let mut parts = Path::new(cell.label.as_str()).components();
         let one = matches!(parts.next(), Some(Component::Normal(part)) if part == &*cell.label);
         let label = &cell.label;
         prop_assert!(one && parts.next().is_none() && label.len() < 250, "{label}");

@@ -9,7 +9,7 @@ use std::time::Instant;
 use indexmap::{IndexMap, IndexSet};
 
 use crate::error::{Error, Result};
-use crate::experiment::{Cell, Experiment, Scale};
+use crate::experiment::{Cell, CellName, Experiment, Scale};
 use crate::paper::{self, Paper};
 use crate::report::document::{Loss, Picture, Section};
 use crate::report::terminal::printable;
@@ -17,7 +17,7 @@ use crate::report::{self, csv, series};
 use crate::store::record::Record;
 use crate::store::whole;
 use crate::store::{self, Store, Wanted};
-use crate::summary::{self, Comparison, Measurement, Pair, Row, Summary, split_control};
+use crate::summary::{self, Comparison, Measurement, Pair, Row, Summary};
 
 use crate::report::published::{self, Beside, Grid, Keyless, Keys, Published};
 
@@ -393,14 +393,14 @@ impl Derived {
         if matches!(self.origin, Origin::File(_)) || self.cells.is_empty() {
             return Vec::new();
         }
-        let mut seeds_of: Vec<(&str, Vec<u64>)> = Vec::new();
-        for row in self.rows.iter().filter(|row| split_control(&row.cell).1.is_none()) {
+        let mut seeds_of: Vec<(&CellName, Vec<u64>)> = Vec::new();
+        for row in self.rows.iter().filter(|row| !row.cell.is_control()) {
             match seeds_of.last_mut() {
-                Some((cell, seeds)) if *cell == row.cell => seeds.push(row.seed),
+                Some((cell, seeds)) if **cell == row.cell => seeds.push(row.seed),
                 Some(_) | None => seeds_of.push((&row.cell, vec![row.seed])),
             }
         }
-        let mut groups: Vec<(Vec<u64>, Vec<&str>)> = Vec::new();
+        let mut groups: Vec<(Vec<u64>, Vec<&CellName>)> = Vec::new();
         for (cell, seeds) in seeds_of {
             match groups.iter_mut().find(|(known, _)| *known == seeds) {
                 Some((_, cells)) => cells.push(cell),
@@ -548,12 +548,8 @@ fn add_bootstrap(summaries: &mut [Summary], rows: &[Row], making: Making) {
 /// The pictures stored of the rows' runs, in the order of the cells, then by name.
 fn pictures(store: &Store, rows: &[Row]) -> Result<Vec<Picture>> {
     let mut pictures = Vec::new();
-    let mut known: Vec<(&str, u64)> = Vec::new();
-    for row in rows {
-        known.push((&row.cell, row.seed));
-    }
-    for (cell, seed) in known {
-        let folder = store.dir().join("pictures").join(cell).join(format!("seed-{seed}"));
+    for Row { cell, seed, .. } in rows {
+        let folder = store::pictures::folder(store.dir(), cell, *seed);
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         paths.sort();
@@ -570,7 +566,8 @@ fn pictures(store: &Store, rows: &[Row]) -> Result<Vec<Picture>> {
             let bytes = fs::read(&path).map_err(|error| {
                 Error::Failed(format!("cannot read {}: {error}", path.display()))
             })?;
-            pictures.push(Picture { cell: cell.to_owned(), seed, name: name.to_owned(), bytes });
+            let (cell, seed) = (cell.clone(), *seed);
+            pictures.push(Picture { cell, seed, name: name.to_owned(), bytes });
         }
     }
     Ok(pictures)
@@ -653,7 +650,7 @@ fn difference(record: &Record, experiment: &Experiment, grid: &Grid) -> Option<S
 }
 
 /// Cells' labels and seeds.
-type Places = HashSet<(String, u64)>;
+type Places = HashSet<(CellName, u64)>;
 
 /// The runs of the grid that a `runs.csv` holds beside these records. `places` are those of all
 /// records: another file in the place of one says that its run is to be trained again, and its row

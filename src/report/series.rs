@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::csv::write_lines;
 use crate::error::{Error, Result};
-use crate::experiment::Scale;
+use crate::experiment::{CellName, Scale};
 use crate::store::record::Record;
 
 /// One further measurement of a run; a line of `diagnostics.csv`.
@@ -18,7 +18,7 @@ use crate::store::record::Record;
 #[serde(deny_unknown_fields)]
 pub struct Diagnostic {
     pub experiment: String,
-    pub cell: String,
+    pub cell: CellName,
     pub seed: u64,
     pub scale: Scale,
     pub name: String,
@@ -29,7 +29,7 @@ pub struct Diagnostic {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
     pub experiment: String,
-    pub cell: String,
+    pub cell: CellName,
     pub seed: u64,
     pub scale: Scale,
     pub term: String,
@@ -42,7 +42,7 @@ pub struct Curve {
 #[serde(deny_unknown_fields)]
 struct CurveLine {
     experiment: String,
-    cell: String,
+    cell: CellName,
     seed: u64,
     scale: Scale,
     term: String,
@@ -52,28 +52,28 @@ struct CurveLine {
 /// A line that belongs to a run.
 pub trait OfRun {
     /// The run's cell and seed.
-    fn run(&self) -> (&str, u64);
+    fn run(&self) -> (&CellName, u64);
     /// Puts the line under another label of the same cell.
-    fn relabel(&mut self, label: &str);
+    fn relabel(&mut self, label: &CellName);
 }
 
 impl OfRun for Diagnostic {
-    fn run(&self) -> (&str, u64) {
+    fn run(&self) -> (&CellName, u64) {
         (&self.cell, self.seed)
     }
 
-    fn relabel(&mut self, label: &str) {
-        label.clone_into(&mut self.cell);
+    fn relabel(&mut self, label: &CellName) {
+        self.cell.clone_from(label);
     }
 }
 
 impl OfRun for Curve {
-    fn run(&self) -> (&str, u64) {
+    fn run(&self) -> (&CellName, u64) {
         (&self.cell, self.seed)
     }
 
-    fn relabel(&mut self, label: &str) {
-        label.clone_into(&mut self.cell);
+    fn relabel(&mut self, label: &CellName) {
+        self.cell.clone_from(label);
     }
 }
 

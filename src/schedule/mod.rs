@@ -597,7 +597,7 @@ pub(super) mod tests {
     fn a_seed_is_done_when_every_cell_has_its_record_and_not_in_part() {
         let mut two = job(1, &[1, 2]);
         let mut other = two.cell().clone();
-        other.label = "other".to_owned();
+        other.label = "other".into();
         two.cells.push(other);
         let of_cell = |job: &Job, cell: usize, seed| match record(job, seed, State::Ok) {
             Message::Record(mut record) => {

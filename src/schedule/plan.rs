@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::dataset::{self, DataFile, DatasetSpec};
 use crate::error::{Error, Result};
-use crate::experiment::{Cell, Experiment, Scale};
+use crate::experiment::{Cell, CellName, Experiment, Scale};
 use crate::machine::memory::Need;
 use crate::report::terminal::printable;
 use crate::schedule::estimate::{Estimate, Source};
@@ -126,7 +126,7 @@ impl Plan {
         let grid = Grid::new(&self.experiment)?;
         let table = self.store.dir().join("runs.csv");
         let mut published = Published::read(&table, &grid, &known, Keyless::LeftOut)?;
-        let mut rows: HashMap<(String, u64), Row> = HashMap::new();
+        let mut rows: HashMap<(CellName, u64), Row> = HashMap::new();
         for run in std::mem::take(&mut published.runs) {
             if device_kind(&run.row) == self.kind {
                 rows.insert((run.row.cell.clone(), run.row.seed), run.row);

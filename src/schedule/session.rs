@@ -308,8 +308,8 @@ fn stop_at_failure(event: &Event) -> Result<()> {
     let failed = match event {
         Event::Record { slot: _, record } if record.state != State::Ok => {
             let why = record.failure.as_deref().unwrap_or("no reason given");
-            let label = &record.cell.label;
-            (&record.experiment, label.clone(), record.seed, record.state, why)
+            let label = record.cell.label.to_string();
+            (&record.experiment, label, record.seed, record.state, why)
         }
         Event::Lost { slot: _, job, death } => {
             (&job.experiment, job.label(), job.seeds[0], death.state, death.why.as_str())

@@ -458,7 +458,7 @@ mod tests {
         let base = cell(&[]);
         let of = |cell: &Cell| key(cell, 1, "d", 1, "cpu");
         let mut renamed = base.clone();
-        renamed.label = "other".to_owned();
+        renamed.label = "other".into();
         assert_eq!(of(&base), of(&renamed));
         for change in ["training.epochs=7", "model.latent=7", "protocol.contamination=0.1"] {
             assert_ne!(of(&base), of(&cell(&[change])), "{change}");

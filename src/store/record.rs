@@ -56,7 +56,7 @@ impl Job {
     /// The cells, for people.
     pub fn label(&self) -> String {
         match self.cells.len() {
-            1 => self.cell().label.clone(),
+            1 => self.cell().label.to_string(),
             count => format!("{} and {} more", self.cell().label, count - 1),
         }
     }

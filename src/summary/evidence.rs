@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use indexmap::IndexSet;
 
 use super::estimates::cells;
-use super::{Row, Summary, codes, split_control};
-use crate::experiment::Scale;
+use super::{Row, Summary, codes};
+use crate::experiment::{CellName, Scale};
 use crate::paper::Paper;
 use crate::paper::fingerprint::{Mark, Quantity};
 use crate::stats;
@@ -17,7 +17,7 @@ use crate::store::record::State;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measurement {
     pub experiment: String,
-    pub cell: String,
+    pub cell: CellName,
     pub seed: u64,
     pub name: String,
     pub value: f64,
@@ -27,7 +27,7 @@ pub struct Measurement {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
     pub experiment: String,
-    pub cell: String,
+    pub cell: CellName,
     pub scale: Scale,
     pub quantity: Quantity,
     /// All runs of the cell.
@@ -67,10 +67,15 @@ impl From<&Summary> for Evidence {
 
 impl Evidence {
     /// A cell that nobody ran.
-    pub(super) fn none(experiment: &str, cell: &str, scale: Scale, quantity: Quantity) -> Self {
+    pub(super) fn none(
+        experiment: &str,
+        cell: &CellName,
+        scale: Scale,
+        quantity: Quantity,
+    ) -> Self {
         Self {
             experiment: experiment.into(),
-            cell: cell.into(),
+            cell: cell.clone(),
             scale,
             quantity,
             runs: 0,
@@ -123,7 +128,7 @@ pub fn evidence(
         }
     }
     // a cell's fingerprints stand below its metrics
-    let order: IndexSet<(String, String)> =
+    let order: IndexSet<(String, CellName)> =
         evidence.iter().map(|one| (one.experiment.clone(), one.cell.clone())).collect();
     let place = |one: &Evidence| (one.experiment.clone(), one.cell.clone());
     evidence.sort_by_cached_key(|one| order.get_index_of(&place(one)));
@@ -132,7 +137,7 @@ pub fn evidence(
 
 /// None for a control that was not measured.
 fn measured(runs: &[&Row], quantity: &Quantity, values: &[f64]) -> Option<Evidence> {
-    if values.is_empty() && split_control(&runs[0].cell).1.is_some() {
+    if values.is_empty() && runs[0].cell.is_control() {
         return None;
     }
     let note = match values.len() {
@@ -150,7 +155,7 @@ fn measured(runs: &[&Row], quantity: &Quantity, values: &[f64]) -> Option<Eviden
 }
 
 fn ended(runs: &[&Row], quantity: &Quantity, state: State) -> Option<Evidence> {
-    if split_control(&runs[0].cell).1.is_some() {
+    if runs[0].cell.is_control() {
         return None;
     }
     let ended = runs.iter().filter(|row| row.state == state).count();
@@ -192,7 +197,7 @@ pub(super) struct Claim<'a> {
     pub std: Option<f64>,
     pub runs: Option<u64>,
     pub status: crate::paper::Status,
-    pub cell: Option<&'a str>,
+    pub cell: Option<&'a CellName>,
     pub margin: Option<f64>,
 }
 
@@ -207,7 +212,7 @@ pub(super) fn claims<'a>(paper: &'a Paper, experiment: &str) -> Vec<Claim<'a>> {
         std: one.std,
         runs: one.runs,
         status: one.status,
-        cell: one.cell.as_deref(),
+        cell: one.cell.as_ref(),
         margin: paper.margins.get(&one.metric).map(|margin| margin.value),
     });
     let own = |one: &&crate::paper::fingerprint::Fingerprint| {
@@ -225,7 +230,7 @@ pub(super) fn claims<'a>(paper: &'a Paper, experiment: &str) -> Vec<Claim<'a>> {
         std: one.std,
         runs: one.runs,
         status: one.status,
-        cell: one.cell.as_deref(),
+        cell: one.cell.as_ref(),
         margin: one.margin.as_ref().map(|margin| margin.value),
     });
     figures.chain(fingerprints).collect()

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Summary, split_control};
+use super::Summary;
+use crate::experiment::CellName;
 use crate::metrics::Metric;
 use crate::paper::{Figure, Paper, Status};
 use crate::stats::{self, Design};
@@ -16,7 +17,7 @@ const HIGH: f64 = 0.9;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Power {
     pub experiment: String,
-    pub cell: String,
+    pub cell: CellName,
     pub metric: Metric,
     /// Whose margin it is; empty for one of the user's.
     pub paper: String,
@@ -49,7 +50,7 @@ pub struct Power {
 #[derive(Debug, Clone, Copy)]
 pub struct Planned<'a> {
     pub experiment: &'a str,
-    pub cells: &'a [String],
+    pub cells: &'a [CellName],
     /// Of the stored runs, if any.
     pub summaries: &'a [Summary],
     pub papers: &'a [Paper],
@@ -69,7 +70,7 @@ pub fn power(asked: &Planned) -> Vec<Power> {
     let mut lines = Vec::new();
     for cell in cells {
         let judged = match margin {
-            Some(margin) if split_control(cell).1.is_none() => planned(experiment, papers, margin),
+            Some(margin) if !cell.is_control() => planned(experiment, papers, margin),
             Some(_) => Vec::new(),
             None => declared(experiment, cell, papers),
         };
@@ -98,13 +99,13 @@ struct Judged<'a> {
 }
 
 /// Metrics of a cell that a paper declares a margin for and prints a verified figure of.
-fn declared<'a>(experiment: &str, cell: &str, papers: &'a [Paper]) -> Vec<Judged<'a>> {
+fn declared<'a>(experiment: &str, cell: &CellName, papers: &'a [Paper]) -> Vec<Judged<'a>> {
     let mut judged = Vec::new();
     for paper in papers {
         for (&metric, margin) in &paper.margins {
             let of_cell = |figure: &&Figure| match &figure.cell {
                 Some(named) => named == cell,
-                None => split_control(cell).1.is_none(),
+                None => !cell.is_control(),
             };
             let figures = figures(experiment, paper).filter(|figure| figure.metric == metric);
             let verified = figures.filter(|figure| figure.status == Status::Verified);
@@ -152,7 +153,7 @@ fn figures<'a>(experiment: &str, paper: &'a Paper) -> impl Iterator<Item = &'a F
 }
 
 fn line(
-    (experiment, cell): (&str, &str),
+    (experiment, cell): (&str, &CellName),
     judged: &Judged,
     runs: usize,
     (std, n): (Option<f64>, usize),
@@ -164,7 +165,7 @@ fn line(
     let without_end = Design { n: stats::RUNS_CAP, ..plan };
     Power {
         experiment: experiment.into(),
-        cell: cell.into(),
+        cell: cell.clone(),
         metric,
         paper: paper.into(),
         margin,
@@ -190,7 +191,7 @@ mod tests {
     use super::*;
 
     fn lines(cells: &[&str], papers: &[Paper], margin: Option<f64>) -> Vec<Power> {
-        let cells: Vec<String> = cells.iter().map(|&cell| cell.into()).collect();
+        let cells: Vec<CellName> = cells.iter().map(|&cell| cell.into()).collect();
         let summaries = summarise(&rows("base", &[0.88, 0.9, 0.92])).unwrap();
         power(&Planned {
             experiment: "made-up",

@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use crate::experiment::CellName;
 use crate::metrics::Metric;
 use crate::store::record::{Record, State};
 use crate::summary::Row;
@@ -61,7 +62,7 @@ pub struct Distance {
 /// A stored run and the same run trained again.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Check {
-    pub cell: String,
+    pub cell: CellName,
     pub seed: u64,
     pub verdict: Verdict,
     /// Why bits need not agree: `libtorch 2.11.0 -> 2.12.0`; nothing where they must.

@@ -271,10 +271,10 @@ fn a_record_with_any_words_stays_in_its_place_and_they_stay_words() {
     // and ones whose label would be another place
     for (seed, nasty) in NASTY.iter().enumerate().filter(|(_, nasty)| !nasty.contains('\0')) {
         let mut record = record(&sandbox, 100 + seed as u64);
-        record.cell.label = (*nasty).to_owned();
+        record.cell.label = (*nasty).into();
         let made = tempfile::tempdir().expect("a folder");
         let own = Store::open(&made.path().join("a/b/c/d"), "tiny");
-        record.cell.label = nasty.trim_start_matches('/').to_owned();
+        record.cell.label = nasty.trim_start_matches('/').into();
         own.put(&record).expect("a record");
         let path = own.path(&record.cell.label, record.seed);
         let text = std::fs::read_to_string(path).expect("its file");
