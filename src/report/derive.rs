@@ -636,14 +636,8 @@ fn difference(record: &Record, experiment: &Experiment, grid: &Grid) -> Option<S
     let Some((cell, data_sha256)) = grid.get(label) else {
         return Some(format!("cell {label}, which the experiment does not have"));
     };
-    let wanted = Wanted {
-        cell,
-        seed: record.seed,
-        scale: experiment.scale,
-        data_sha256,
-        protocol_version: cell.model.protocol_version(),
-        device_kind: None,
-    };
+    let wanted =
+        Wanted { cell, seed: record.seed, scale: experiment.scale, data_sha256, device_kind: None };
     let differences = store::differences(record, &wanted);
     let said = || format!("cell {label}: key differs: {}", differences.join(", "));
     (!differences.is_empty()).then(said)

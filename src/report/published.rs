@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 
 use crate::error::{Error, Result};
 use crate::experiment::{Cell, CellName, Experiment, Scale};
+use crate::machine::device;
 use crate::report::csv;
 use crate::report::document::Loss;
 use crate::report::series::{self, Curve, Diagnostic, OfRun};
@@ -53,7 +54,7 @@ impl<'a> Grid<'a> {
 
     fn key(&self, place: usize, seed: u64, kind: &str) -> String {
         let (cell, data) = &self.cells[place];
-        store::key(cell, seed, data, cell.model.protocol_version(), kind)
+        store::key(cell, seed, data, kind)
     }
 }
 
@@ -151,11 +152,6 @@ pub fn reasons<'a>(each: impl Iterator<Item = &'a str>) -> String {
     said.join("; ")
 }
 
-/// The kind of device that a row's was, `cpu` or `cuda`.
-pub fn device_kind(row: &Row) -> &'static str {
-    if row.device.starts_with("cuda") { "cuda" } else { "cpu" }
-}
-
 /// Reads the rows of a `runs.csv` in a folder of results; none where there is no file, or one without
 /// a line below its header.
 ///
@@ -231,7 +227,7 @@ impl<'a, 'b> Keys<'a, 'b> {
                 Keyless::LeftOut => Err(format!("cell {label}, without a key")),
             };
         }
-        if let Some(place) = self.place_of(label, row.seed, device_kind(row), &row.key) {
+        if let Some(place) = self.place_of(label, row.seed, device::kind(&row.device), &row.key) {
             return Ok(place);
         }
         let Some(place) = here else { return Err(unknown()) };

@@ -491,54 +491,24 @@ fn unfinished(outcome: Outcome, open: Open, send: Send) -> Option<(Vec<u64>, Dea
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::collections::BTreeMap;
     use std::path::Path;
     use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 
     use super::*;
     use crate::experiment::{Experiment, Selection};
-    use crate::store::record::{Digests, Provenance};
 
     pub(super) fn job(epochs: u64, seeds: &[u64]) -> Job {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/synthetic.toml");
         let set = vec![format!("training.epochs={epochs}")];
         let selection = Selection { set, ..Selection::default() };
         let experiment = Experiment::load(&path.to_string_lossy(), &selection).unwrap();
-        Job {
-            experiment: experiment.name,
-            cells: vec![experiment.cells[0].clone()],
-            seeds: seeds.to_vec(),
-            scale: experiment.scale,
-            device: String::new(),
-            data: Vec::new(),
-            pictures: None,
-        }
+        let Experiment { name, scale, cells, .. } = experiment;
+        Job::of(&name, scale, vec![cells[0].clone()], seeds.to_vec())
     }
 
     pub(super) fn record(job: &Job, seed: u64, state: State) -> Message {
-        Message::Record(Box::new(Record {
-            experiment: job.experiment.clone(),
-            cell: job.cell().clone(),
-            seed,
-            scale: job.scale,
-            key: String::new(),
-            protocol_version: 1,
-            device_kind: "cpu".to_owned(),
-            state,
-            failure: None,
-            counts: None,
-            metrics: None,
-            threshold: None,
-            diagnostics: BTreeMap::new(),
-            epochs: 0,
-            loss_curve: Vec::new(),
-            loss_terms: Vec::new(),
-            digests: Digests::default(),
-            batch_width: 1,
-            provenance: Provenance::default(),
-            wall_seconds: 0.0,
-        }))
+        Message::Record(Box::new(Record { state, ..Record::of(job, job.cell(), seed, "") }))
     }
 
     fn slots(count: usize) -> Vec<Slot> {
