@@ -399,13 +399,14 @@ mod tests {
         execute: Execute,
     ) -> (Vec<Event>, Result<()>) {
         let stop = AtomicBool::new(false);
-        run_until(&stop, plan, (slots, fail_fast), execute)
+        run_until(&stop, plan, slots, fail_fast, execute)
     }
 
     fn run_until(
         stop: &AtomicBool,
         plan: &Plan,
-        (slots, fail_fast): (usize, bool),
+        slots: usize,
+        fail_fast: bool,
         execute: Execute,
     ) -> (Vec<Event>, Result<()>) {
         let (plans, devices) = ([plan], devices(slots));
@@ -467,7 +468,7 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let first = plan(out.path(), 3);
         let stop = AtomicBool::new(false);
-        let (_, result) = run_until(&stop, &first, (1, false), &|slot, job, emit| {
+        let (_, result) = run_until(&stop, &first, 1, false, &|slot, job, emit| {
             if job.seeds == [2] {
                 stop.store(true, Ordering::SeqCst);
                 return Outcome::Stopped;
@@ -534,7 +535,7 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let plan = plan(out.path(), 6);
         let stop = AtomicBool::new(false);
-        let (_, result) = run_until(&stop, &plan, (2, false), &|slot, job, emit| {
+        let (_, result) = run_until(&stop, &plan, 2, false, &|slot, job, emit| {
             if slot.index == 1 {
                 while !stop.load(Ordering::SeqCst) {
                     std::thread::sleep(Duration::from_millis(1));

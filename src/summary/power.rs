@@ -66,24 +66,15 @@ pub struct Planned<'a> {
 /// number. Figures that print a std are judged by Welch's test, whose power is not computed; their runs
 /// are taken to spread as ours do here.
 pub fn power(asked: &Planned) -> Vec<Power> {
-    let &Planned { experiment, cells, summaries, papers, runs, margin } = asked;
+    let &Planned { experiment, papers, margin, .. } = asked;
     let mut lines = Vec::new();
-    for cell in cells {
+    for cell in asked.cells {
         let judged = match margin {
             Some(margin) if !cell.is_control() => planned(experiment, papers, margin),
             Some(_) => Vec::new(),
             None => declared(experiment, cell, papers),
         };
-        for one in judged {
-            let known = summaries.iter().find(|summary| {
-                summary.experiment == experiment
-                    && summary.cell == *cell
-                    && summary.metric == one.metric
-            });
-            let std = known.and_then(|one| one.std).filter(|&std| std > 0.0);
-            let stored = (std, known.map_or(0, |one| one.n));
-            lines.push(line((experiment, cell), &one, runs, stored));
-        }
+        lines.extend(judged.iter().map(|one| line(asked, cell, one)));
     }
     lines
 }
@@ -152,13 +143,14 @@ fn figures<'a>(experiment: &str, paper: &'a Paper) -> impl Iterator<Item = &'a F
     paper.figures.iter().filter(move |one| one.experiment.as_deref() == Some(experiment))
 }
 
-fn line(
-    (experiment, cell): (&str, &CellName),
-    judged: &Judged,
-    runs: usize,
-    (std, n): (Option<f64>, usize),
-) -> Power {
+fn line(asked: &Planned, cell: &CellName, judged: &Judged) -> Power {
+    let &Planned { experiment, runs, .. } = asked;
     let Judged { metric, paper, margin, published_runs: published } = *judged;
+    let stored = asked
+        .summaries
+        .iter()
+        .find(|one| one.experiment == experiment && one.cell == *cell && one.metric == metric);
+    let std = stored.and_then(|one| one.std).filter(|&std| std > 0.0);
     let plan = Design { n: runs, std: std.unwrap_or(1.0), margin, published };
     let known = std.map(|_| &plan);
     let planned = known.filter(|_| runs >= stats::RUNS_MIN);
@@ -172,7 +164,7 @@ fn line(
         published_runs: published,
         runs,
         std,
-        n,
+        n: stored.map_or(0, |one| one.n),
         power: planned.map(|plan| stats::power_reproduced(plan, 0.0)),
         power_half: planned.map(|plan| stats::power_reproduced(plan, margin / 2.0)),
         power_twice: planned.map(|plan| stats::power_not_reproduced(plan, 2.0 * margin)),
