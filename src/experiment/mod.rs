@@ -22,18 +22,13 @@ pub use name::CellName;
 
 words! {
     /// Whether a run follows the experiment's full protocol or a reduction of it.
+    #[derive(Default)]
     pub enum Scale {
         /// As the experiment file says.
+        #[default]
         Full = "full",
         /// Reduced by `--quick`, or changed by `--set`.
         Quick = "quick",
-    }
-}
-
-/// What an experiment file says is the full protocol.
-impl Default for Scale {
-    fn default() -> Self {
-        Self::Full
     }
 }
 

@@ -486,25 +486,17 @@ fn ranges(seeds: &[u64]) -> String {
 /// # Errors
 /// A damaged `diagnostics.csv`, or one of the files that are read with it.
 fn measurements_of(origin: &Origin) -> Result<Vec<Measurement>> {
-    let lines = match origin {
+    match origin {
         Origin::Folder(folder) => {
             let mut lines = series::diagnostics_of(&folder.records);
             lines.extend(match folder.beside == Beside::default() {
                 true => Beside::read(folder.store.dir(), &folder.published.runs)?.diagnostics,
                 false => folder.beside.diagnostics.clone(),
             });
-            lines
+            Ok(lines)
         }
-        Origin::File(file) => series::read_diagnostics(&file.with_file_name("diagnostics.csv"))?,
-    };
-    let measurement = |one: series::Diagnostic| Measurement {
-        experiment: one.experiment,
-        cell: one.cell,
-        seed: one.seed,
-        name: one.name,
-        value: one.value,
-    };
-    Ok(lines.into_iter().map(measurement).collect())
+        Origin::File(file) => series::read_diagnostics(&file.with_file_name("diagnostics.csv")),
+    }
 }
 
 /// Which cells have fewer runs than the experiment declares: runs that are left out of a table can be

@@ -14,10 +14,10 @@ use crate::experiment::{Cell, CellName, Experiment, Scale};
 use crate::machine::device;
 use crate::report::csv;
 use crate::report::document::Loss;
-use crate::report::series::{self, Curve, Diagnostic, OfRun};
+use crate::report::series::{self, Curve, OfRun};
 use crate::store;
 use crate::store::{pictures, whole};
-use crate::summary::Row;
+use crate::summary::{Measurement, Row};
 
 /// The tables that hold runs. What else lies beside them follows from the first.
 const TABLES: [&str; 4] = ["runs.csv", "diagnostics.csv", "curves.csv", "losses.csv"];
@@ -218,7 +218,7 @@ impl<'a, 'b> Keys<'a, 'b> {
         let here = self.grid.by_label.get(label.as_str()).copied();
         let unknown = || format!("cell {label}, which the experiment does not have");
         if row.scale != experiment.scale {
-            let (was, is) = (scale(row.scale), scale(experiment.scale));
+            let (was, is) = (row.scale, experiment.scale);
             return Err(format!("cell {label}: made otherwise (scale {was} -> {is})"));
         }
         if row.key.is_empty() {
@@ -244,17 +244,10 @@ impl<'a, 'b> Keys<'a, 'b> {
     }
 }
 
-fn scale(scale: Scale) -> &'static str {
-    match scale {
-        Scale::Full => "full",
-        Scale::Quick => "quick",
-    }
-}
-
 /// What lies beside published rows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Beside {
-    pub diagnostics: Vec<Diagnostic>,
+    pub diagnostics: Vec<Measurement>,
     pub curves: Vec<Curve>,
     /// Of cells, not of runs: what is known of runs that were published before there were curves.
     pub losses: Vec<Loss>,

@@ -352,11 +352,7 @@ pub fn differences(record: &Record, wanted: &Wanted) -> Vec<String> {
     let mut found = Vec::new();
     compare("", &stored, &asked, &mut found);
     if record.scale != wanted.scale {
-        found.push(format!(
-            "scale {} -> {}",
-            text_of(&json!(record.scale)),
-            text_of(&json!(wanted.scale))
-        ));
+        found.push(format!("scale {} -> {}", record.scale, wanted.scale));
     }
     if found.is_empty() && record.key != sha256(canonical(asked)) {
         found.push("the way keys are computed".to_owned());

@@ -71,8 +71,10 @@ impl Job {
 }
 
 words! {
-    /// How a run ended.
+    /// How a run ended; well, where nothing else is said.
+    #[derive(Default)]
     pub enum State {
+        #[default]
         Ok = "ok",
         Diverged = "diverged",
         OutOfMemory = "out-of-memory",

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use indexmap::IndexSet;
+use serde::{Deserialize, Serialize};
 
 use super::estimates::cells;
 use super::{Row, Summary, codes};
@@ -14,11 +15,13 @@ use crate::stats;
 use crate::store::record::State;
 
 /// One further measurement of one run: a line of `diagnostics.csv`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Measurement {
     pub experiment: String,
     pub cell: CellName,
     pub seed: u64,
+    pub scale: Scale,
     pub name: String,
     pub value: f64,
 }
@@ -268,6 +271,7 @@ mod tests {
             experiment: "made-up".into(),
             cell: cell.into(),
             seed,
+            scale: Scale::Full,
             name: "energy".into(),
             value,
         }

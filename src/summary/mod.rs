@@ -31,7 +31,7 @@ pub use verdict::{Comparison, Test, Verdict, compare};
 
 /// One line of `runs.csv`: one run, however it ended. Only experiment, cell, seed, scale and state
 /// are always known; a file of someone else's may hold nothing more than those and one metric.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Row {
     pub experiment: String,
     pub cell: CellName,
@@ -71,32 +71,8 @@ pub struct Row {
 impl Row {
     /// Makes a run of which nothing is known but its place; it counts as one that ended `ok`.
     pub fn new(experiment: &str, cell: &str, seed: u64) -> Self {
-        Self {
-            experiment: experiment.to_owned(),
-            cell: cell.into(),
-            seed,
-            scale: Scale::Full,
-            state: State::Ok,
-            tp: None,
-            fp: None,
-            fn_: None,
-            tn: None,
-            metrics: Metrics::default(),
-            threshold: None,
-            epochs: None,
-            batch_width: None,
-            device: String::new(),
-            wall_seconds: None,
-            data_sha256: String::new(),
-            split_sha256: String::new(),
-            init_sha256: String::new(),
-            scores_sha256: String::new(),
-            key: String::new(),
-            protocol_version: None,
-            commit: String::new(),
-            libtorch: String::new(),
-            axes: IndexMap::new(),
-        }
+        let experiment = experiment.to_owned();
+        Self { experiment, cell: cell.into(), seed, ..Self::default() }
     }
 
     /// The run's value of `metric`, whatever the run's state.
