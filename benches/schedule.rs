@@ -40,15 +40,12 @@ fn dispatch(runs: usize, cells: usize) -> f64 {
         .map(|index| Slot { device: format!("cuda:{}", index / SLOTS), index })
         .collect();
     let job = |run: usize| Planned {
-        job: Job {
-            experiment: experiment.name.clone(),
-            cells: vec![experiment.cells[0].clone()],
-            seeds: vec![run as u64],
-            scale: experiment.scale,
-            device: String::new(),
-            data: Vec::new(),
-            pictures: None,
-        },
+        job: Job::of(
+            &experiment.name,
+            experiment.scale,
+            vec![experiment.cells[0].clone()],
+            vec![run as u64],
+        ),
         // neighbours differ, as the cells of a grid do
         weight: (run * 7919 % 1009) as f64,
         need: Some(Need { fixed: 1000 + (run % cells) as u64, per_seed: 10 }),

@@ -15,8 +15,8 @@ use seedbed::dataset::{self, DatasetSpec};
 use seedbed::experiment::{Experiment, Scale, Selection};
 use seedbed::paper;
 use seedbed::report::csv;
-use seedbed::store::record::{Digests, Provenance, Record, State};
-use seedbed::store::{self, Store, Stored, Wanted};
+use seedbed::store::record::{Job, Record};
+use seedbed::store::{Store, Stored, Wanted};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -221,7 +221,7 @@ fn experiment(name: &str, text: &str, selection: &Selection) -> Result<(), TestC
     prop_assert!(parsed.seeds.len() <= 100_000 && cells <= 20_000);
     prop_assert_eq!(&parsed.name, name);
     for cell in &parsed.cells {
-        let mut parts = Path::new(&cell.label).components();
+        let mut parts = Path::new(cell.label.as_str()).components();
         let one = matches!(parts.next(), Some(Component::Normal(part)) if part == &*cell.label);
         let label = &cell.label;
         prop_assert!(one && parts.next().is_none() && label.len() < 250, "{label}");
@@ -290,27 +290,15 @@ fn record() -> Record {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/synthetic.toml");
     let experiment = Experiment::load(&path.to_string_lossy(), &Selection::default());
     let cell = experiment.expect("a shipped experiment").cells.remove(0);
+    let job = Job::of("synthetic", Scale::Full, Vec::new(), vec![1]);
     Record {
-        experiment: "synthetic".to_owned(),
-        key: store::key(&cell, 1, "d", cell.model.protocol_version(), "cpu"),
-        protocol_version: cell.model.protocol_version(),
-        cell,
-        seed: 1,
-        scale: Scale::Full,
-        device_kind: "cpu".to_owned(),
-        state: State::Ok,
-        failure: None,
-        counts: None,
-        metrics: None,
         threshold: Some(0.25),
         diagnostics: [("x".to_owned(), 1e-300)].into(),
         epochs: 3,
         loss_curve: vec![vec![1.0 / 3.0], vec![f64::MAX]],
         loss_terms: vec!["loss".to_owned()],
-        digests: Digests { data: "d".to_owned(), ..Digests::default() },
-        batch_width: 1,
-        provenance: Provenance::default(),
         wall_seconds: 1.5,
+        ..Record::of(&job, &cell, 1, "d")
     }
 }
 
@@ -347,7 +335,6 @@ fn looked_up(store: &Store, record: &Record, text: &[u8]) -> Result<Stored, Test
         seed: 1,
         scale: Scale::Full,
         data_sha256: "d",
-        protocol_version: record.cell.model.protocol_version(),
         device_kind: Some("cpu"),
     };
     let (stored, held) = measured(|| store.get(&wanted));

@@ -1,6 +1,8 @@
 //! TOML → Experiment → cells → runs: reads an experiment file, applies `[quick]`, `--set` and the
 //! like, and expands the grid. Unknown keys are refused with their place and the nearest name.
 //! Knows no data, no tensors and no stored records.
+mod name;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -16,20 +18,17 @@ use crate::metrics::{Population, ThresholdRule};
 use crate::model::{Average, ModelSpec, Score, Scoring};
 use crate::words::words;
 
+pub use name::CellName;
+
 words! {
     /// Whether a run follows the experiment's full protocol or a reduction of it.
+    #[derive(Default)]
     pub enum Scale {
         /// As the experiment file says.
+        #[default]
         Full = "full",
         /// Reduced by `--quick`, or changed by `--set`.
         Quick = "quick",
-    }
-}
-
-/// What an experiment file says is the full protocol.
-impl Default for Scale {
-    fn default() -> Self {
-        Self::Full
     }
 }
 
@@ -38,7 +37,7 @@ impl Default for Scale {
 #[serde(deny_unknown_fields)]
 pub struct Cell {
     /// `reconstruction=sum,latent=1`; `base` without axes; a control adds `,control=untrained`.
-    pub label: String,
+    pub label: CellName,
     /// Axis (full dotted key) → value as text, in file order.
     pub axes: IndexMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,12 +48,12 @@ pub struct Cell {
     pub training: TrainingSpec,
 }
 
-/// A null model that runs beside a cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Control {
-    /// The same network with 0 epochs of training.
-    Untrained,
+words! {
+    /// A null model that runs beside a cell.
+    pub enum Control {
+        /// The same network with 0 epochs of training.
+        Untrained = "untrained",
+    }
 }
 
 /// The `[protocol]` table.
@@ -359,10 +358,7 @@ impl Experiment {
             )));
         }
         let chosen = |cell: &&Cell| {
-            labels.is_empty()
-                || labels.iter().any(|label| {
-                    cell.label == *label || cell.label.starts_with(&format!("{label},control="))
-                })
+            labels.is_empty() || labels.iter().any(|label| cell.label.belongs_to(label))
         };
         Ok(self.cells.iter().filter(chosen).cloned().collect())
     }
@@ -849,7 +845,7 @@ fn cell_of(
         return Err(source.fault("axes", &what));
     }
     let mut cell = Cell {
-        label,
+        label: label.into(),
         axes,
         control: None,
         dataset: source.read("dataset", table_of(&spec, "dataset"), &changes)?,
@@ -866,11 +862,9 @@ fn cell_of(
 }
 
 fn untrained(cell: &Cell) -> Cell {
-    let mut control = cell.clone();
-    control.label.push_str(",control=untrained");
-    control.control = Some(Control::Untrained);
-    control.training.epochs = 0;
-    control
+    let training = TrainingSpec { epochs: 0, ..cell.training.clone() };
+    let (label, control) = (cell.label.with(Control::Untrained), Some(Control::Untrained));
+    Cell { label, control, training, ..cell.clone() }
 }
 
 /// What the types allow and the protocol does not.
@@ -1197,10 +1191,10 @@ runs = 2
                     let marks = paper.fingerprints.iter();
                     let all = figures.chain(marks.map(|one| (&one.experiment, &one.cell)));
                     let own = all.filter(|(of, _)| of.as_ref() == Some(&experiment.name));
-                    let cells: Vec<&Option<String>> = own.map(|(_, cell)| cell).collect();
+                    let cells: Vec<_> = own.map(|(_, cell)| cell).collect();
                     assert!(!cells.is_empty(), "{} of {}", paper.name, experiment.name);
                     for cell in cells.into_iter().flatten() {
-                        experiment.select(std::slice::from_ref(cell)).unwrap();
+                        experiment.select(&[cell.to_string()]).unwrap();
                     }
                 }
             }

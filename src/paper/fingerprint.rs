@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::experiment::CellName;
 use crate::metrics::Metric;
 use crate::paper::{Margin, Status};
 use crate::store::record::State;
@@ -87,7 +88,7 @@ pub struct Fingerprint {
     pub experiment: Option<String>,
     /// The label of the one cell that it is compared with; else all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cell: Option<String>,
+    pub cell: Option<CellName>,
     /// Of a measurement alone; without one there is no verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<Margin>,

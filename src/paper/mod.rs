@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
 use crate::error::{Error, Result};
-use crate::experiment::read_text;
+use crate::experiment::{CellName, read_text};
 use crate::metrics::{Metric, Population};
 use crate::store::record::State;
 use crate::words::words;
@@ -164,7 +164,7 @@ pub struct Figure {
     /// The label of the one cell that it and the cell's control are compared with; without one it is
     /// compared with every cell and control of the experiment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cell: Option<String>,
+    pub cell: Option<CellName>,
 }
 
 impl Figure {
@@ -303,7 +303,7 @@ struct Line {
     source: Option<String>,
     #[serde(default, deserialize_with = "some_said")]
     experiment: Option<String>,
-    cell: Option<String>,
+    cell: Option<CellName>,
     margin: Option<OwnMargin>,
 }
 

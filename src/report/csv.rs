@@ -166,195 +166,118 @@ fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     whole::write(path, bytes).map_err(|error| Error::of_file("write", path, &error))
 }
 
-/// A line of `summary.csv`.
-#[derive(Default, Serialize)]
-struct SummaryLine<'a> {
-    experiment: &'a str,
-    cell: &'a str,
-    metric: &'a str,
-    n: usize,
-    n_failed: usize,
-    mean: Option<f64>,
-    std: Option<f64>,
-    min: Option<f64>,
-    median: Option<f64>,
-    max: Option<f64>,
-    ci95_low: Option<f64>,
-    ci95_high: Option<f64>,
-    q1: Option<f64>,
-    q3: Option<f64>,
-    bca95_low: Option<f64>,
-    bca95_high: Option<f64>,
-    scale: &'a str,
-    code: &'a str,
-    note: &'a str,
+/// Defines the line that a table has of something: its columns in order, and their values.
+macro_rules! lines {
+    ($(#[$doc:meta])* $name:ident of $one:ident: $of:ty {
+        $($column:ident: $kind:ty = $value:expr,)+
+    }) => {
+        $(#[$doc])*
+        #[derive(Default, Serialize)]
+        struct $name<'a> {
+            $($column: $kind,)+
+        }
+
+        impl<'a> From<&'a $of> for $name<'a> {
+            fn from($one: &'a $of) -> Self {
+                Self { $($column: $value,)+ }
+            }
+        }
+    };
 }
 
-impl<'a> From<&'a Summary> for SummaryLine<'a> {
-    fn from(one: &'a Summary) -> Self {
-        Self {
-            experiment: &one.experiment,
-            cell: &one.cell,
-            metric: one.metric.as_str(),
-            n: one.n,
-            n_failed: one.n_failed,
-            mean: one.mean,
-            std: one.std,
-            min: one.min,
-            median: one.median,
-            max: one.max,
-            ci95_low: one.ci95_low,
-            ci95_high: one.ci95_high,
-            q1: one.q1,
-            q3: one.q3,
-            bca95_low: one.bca95_low,
-            bca95_high: one.bca95_high,
-            scale: one.scale.as_str(),
-            code: &one.code,
-            note: &one.note,
-        }
+lines! {
+    /// A line of `summary.csv`.
+    SummaryLine of one: Summary {
+        experiment: &'a str = &one.experiment,
+        cell: &'a str = &one.cell,
+        metric: &'a str = one.metric.as_str(),
+        n: usize = one.n,
+        n_failed: usize = one.n_failed,
+        mean: Option<f64> = one.mean,
+        std: Option<f64> = one.std,
+        min: Option<f64> = one.min,
+        median: Option<f64> = one.median,
+        max: Option<f64> = one.max,
+        ci95_low: Option<f64> = one.ci95_low,
+        ci95_high: Option<f64> = one.ci95_high,
+        q1: Option<f64> = one.q1,
+        q3: Option<f64> = one.q3,
+        bca95_low: Option<f64> = one.bca95_low,
+        bca95_high: Option<f64> = one.bca95_high,
+        scale: &'a str = one.scale.as_str(),
+        code: &'a str = &one.code,
+        note: &'a str = &one.note,
     }
 }
 
-/// A line of `comparison.csv`.
-#[derive(Default, Serialize)]
-struct ComparisonLine<'a> {
-    experiment: &'a str,
-    cell: &'a str,
-    metric: Option<&'a Quantity>,
-    paper: &'a str,
-    table: &'a str,
-    published: f64,
-    published_std: Option<f64>,
-    status: &'a str,
-    n: usize,
-    n_failed: usize,
-    mean: Option<f64>,
-    std: Option<f64>,
-    difference: Option<f64>,
-    ci90_low: Option<f64>,
-    ci90_high: Option<f64>,
-    margin: Option<f64>,
-    verdict: String,
-    runs_needed: Option<usize>,
-    method: &'a str,
-    published_runs: Option<u64>,
-    rounding: f64,
-    test: &'a str,
-    p_equivalent: Option<f64>,
-    p_different: Option<f64>,
-    verdict_rounded: &'a str,
-    verdict_holm: &'a str,
-    smallest_margin: Option<f64>,
-    power: Option<f64>,
-    control_mean: Option<f64>,
-    control_share: Option<f64>,
-    scale: &'a str,
-    code: &'a str,
-    note: &'a str,
-    declared_runs: Option<u64>,
-    prediction_low: Option<f64>,
-    prediction_high: Option<f64>,
-    compatible: Option<bool>,
-    decidable_margin: Option<f64>,
-    flip_std: Option<f64>,
-    flip_below: Option<&'a str>,
-    ended: Option<usize>,
-    share_low: Option<f64>,
-    share_high: Option<f64>,
-}
-
-impl<'a> From<&'a Comparison> for ComparisonLine<'a> {
-    fn from(one: &'a Comparison) -> Self {
-        Self {
-            experiment: &one.experiment,
-            cell: &one.cell,
-            metric: Some(&one.metric),
-            paper: &one.paper,
-            table: &one.table,
-            published: one.published,
-            published_std: one.published_std,
-            status: one.status.as_str(),
-            n: one.n,
-            n_failed: one.n_failed,
-            mean: one.mean,
-            std: one.std,
-            difference: one.difference,
-            ci90_low: one.ci90_low,
-            ci90_high: one.ci90_high,
-            margin: one.margin,
-            verdict: one.verdict_text(),
-            runs_needed: one.runs_needed,
-            method: &one.method,
-            published_runs: one.published_runs,
-            rounding: one.rounding,
-            test: one.test.as_str(),
-            p_equivalent: one.p_equivalent,
-            p_different: one.p_different,
-            verdict_rounded: one.verdict_rounded.as_str(),
-            verdict_holm: one.verdict_holm.as_str(),
-            smallest_margin: one.smallest_margin,
-            power: one.power,
-            control_mean: one.control_mean,
-            control_share: one.control_share,
-            scale: one.scale.as_str(),
-            code: &one.code,
-            note: &one.note,
-            declared_runs: one.declared_runs,
-            prediction_low: one.prediction_low,
-            prediction_high: one.prediction_high,
-            compatible: one.compatible,
-            decidable_margin: one.decidable_margin,
-            flip_std: one.flip_std,
-            flip_below: one.flip_below.map(Verdict::as_str),
-            ended: one.ended,
-            share_low: one.share_low,
-            share_high: one.share_high,
-        }
+lines! {
+    /// A line of `comparison.csv`.
+    ComparisonLine of one: Comparison {
+        experiment: &'a str = &one.experiment,
+        cell: &'a str = &one.cell,
+        metric: Option<&'a Quantity> = Some(&one.metric),
+        paper: &'a str = &one.paper,
+        table: &'a str = &one.table,
+        published: f64 = one.published,
+        published_std: Option<f64> = one.published_std,
+        status: &'a str = one.status.as_str(),
+        n: usize = one.n,
+        n_failed: usize = one.n_failed,
+        mean: Option<f64> = one.mean,
+        std: Option<f64> = one.std,
+        difference: Option<f64> = one.difference,
+        ci90_low: Option<f64> = one.ci90_low,
+        ci90_high: Option<f64> = one.ci90_high,
+        margin: Option<f64> = one.margin,
+        verdict: String = one.verdict_text(),
+        runs_needed: Option<usize> = one.runs_needed,
+        method: &'a str = &one.method,
+        published_runs: Option<u64> = one.published_runs,
+        rounding: f64 = one.rounding,
+        test: &'a str = one.test.as_str(),
+        p_equivalent: Option<f64> = one.p_equivalent,
+        p_different: Option<f64> = one.p_different,
+        verdict_rounded: &'a str = one.verdict_rounded.as_str(),
+        verdict_holm: &'a str = one.verdict_holm.as_str(),
+        smallest_margin: Option<f64> = one.smallest_margin,
+        power: Option<f64> = one.power,
+        control_mean: Option<f64> = one.control_mean,
+        control_share: Option<f64> = one.control_share,
+        scale: &'a str = one.scale.as_str(),
+        code: &'a str = &one.code,
+        note: &'a str = &one.note,
+        declared_runs: Option<u64> = one.declared_runs,
+        prediction_low: Option<f64> = one.prediction_low,
+        prediction_high: Option<f64> = one.prediction_high,
+        compatible: Option<bool> = one.compatible,
+        decidable_margin: Option<f64> = one.decidable_margin,
+        flip_std: Option<f64> = one.flip_std,
+        flip_below: Option<&'a str> = one.flip_below.map(Verdict::as_str),
+        ended: Option<usize> = one.ended,
+        share_low: Option<f64> = one.share_low,
+        share_high: Option<f64> = one.share_high,
     }
 }
 
-/// A line of `pairs.csv`.
-#[derive(Default, Serialize)]
-struct PairLine<'a> {
-    experiment: &'a str,
-    cell: &'a str,
-    against: &'a str,
-    axis: &'a str,
-    metric: &'a str,
-    n: usize,
-    mean_difference: Option<f64>,
-    std_difference: Option<f64>,
-    ci95_low: Option<f64>,
-    ci95_high: Option<f64>,
-    p_wilcoxon: Option<f64>,
-    p_holm: Option<f64>,
-    cohen_dz: Option<f64>,
-    rank_biserial: Option<f64>,
-    scale: &'a str,
-    note: &'a str,
-}
-
-impl<'a> From<&'a Pair> for PairLine<'a> {
-    fn from(one: &'a Pair) -> Self {
-        Self {
-            experiment: &one.experiment,
-            cell: &one.cell,
-            against: &one.against,
-            axis: &one.axis,
-            metric: one.metric.as_str(),
-            n: one.n,
-            mean_difference: one.mean_difference,
-            std_difference: one.std_difference,
-            ci95_low: one.ci95_low,
-            ci95_high: one.ci95_high,
-            p_wilcoxon: one.p_wilcoxon,
-            p_holm: one.p_holm,
-            cohen_dz: one.cohen_dz,
-            rank_biserial: one.rank_biserial,
-            scale: one.scale.as_str(),
-            note: &one.note,
-        }
+lines! {
+    /// A line of `pairs.csv`.
+    PairLine of one: Pair {
+        experiment: &'a str = &one.experiment,
+        cell: &'a str = &one.cell,
+        against: &'a str = &one.against,
+        axis: &'a str = &one.axis,
+        metric: &'a str = one.metric.as_str(),
+        n: usize = one.n,
+        mean_difference: Option<f64> = one.mean_difference,
+        std_difference: Option<f64> = one.std_difference,
+        ci95_low: Option<f64> = one.ci95_low,
+        ci95_high: Option<f64> = one.ci95_high,
+        p_wilcoxon: Option<f64> = one.p_wilcoxon,
+        p_holm: Option<f64> = one.p_holm,
+        cohen_dz: Option<f64> = one.cohen_dz,
+        rank_biserial: Option<f64> = one.rank_biserial,
+        scale: &'a str = one.scale.as_str(),
+        note: &'a str = &one.note,
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use indexmap::{IndexMap, IndexSet};
 
 use crate::error::{Error, Result};
-use crate::experiment::{Cell, Experiment, Scale};
+use crate::experiment::{Cell, CellName, Experiment, Scale};
 use crate::paper::{self, Paper};
 use crate::report::document::{Loss, Picture, Section};
 use crate::report::terminal::printable;
@@ -18,7 +18,7 @@ use crate::shell::quoted;
 use crate::store::record::Record;
 use crate::store::whole;
 use crate::store::{self, Store, Wanted};
-use crate::summary::{self, Comparison, Measurement, Pair, Row, Summary, split_control};
+use crate::summary::{self, Comparison, Measurement, Pair, Row, Summary};
 
 use crate::report::published::{self, Beside, Grid, Keyless, Keys, Published};
 
@@ -394,14 +394,14 @@ impl Derived {
         if matches!(self.origin, Origin::File(_)) || self.cells.is_empty() {
             return Vec::new();
         }
-        let mut seeds_of: Vec<(&str, Vec<u64>)> = Vec::new();
-        for row in self.rows.iter().filter(|row| split_control(&row.cell).1.is_none()) {
+        let mut seeds_of: Vec<(&CellName, Vec<u64>)> = Vec::new();
+        for row in self.rows.iter().filter(|row| !row.cell.is_control()) {
             match seeds_of.last_mut() {
-                Some((cell, seeds)) if *cell == row.cell => seeds.push(row.seed),
+                Some((cell, seeds)) if **cell == row.cell => seeds.push(row.seed),
                 Some(_) | None => seeds_of.push((&row.cell, vec![row.seed])),
             }
         }
-        let mut groups: Vec<(Vec<u64>, Vec<&str>)> = Vec::new();
+        let mut groups: Vec<(Vec<u64>, Vec<&CellName>)> = Vec::new();
         for (cell, seeds) in seeds_of {
             match groups.iter_mut().find(|(known, _)| *known == seeds) {
                 Some((_, cells)) => cells.push(cell),
@@ -482,25 +482,17 @@ fn ranges(seeds: &[u64]) -> String {
 /// # Errors
 /// A damaged `diagnostics.csv`, or one of the files that are read with it.
 fn measurements_of(origin: &Origin) -> Result<Vec<Measurement>> {
-    let lines = match origin {
+    match origin {
         Origin::Folder(folder) => {
             let mut lines = series::diagnostics_of(&folder.records);
             lines.extend(match folder.beside == Beside::default() {
                 true => Beside::read(folder.store.dir(), &folder.published.runs)?.diagnostics,
                 false => folder.beside.diagnostics.clone(),
             });
-            lines
+            Ok(lines)
         }
-        Origin::File(file) => series::read_diagnostics(&file.with_file_name("diagnostics.csv"))?,
-    };
-    let measurement = |one: series::Diagnostic| Measurement {
-        experiment: one.experiment,
-        cell: one.cell,
-        seed: one.seed,
-        name: one.name,
-        value: one.value,
-    };
-    Ok(lines.into_iter().map(measurement).collect())
+        Origin::File(file) => series::read_diagnostics(&file.with_file_name("diagnostics.csv")),
+    }
 }
 
 /// Which cells have fewer runs than the experiment declares: runs that are left out of a table can be
@@ -544,12 +536,8 @@ fn add_bootstrap(summaries: &mut [Summary], rows: &[Row], making: Making) {
 /// The pictures stored of the rows' runs, in the order of the cells, then by name.
 fn pictures(store: &Store, rows: &[Row]) -> Result<Vec<Picture>> {
     let mut pictures = Vec::new();
-    let mut known: Vec<(&str, u64)> = Vec::new();
-    for row in rows {
-        known.push((&row.cell, row.seed));
-    }
-    for (cell, seed) in known {
-        let folder = store.dir().join("pictures").join(cell).join(format!("seed-{seed}"));
+    for Row { cell, seed, .. } in rows {
+        let folder = store::pictures::folder(store.dir(), cell, *seed);
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         paths.sort();
@@ -566,7 +554,8 @@ fn pictures(store: &Store, rows: &[Row]) -> Result<Vec<Picture>> {
             let bytes = fs::read(&path).map_err(|error| {
                 Error::Failed(format!("cannot read {}: {error}", path.display()))
             })?;
-            pictures.push(Picture { cell: cell.to_owned(), seed, name: name.to_owned(), bytes });
+            let (cell, seed) = (cell.clone(), *seed);
+            pictures.push(Picture { cell, seed, name: name.to_owned(), bytes });
         }
     }
     Ok(pictures)
@@ -635,21 +624,15 @@ fn difference(record: &Record, experiment: &Experiment, grid: &Grid) -> Option<S
     let Some((cell, data_sha256)) = grid.get(label) else {
         return Some(format!("cell {label}, which the experiment does not have"));
     };
-    let wanted = Wanted {
-        cell,
-        seed: record.seed,
-        scale: experiment.scale,
-        data_sha256,
-        protocol_version: cell.model.protocol_version(),
-        device_kind: None,
-    };
+    let wanted =
+        Wanted { cell, seed: record.seed, scale: experiment.scale, data_sha256, device_kind: None };
     let differences = store::differences(record, &wanted);
     let said = || format!("cell {label}: key differs: {}", differences.join(", "));
     (!differences.is_empty()).then(said)
 }
 
 /// Cells' labels and seeds.
-type Places = HashSet<(String, u64)>;
+type Places = HashSet<(CellName, u64)>;
 
 /// The runs of the grid that a `runs.csv` holds beside these records. `places` are those of all
 /// records: another file in the place of one says that its run is to be trained again, and its row

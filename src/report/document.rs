@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::{Cell, Scale};
+use crate::experiment::{Cell, CellName, Scale};
 use crate::paper::Paper;
 use crate::summary::{Comparison, Pair, Row, Summary};
 
@@ -47,7 +47,7 @@ pub struct Section {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Loss {
     pub experiment: String,
-    pub cell: String,
+    pub cell: CellName,
     pub scale: Scale,
     /// `loss` is the sum that is minimised; the others are its parts before their weights.
     pub term: String,
@@ -65,7 +65,7 @@ pub struct Loss {
 /// A stored picture of one run, see `docs/pictures.md`.
 #[derive(Debug, Clone)]
 pub struct Picture {
-    pub cell: String,
+    pub cell: CellName,
     pub seed: u64,
     /// The file's name, such as `roc.svg` or `reconstructions-epoch-5.png`.
     pub name: String,

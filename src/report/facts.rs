@@ -9,7 +9,7 @@ use csv::ReaderBuilder;
 use minijinja::value::{Kwargs, Value};
 use minijinja::{Environment, Error, ErrorKind, State};
 
-use crate::experiment::{Experiment, Selection};
+use crate::experiment::{CellName, Experiment, Selection};
 
 /// Columns whose words may look like numbers, such as a commit 123e456.
 const WORDS: [&str; 3] = ["commit", "key", "libtorch"];
@@ -137,7 +137,7 @@ impl Facts {
         let mut cells: Vec<String> = Vec::new();
         for texts in &table.texts {
             let label = &texts[column];
-            if !label.contains(",control=") && !cells.contains(label) {
+            if !CellName::from(label.as_str()).is_control() && !cells.contains(label) {
                 cells.push(label.clone());
             }
         }

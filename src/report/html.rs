@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use indexmap::{IndexMap, IndexSet};
 
-use crate::experiment::Scale;
+use crate::experiment::{CellName, Scale};
 use crate::metrics::Metric;
 use crate::paper::Paper;
 use crate::report::chart::{self, Strip, Svg};
@@ -19,7 +19,7 @@ use crate::report::picture::axis::Axis;
 use crate::report::protocol::{self, Part};
 use crate::report::table::{self, Table};
 use crate::store::record::State;
-use crate::summary::{Comparison, Row, Verdict, split_control};
+use crate::summary::{Comparison, Row, Verdict};
 
 /// Cells of a section that are drawn: dots, losses and pictures; tables have a limit of their own.
 const CELLS: usize = 60;
@@ -220,7 +220,7 @@ impl Figure {
     fn of(kind: Kind, one: &Comparison) -> Self {
         Self {
             metric: table::quantity(&one.metric),
-            cell: Label(if one.cell == "base" { String::new() } else { one.cell.clone() }),
+            cell: Label::of(if one.cell == "base" { "" } else { &one.cell }),
             table: format!("{}, {}", one.table, one.method),
             verdict: if kind == Kind::Reduced { Verdict::ReducedRun } else { one.verdict },
             asides: asides(kind, one),
@@ -237,10 +237,10 @@ impl Figure {
             failed: failed(one),
             any_failed: one.n_failed > 0,
             control: one.control_share.map(table::percent).unwrap_or_default(),
-            control_mean: match (one.control_mean, split_control(&one.cell).1) {
-                (Some(mean), _) => table::number(mean),
-                (None, Some(_)) => "is a control".into(),
-                (None, None) => "no control".into(),
+            control_mean: match one.control_mean {
+                Some(mean) => table::number(mean),
+                None if one.cell.is_control() => "is a control".into(),
+                None => "no control".into(),
             },
         }
     }
@@ -391,13 +391,13 @@ struct DotRow {
 
 /// The metrics that a figure is compared in and those that none is, and what was left out.
 fn dots(section: &Section) -> ([Vec<Dots>; 2], String) {
-    let mut cells: IndexMap<&str, Vec<&Row>> = IndexMap::new();
+    let mut cells: IndexMap<&CellName, Vec<&Row>> = IndexMap::new();
     for row in &section.rows {
         cells.entry(&row.cell).or_default().push(row);
     }
     let compared: IndexSet<Metric> =
         section.comparisons.iter().filter_map(|one| one.metric.metric()).collect();
-    let mut figures: HashMap<(&str, Metric), Vec<&Comparison>> = HashMap::new();
+    let mut figures: HashMap<(&CellName, Metric), Vec<&Comparison>> = HashMap::new();
     for one in &section.comparisons {
         if let Some(metric) = one.metric.metric() {
             figures.entry((&one.cell, metric)).or_default().push(one);
@@ -417,7 +417,7 @@ fn dots(section: &Section) -> ([Vec<Dots>; 2], String) {
     (panels, table::left_out(CELLS, cells.len(), "cells", "runs.csv"))
 }
 
-type CellRuns<'a> = (&'a str, &'a [&'a Row], &'a [&'a Comparison]);
+type CellRuns<'a> = (&'a CellName, &'a [&'a Row], &'a [&'a Comparison]);
 
 /// None where no run has the metric.
 fn panel(metric: Metric, cells: &[CellRuns]) -> Option<Dots> {
@@ -445,14 +445,13 @@ fn panel(metric: Metric, cells: &[CellRuns]) -> Option<Dots> {
 fn dot_row(
     axis: &Axis,
     metric: Metric,
-    (label, rows, figures): &CellRuns,
+    (cell, rows, figures): &CellRuns,
     values: &[f64],
 ) -> DotRow {
-    let (cell, control) = split_control(label);
     let mean = crate::stats::mean(values).map(table::number).unwrap_or_default();
     let runs = run_counts(rows, values.len());
     let mut words =
-        format!("{} of {} runs of {label}", table::metric(metric), table::count(rows.len()));
+        format!("{} of {} runs of {cell}", table::metric(metric), table::count(rows.len()));
     if let (Some(low), Some(high)) = (crate::stats::min(values), crate::stats::max(values)) {
         let (low, high) = (table::number(low), table::number(high));
         words += &format!(": from {low} to {high}, mean {mean}");
@@ -464,11 +463,11 @@ fn dot_row(
         values,
         mean: crate::stats::mean(values),
         figures,
-        control: control.is_some(),
+        control: cell.is_control(),
     };
     DotRow {
-        cell: Label::of(cell),
-        control: control.map(Into::into),
+        cell: Label::of(cell.trained()),
+        control: cell.control().map(Into::into),
         chart: chart::strip(axis, &strip),
         mean,
         runs,

@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::digest::sha256;
 use crate::error::{Error, Result};
+use crate::experiment::CellName;
 use crate::report::csv as table;
 use crate::store::checksum;
 use crate::store::record::Record;
@@ -41,7 +42,7 @@ const FIRST_COLUMNS: &str = "experiment,cell,seed,scale,state,tp,fp,fn,tn,precis
     split_sha256,init_sha256,scores_sha256,key,protocol_version,commit,libtorch";
 
 /// Which run: experiment, cell, seed.
-pub type Run = (String, String, u64);
+pub type Run = (String, CellName, u64);
 
 /// SHA-256, in hexadecimal, of what is known of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -100,11 +101,11 @@ pub enum Difference {
     /// The lock's lines are not those that its root digest was made of.
     Root { written: String, computed: String },
     /// A run of the lock that is not here.
-    Missing { experiment: String, cell: String, seed: u64 },
+    Missing { experiment: String, cell: CellName, seed: u64 },
     /// A run that the lock does not have.
-    Added { experiment: String, cell: String, seed: u64 },
+    Added { experiment: String, cell: CellName, seed: u64 },
     /// A run whose digest is another: of its row, or of its record alone.
-    Changed { experiment: String, cell: String, seed: u64, what: &'static str },
+    Changed { experiment: String, cell: CellName, seed: u64, what: &'static str },
 }
 
 impl fmt::Display for Difference {
@@ -171,7 +172,7 @@ pub fn read(text: &str) -> Result<Locked> {
     })?;
     let mut lock = Lock::new();
     for line in csv::Reader::from_reader(lines.as_bytes()).into_deserialize() {
-        let (experiment, cell, seed, row_sha256, record_sha256): (String, String, u64, _, _) =
+        let (experiment, cell, seed, row_sha256, record_sha256): (String, CellName, u64, _, _) =
             line.map_err(|error| wrong(format!("has a line that is none: {error}")))?;
         let run = (experiment, cell, seed);
         if let Some((experiment, cell, seed)) =
@@ -233,7 +234,7 @@ mod tests {
         let line = |&(cell, seed, row, record): &(&str, u64, &str, Option<&str>)| {
             let record_sha256 = record.map(str::to_owned);
             (
-                ("mine".to_owned(), cell.to_owned(), seed),
+                ("mine".to_owned(), cell.into(), seed),
                 Digests { row_sha256: row.to_owned(), record_sha256 },
             )
         };
@@ -242,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_new_lock_keeps_the_record_digest_of_a_row_that_has_not_changed() {
-        let run = |seed| ("tiny".to_owned(), "base".to_owned(), seed);
+        let run = |seed| ("tiny".to_owned(), "base".into(), seed);
         let digests = |row: &str, record: Option<&str>| Digests {
             row_sha256: row.to_owned(),
             record_sha256: record.map(str::to_owned),

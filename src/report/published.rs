@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 
 use crate::error::{Error, Result};
-use crate::experiment::{Cell, Experiment, Scale};
+use crate::experiment::{Cell, CellName, Experiment, Scale};
+use crate::machine::device;
 use crate::report::csv;
 use crate::report::document::Loss;
-use crate::report::series::{self, Curve, Diagnostic, OfRun};
+use crate::report::series::{self, Curve, OfRun};
 use crate::store;
-use crate::store::whole;
-use crate::summary::Row;
+use crate::store::{pictures, whole};
+use crate::summary::{Measurement, Row};
 
 /// The tables that hold runs. What else lies beside them follows from the first.
 const TABLES: [&str; 4] = ["runs.csv", "diagnostics.csv", "curves.csv", "losses.csv"];
@@ -53,7 +54,7 @@ impl<'a> Grid<'a> {
 
     fn key(&self, place: usize, seed: u64, kind: &str) -> String {
         let (cell, data) = &self.cells[place];
-        store::key(cell, seed, data, cell.model.protocol_version(), kind)
+        store::key(cell, seed, data, kind)
     }
 }
 
@@ -63,7 +64,7 @@ pub struct Run {
     /// Under the label and the axes of its cell.
     pub row: Row,
     /// The label that the file has.
-    pub was: String,
+    pub was: CellName,
 }
 
 /// What a `runs.csv` holds beyond the records that lie beside it.
@@ -151,11 +152,6 @@ pub fn reasons<'a>(each: impl Iterator<Item = &'a str>) -> String {
     said.join("; ")
 }
 
-/// The kind of device that a row's was, `cpu` or `cuda`.
-pub fn device_kind(row: &Row) -> &'static str {
-    if row.device.starts_with("cuda") { "cuda" } else { "cpu" }
-}
-
 /// Reads the rows of a `runs.csv` in a folder of results; none where there is no file, or one without
 /// a line below its header.
 ///
@@ -222,7 +218,7 @@ impl<'a, 'b> Keys<'a, 'b> {
         let here = self.grid.by_label.get(label.as_str()).copied();
         let unknown = || format!("cell {label}, which the experiment does not have");
         if row.scale != experiment.scale {
-            let (was, is) = (scale(row.scale), scale(experiment.scale));
+            let (was, is) = (row.scale, experiment.scale);
             return Err(format!("cell {label}: made otherwise (scale {was} -> {is})"));
         }
         if row.key.is_empty() {
@@ -231,7 +227,7 @@ impl<'a, 'b> Keys<'a, 'b> {
                 Keyless::LeftOut => Err(format!("cell {label}, without a key")),
             };
         }
-        if let Some(place) = self.place_of(label, row.seed, device_kind(row), &row.key) {
+        if let Some(place) = self.place_of(label, row.seed, device::kind(&row.device), &row.key) {
             return Ok(place);
         }
         let Some(place) = here else { return Err(unknown()) };
@@ -248,17 +244,10 @@ impl<'a, 'b> Keys<'a, 'b> {
     }
 }
 
-fn scale(scale: Scale) -> &'static str {
-    match scale {
-        Scale::Full => "full",
-        Scale::Quick => "quick",
-    }
-}
-
 /// What lies beside published rows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Beside {
-    pub diagnostics: Vec<Diagnostic>,
+    pub diagnostics: Vec<Measurement>,
     pub curves: Vec<Curve>,
     /// Of cells, not of runs: what is known of runs that were published before there were curves.
     pub losses: Vec<Loss>,
@@ -274,12 +263,12 @@ impl Beside {
             return Ok(Self::default());
         }
         // a command that was ended among the tables leaves some with the labels of before
-        let now = runs.iter().map(|run| (run.row.cell.as_str(), run));
-        let before = runs.iter().map(|run| (run.was.as_str(), run));
+        let now = runs.iter().map(|run| (&run.row.cell, run));
+        let before = runs.iter().map(|run| (&run.was, run));
         let labels = now.chain(before);
         let of_run = labels.clone().map(|(label, run)| ((label, run.row.seed), &run.row.cell));
-        let of_run: HashMap<(&str, u64), &String> = of_run.collect();
-        let of_cell: HashMap<&str, &String> =
+        let of_run: HashMap<(&CellName, u64), &CellName> = of_run.collect();
+        let of_cell: HashMap<&CellName, &CellName> =
             labels.map(|(label, run)| (label, &run.row.cell)).collect();
         let diagnostics = series::read_diagnostics(&folder.join("diagnostics.csv"))?;
         let curves = of_runs(series::read_curves(&folder.join("curves.csv"))?, &of_run);
@@ -287,8 +276,8 @@ impl Beside {
         let losses = if file.exists() { csv::read_losses(&file)? } else { Vec::new() };
         let without = without_curve(runs, &curves);
         let relabelled = |loss: Loss| {
-            let cell = (*of_cell.get(loss.cell.as_str())?).clone();
-            without.contains(cell.as_str()).then_some(Loss { cell, ..loss })
+            let cell = (*of_cell.get(&loss.cell)?).clone();
+            without.contains(&cell).then_some(Loss { cell, ..loss })
         };
         Ok(Self {
             diagnostics: of_runs(diagnostics, &of_run),
@@ -299,15 +288,14 @@ impl Beside {
 }
 
 /// The cells with a run that trained and has no curve.
-fn without_curve<'a>(runs: &'a [Run], curves: &[Curve]) -> HashSet<&'a str> {
-    let known: HashSet<(&str, u64)> = curves.iter().map(OfRun::run).collect();
-    let lacks = |run: &&Run| {
-        run.row.epochs != Some(0) && !known.contains(&(run.row.cell.as_str(), run.row.seed))
-    };
-    runs.iter().filter(lacks).map(|run| run.row.cell.as_str()).collect()
+fn without_curve<'a>(runs: &'a [Run], curves: &[Curve]) -> HashSet<&'a CellName> {
+    let known: HashSet<(&CellName, u64)> = curves.iter().map(OfRun::run).collect();
+    let lacks =
+        |run: &&Run| run.row.epochs != Some(0) && !known.contains(&(&run.row.cell, run.row.seed));
+    runs.iter().filter(lacks).map(|run| &run.row.cell).collect()
 }
 
-fn of_runs<T: OfRun>(lines: Vec<T>, labels: &HashMap<(&str, u64), &String>) -> Vec<T> {
+fn of_runs<T: OfRun>(lines: Vec<T>, labels: &HashMap<(&CellName, u64), &CellName>) -> Vec<T> {
     let mut kept = Vec::new();
     for mut line in lines {
         if let Some(&label) = labels.get(&line.run()) {
@@ -322,7 +310,7 @@ fn of_runs<T: OfRun>(lines: Vec<T>, labels: &HashMap<(&str, u64), &String>) -> V
 /// runs.
 pub fn merged_losses(from_curves: Vec<Loss>, published: &[Loss]) -> Vec<Loss> {
     let runs = |losses: &[Loss]| {
-        let mut most: IndexMap<String, usize> = IndexMap::new();
+        let mut most: IndexMap<CellName, usize> = IndexMap::new();
         for loss in losses {
             let known = most.entry(loss.cell.clone()).or_default();
             *known = loss.n.max(*known);
@@ -330,7 +318,7 @@ pub fn merged_losses(from_curves: Vec<Loss>, published: &[Loss]) -> Vec<Loss> {
         most
     };
     let (ours, theirs) = (runs(&from_curves), runs(published));
-    let is_theirs = |cell: &str| theirs.get(cell) > ours.get(cell);
+    let is_theirs = |cell: &CellName| theirs.get(cell) > ours.get(cell);
     let mut losses: Vec<Loss> =
         from_curves.into_iter().filter(|loss| !is_theirs(&loss.cell)).collect();
     losses.extend(published.iter().filter(|loss| is_theirs(&loss.cell)).cloned());
@@ -413,10 +401,9 @@ pub fn move_pictures(folder: &Path, runs: &[Run]) -> Result<()> {
     let is_folder = |label: &str| !label.contains('/') && label != "." && label != "..";
     let renamed = |run: &&Run| run.was != run.row.cell && is_folder(&run.was);
     for Run { row, was } in runs.iter().filter(renamed) {
-        let place =
-            |label: &str| folder.join("pictures").join(label).join(format!("seed-{}", row.seed));
+        let place = |label| pictures::folder(folder, label, row.seed);
         let (from, to) = (place(was), place(&row.cell));
-        let Ok(mark) = fs::read_to_string(from.join("pictures.json")) else { continue };
+        let Ok(mark) = fs::read_to_string(from.join(pictures::MARK)) else { continue };
         let mark: serde_json::Value = serde_json::from_str(&mark).unwrap_or_default();
         if mark["key"] != row.key.as_str() || to.exists() {
             continue;

@@ -10,26 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use super::csv::write_lines;
 use crate::error::{Error, Result};
-use crate::experiment::Scale;
+use crate::experiment::{CellName, Scale};
 use crate::store::record::Record;
-
-/// One further measurement of a run; a line of `diagnostics.csv`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Diagnostic {
-    pub experiment: String,
-    pub cell: String,
-    pub seed: u64,
-    pub scale: Scale,
-    pub name: String,
-    pub value: f64,
-}
+use crate::summary::Measurement;
 
 /// One term of a run's loss over its epochs; a line of `curves.csv`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
     pub experiment: String,
-    pub cell: String,
+    pub cell: CellName,
     pub seed: u64,
     pub scale: Scale,
     pub term: String,
@@ -42,7 +31,7 @@ pub struct Curve {
 #[serde(deny_unknown_fields)]
 struct CurveLine {
     experiment: String,
-    cell: String,
+    cell: CellName,
     seed: u64,
     scale: Scale,
     term: String,
@@ -52,28 +41,28 @@ struct CurveLine {
 /// A line that belongs to a run.
 pub trait OfRun {
     /// The run's cell and seed.
-    fn run(&self) -> (&str, u64);
+    fn run(&self) -> (&CellName, u64);
     /// Puts the line under another label of the same cell.
-    fn relabel(&mut self, label: &str);
+    fn relabel(&mut self, label: &CellName);
 }
 
-impl OfRun for Diagnostic {
-    fn run(&self) -> (&str, u64) {
+impl OfRun for Measurement {
+    fn run(&self) -> (&CellName, u64) {
         (&self.cell, self.seed)
     }
 
-    fn relabel(&mut self, label: &str) {
-        label.clone_into(&mut self.cell);
+    fn relabel(&mut self, label: &CellName) {
+        self.cell.clone_from(label);
     }
 }
 
 impl OfRun for Curve {
-    fn run(&self) -> (&str, u64) {
+    fn run(&self) -> (&CellName, u64) {
         (&self.cell, self.seed)
     }
 
-    fn relabel(&mut self, label: &str) {
-        label.clone_into(&mut self.cell);
+    fn relabel(&mut self, label: &CellName) {
+        self.cell.clone_from(label);
     }
 }
 
@@ -84,7 +73,7 @@ pub fn sort<T: OfRun>(lines: &mut [T]) {
 
 /// Returns what the records measured beside the metrics, and every term of the loss in the first and
 /// in the last epoch.
-pub fn diagnostics_of(records: &[Record]) -> Vec<Diagnostic> {
+pub fn diagnostics_of(records: &[Record]) -> Vec<Measurement> {
     let mut lines = Vec::new();
     for record in records {
         let epoch = |place: &str, means: Option<&Vec<f64>>| {
@@ -95,7 +84,7 @@ pub fn diagnostics_of(records: &[Record]) -> Vec<Diagnostic> {
         let first: Vec<(String, f64)> = epoch("first", record.loss_curve.first());
         let last = epoch("last", record.loss_curve.last());
         let measured = record.diagnostics.iter().map(|(name, value)| (name.clone(), *value));
-        lines.extend(measured.chain(first).chain(last).map(|(name, value)| Diagnostic {
+        lines.extend(measured.chain(first).chain(last).map(|(name, value)| Measurement {
             experiment: record.experiment.clone(),
             cell: record.cell.label.clone(),
             seed: record.seed,
@@ -139,8 +128,8 @@ fn rounded(mean: f64) -> f64 {
 ///
 /// # Errors
 /// Whatever the file system refuses.
-pub fn write_diagnostics(path: &Path, lines: &[Diagnostic]) -> Result<()> {
-    write_lines(path, &Diagnostic::default(), lines.iter())
+pub fn write_diagnostics(path: &Path, lines: &[Measurement]) -> Result<()> {
+    write_lines(path, &Measurement::default(), lines.iter())
 }
 
 /// Writes `curves.csv`.
@@ -164,7 +153,7 @@ pub fn write_curves(path: &Path, curves: &[Curve]) -> Result<()> {
 ///
 /// # Errors
 /// `Data` for a file that is no `diagnostics.csv`, by its line.
-pub fn read_diagnostics(path: &Path) -> Result<Vec<Diagnostic>> {
+pub fn read_diagnostics(path: &Path) -> Result<Vec<Measurement>> {
     read(path)
 }
 
@@ -232,7 +221,7 @@ mod tests {
         let error = read_curves(&path).unwrap_err().to_string();
         assert!(error.contains("loss of a=1,b=2 seed 3: `one` is not a number"), "{error}");
 
-        let diagnostic = Diagnostic {
+        let diagnostic = Measurement {
             experiment: curve.experiment,
             cell: curve.cell,
             seed: 3,

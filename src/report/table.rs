@@ -268,7 +268,7 @@ pub fn comparisons(section: &Section) -> Table {
             (None, _) => number(one.published),
         };
         vec![
-            one.cell.clone(),
+            one.cell.to_string(),
             quantity(&one.metric),
             if one.null_model { format!("control: {}", reach(one)) } else { one.verdict_text() },
             format!("{}, {}, {}, {}", one.paper, one.table, one.method, one.status.as_str()),
@@ -318,7 +318,7 @@ pub fn tests(section: &Section) -> Table {
         section.comparisons.iter().filter(|one| !one.null_model).collect();
     let rows = trained.into_iter().map(|one| {
         vec![
-            one.cell.clone(),
+            one.cell.to_string(),
             quantity(&one.metric),
             format!("{}, {}, {}", one.paper, one.table, one.method),
             one.test.as_str().into(),
@@ -367,7 +367,7 @@ pub fn summaries(section: &Section) -> Table {
         .collect();
     let rows = known.into_iter().map(|one| {
         vec![
-            one.cell.clone(),
+            one.cell.to_string(),
             metric(one.metric).into(),
             one.n.to_string(),
             one.n_failed.to_string(),

@@ -8,7 +8,7 @@ use crate::metrics::Metric;
 use crate::paper::Paper;
 use crate::paper::fingerprint::Quantity;
 use crate::report::columns;
-use crate::summary::{Comparison, Pair, Power, Summary, Test, Verdict, split_control};
+use crate::summary::{Comparison, Pair, Power, Summary, Test, Verdict};
 
 pub(super) const BOLD: &str = "1";
 pub(super) const DIM: &str = "2";
@@ -229,7 +229,7 @@ pub fn power_table(lines: &[Power], experiment: &str, from: &str, colour: bool) 
             count(one.runs_for_90),
             share(one.most_power),
         ];
-        (one.cell.clone(), fields, "")
+        (one.cell.to_string(), fields, "")
     });
     let lines_of_table = rows.collect();
     let header = POWER_HEADER.into();
@@ -376,7 +376,7 @@ fn said(one: &Comparison) -> String {
     if one.verdict_rounded != one.verdict {
         text += &format!("; {} given the figure's rounding", one.verdict_rounded.as_str());
     }
-    if let (Some(share), (_, Some(control))) = (one.reach(), split_control(&one.cell)) {
+    if let (Some(share), Some(control)) = (one.reach(), one.cell.control()) {
         text += &format!("; {control} reaches {:.0} % of the figure", 100.0 * share);
     }
     if !one.note.is_empty() {

@@ -355,7 +355,7 @@ impl Shared<'_> {
         let next = |rest: &Job, state| self.lock().after(&waiting, rest, state, slot);
         let is_tried_again = |state| next(job, state).is_some();
         let open = Mutex::new(Open::of(job));
-        let heard = |message| hear(message, &open, (slot, job), &is_tried_again, send);
+        let heard = |message| hear(message, slot.index, &open, &is_tried_again, send);
         let outcome = (self.dispatch.execute)(slot, job, &heard);
         let open = open.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut again = Vec::new();
@@ -399,6 +399,8 @@ fn tried_nevertheless(waiting: &Waiting, slot: &Slot, reserved: u64) -> String {
 /// Seeds of an attempt without a final record of every cell.
 struct Open {
     seeds: Vec<u64>,
+    /// Records that a seed has when it is done.
+    cells: usize,
     /// Records of seeds that lack those of other cells.
     partial: Vec<Record>,
     /// Of a record that came but is not final.
@@ -407,24 +409,19 @@ struct Open {
 
 impl Open {
     fn of(job: &Job) -> Self {
-        Self { seeds: job.seeds.clone(), partial: Vec::new(), death: None }
+        Self { seeds: job.seeds.clone(), cells: job.cells.len(), partial: Vec::new(), death: None }
     }
 
     /// Takes a record in. When it is the last that its seed lacks, all of that seed are returned, unless
     /// the seed is to be tried again.
-    fn take(
-        &mut self,
-        record: Record,
-        cells: usize,
-        is_tried_again: &dyn Fn(State) -> bool,
-    ) -> Vec<Record> {
+    fn take(&mut self, record: Record, is_tried_again: &dyn Fn(State) -> bool) -> Vec<Record> {
         let seed = record.seed;
         // the first word on a seed counts
         let Some(place) = self.seeds.iter().position(|open| *open == seed) else {
             return Vec::new();
         };
         self.partial.push(record);
-        if self.partial.iter().filter(|record| record.seed == seed).count() < cells {
+        if self.partial.iter().filter(|record| record.seed == seed).count() < self.cells {
             return Vec::new();
         }
         let of_seed: Vec<Record> =
@@ -443,12 +440,11 @@ impl Open {
 /// Passes on what an attempt says, and its records once they are final.
 fn hear(
     message: Message,
+    slot: usize,
     open: &Mutex<Open>,
-    (slot, job): (&Slot, &Job),
     is_tried_again: &dyn Fn(State) -> bool,
     send: Send,
 ) {
-    let slot = slot.index;
     match message {
         Message::Progress { epoch, epochs, loss, rows_per_second } => {
             send(Ok(Event::Progress { slot, epoch, epochs, loss, rows_per_second }));
@@ -456,7 +452,7 @@ fn hear(
         Message::Warning { text } => send(Ok(Event::Warning { text })),
         Message::Record(record) => {
             let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
-            for record in open.take(*record, job.cells.len(), is_tried_again) {
+            for record in open.take(*record, is_tried_again) {
                 send(Ok(Event::Record { slot, record: Box::new(record) }));
             }
         }
@@ -491,54 +487,24 @@ fn unfinished(outcome: Outcome, open: Open, send: Send) -> Option<(Vec<u64>, Dea
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::collections::BTreeMap;
     use std::path::Path;
     use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 
     use super::*;
     use crate::experiment::{Experiment, Selection};
-    use crate::store::record::{Digests, Provenance};
 
     pub(super) fn job(epochs: u64, seeds: &[u64]) -> Job {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/synthetic.toml");
         let set = vec![format!("training.epochs={epochs}")];
         let selection = Selection { set, ..Selection::default() };
         let experiment = Experiment::load(&path.to_string_lossy(), &selection).unwrap();
-        Job {
-            experiment: experiment.name,
-            cells: vec![experiment.cells[0].clone()],
-            seeds: seeds.to_vec(),
-            scale: experiment.scale,
-            device: String::new(),
-            data: Vec::new(),
-            pictures: None,
-        }
+        let Experiment { name, scale, cells, .. } = experiment;
+        Job::of(&name, scale, vec![cells[0].clone()], seeds.to_vec())
     }
 
     pub(super) fn record(job: &Job, seed: u64, state: State) -> Message {
-        Message::Record(Box::new(Record {
-            experiment: job.experiment.clone(),
-            cell: job.cell().clone(),
-            seed,
-            scale: job.scale,
-            key: String::new(),
-            protocol_version: 1,
-            device_kind: "cpu".to_owned(),
-            state,
-            failure: None,
-            counts: None,
-            metrics: None,
-            threshold: None,
-            diagnostics: BTreeMap::new(),
-            epochs: 0,
-            loss_curve: Vec::new(),
-            loss_terms: Vec::new(),
-            digests: Digests::default(),
-            batch_width: 1,
-            provenance: Provenance::default(),
-            wall_seconds: 0.0,
-        }))
+        Message::Record(Box::new(Record { state, ..Record::of(job, job.cell(), seed, "") }))
     }
 
     fn slots(count: usize) -> Vec<Slot> {
@@ -597,7 +563,7 @@ pub(super) mod tests {
     fn a_seed_is_done_when_every_cell_has_its_record_and_not_in_part() {
         let mut two = job(1, &[1, 2]);
         let mut other = two.cell().clone();
-        other.label = "other".to_owned();
+        other.label = "other".into();
         two.cells.push(other);
         let of_cell = |job: &Job, cell: usize, seed| match record(job, seed, State::Ok) {
             Message::Record(mut record) => {

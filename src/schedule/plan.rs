@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::dataset::{self, DataFile, DatasetSpec};
 use crate::error::{Error, Result};
-use crate::experiment::{Cell, Experiment, Scale};
+use crate::experiment::{Cell, CellName, Experiment, Scale};
+use crate::machine::device;
 use crate::machine::memory::Need;
 use crate::report::terminal::printable;
 use crate::schedule::estimate::{Estimate, Source};
@@ -19,7 +20,7 @@ use crate::store::record::{Calibration, Digests, Job, Pictures, Record, State};
 use crate::store::{self, Store, Stored, Wanted};
 use crate::summary::Row;
 
-use crate::report::published::{Grid, Keyless, Published, device_kind};
+use crate::report::published::{Grid, Keyless, Published};
 
 /// One experiment's runs.
 pub struct Plan {
@@ -91,7 +92,6 @@ impl Plan {
                     seed,
                     scale: experiment.scale,
                     data_sha256: &data_sha256,
-                    protocol_version: cell.model.protocol_version(),
                     device_kind: Some(kind),
                 };
                 Ok((seed, Status::of(store.get(&wanted)?, retry_failed)))
@@ -126,9 +126,9 @@ impl Plan {
         let grid = Grid::new(&self.experiment)?;
         let table = self.store.dir().join("runs.csv");
         let mut published = Published::read(&table, &grid, &known, Keyless::LeftOut)?;
-        let mut rows: HashMap<(String, u64), Row> = HashMap::new();
+        let mut rows: HashMap<(CellName, u64), Row> = HashMap::new();
         for run in std::mem::take(&mut published.runs) {
-            if device_kind(&run.row) == self.kind {
+            if device::kind(&run.row.device) == self.kind {
                 rows.insert((run.row.cell.clone(), run.row.seed), run.row);
             }
         }
@@ -179,9 +179,7 @@ impl Plan {
     /// Whether a stored run is to be trained once more for its pictures.
     fn lacks_pictures(&self, planned: &PlannedCell, seed: u64) -> bool {
         self.pictures.as_ref().filter(|pictures| pictures.seed == seed).is_some_and(|pictures| {
-            let data = &planned.data_sha256;
-            let version = planned.cell.model.protocol_version();
-            let key = store::key(&planned.cell, seed, data, version, self.kind);
+            let key = store::key(&planned.cell, seed, &planned.data_sha256, self.kind);
             !store::pictures::are_complete(pictures, &planned.cell.label, &key)
         })
     }
@@ -195,17 +193,12 @@ impl Plan {
         groups.into_values().collect()
     }
 
-    /// A job of cells without seeds or device.
+    /// Makes a job of cells, without seeds.
     fn job(&self, cells: &[usize], data: &[PathBuf]) -> Job {
-        Job {
-            experiment: self.experiment.name.clone(),
-            cells: cells.iter().map(|&cell| self.cells[cell].cell.clone()).collect(),
-            seeds: Vec::new(),
-            scale: self.experiment.scale,
-            device: String::new(),
-            data: data.to_vec(),
-            pictures: self.pictures.clone(),
-        }
+        let Experiment { name, scale, .. } = &self.experiment;
+        let cells = cells.iter().map(|&cell| self.cells[cell].cell.clone()).collect();
+        let (data, pictures) = (data.to_vec(), self.pictures.clone());
+        Job { data, pictures, ..Job::of(name, *scale, cells, Vec::new()) }
     }
 
     /// Returns how a run that is left alone ended, and the digests of what it was made from and made.
@@ -295,7 +288,6 @@ impl Plan {
             seed,
             scale: self.experiment.scale,
             data_sha256: &planned.data_sha256,
-            protocol_version: planned.cell.model.protocol_version(),
             device_kind: Some(self.kind),
         };
         Ok(match self.store.get(&wanted)? {

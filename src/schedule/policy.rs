@@ -370,15 +370,7 @@ mod tests {
     fn job(seeds: &[u64]) -> Job {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/synthetic.toml");
         let experiment = Experiment::load(&path.to_string_lossy(), &Selection::default()).unwrap();
-        Job {
-            experiment: experiment.name,
-            cells: Vec::new(),
-            seeds: seeds.to_vec(),
-            scale: experiment.scale,
-            device: String::new(),
-            data: Vec::new(),
-            pictures: None,
-        }
+        Job::of(&experiment.name, experiment.scale, Vec::new(), seeds.to_vec())
     }
 
     fn planned(seeds: &[u64], weight: f64, need: Option<[u64; 2]>) -> Planned {

@@ -15,9 +15,8 @@ use crate::error::{Error, Result};
 use crate::experiment::Cell;
 use crate::machine::Versions;
 use crate::machine::memory::{Memory, Need};
-use crate::store;
 use crate::store::claim::{self, Claims};
-use crate::store::record::{Digests, Job, Record, State};
+use crate::store::record::{Job, Record, State};
 
 /// What plans have left to do on devices.
 pub struct Session<'a> {
@@ -227,30 +226,13 @@ impl<'a> Session<'a> {
             .filter(|plan| plan.experiment.name == job.experiment)
             .flat_map(|plan| &plan.cells)
             .find(|planned| planned.cell.label == cell.label);
-        let data = planned.map(|planned| planned.data_sha256.clone()).unwrap_or_default();
-        let (protocol_version, kind) = (cell.model.protocol_version(), self.devices.kind);
+        let data = planned.map_or("", |planned| &planned.data_sha256);
         Record {
-            experiment: job.experiment.clone(),
-            cell: cell.clone(),
-            seed,
-            scale: job.scale,
-            key: store::key(cell, seed, &data, protocol_version, kind),
-            protocol_version,
-            device_kind: kind.to_owned(),
             state: death.state,
             failure: Some(death.why.clone()),
-            counts: None,
-            metrics: None,
-            threshold: None,
-            diagnostics: Default::default(),
-            epochs: 0,
-            loss_curve: Vec::new(),
-            loss_terms: Vec::new(),
-            digests: Digests { data, ..Digests::default() },
-            batch_width: job.seeds.len(),
             // a worker has one thread, whatever this process has
             provenance: versions.provenance(&job.device, 1),
-            wall_seconds: 0.0,
+            ..Record::of(job, cell, seed, data)
         }
     }
 }
@@ -308,8 +290,8 @@ fn stop_at_failure(event: &Event) -> Result<()> {
     let failed = match event {
         Event::Record { slot: _, record } if record.state != State::Ok => {
             let why = record.failure.as_deref().unwrap_or("no reason given");
-            let label = &record.cell.label;
-            (&record.experiment, label.clone(), record.seed, record.state, why)
+            let label = record.cell.label.to_string();
+            (&record.experiment, label, record.seed, record.state, why)
         }
         Event::Lost { slot: _, job, death } => {
             (&job.experiment, job.label(), job.seeds[0], death.state, death.why.as_str())
@@ -359,7 +341,7 @@ pub fn has_failed(plans: &[&Plan]) -> Result<bool> {
 /// Removes what killed processes left.
 ///
 /// # Errors
-/// As [`store::Store::folders`].
+/// As [`Store::folders`](crate::store::Store::folders).
 pub fn sweep(plans: &[&Plan]) -> Result<()> {
     let claims = Claims::new();
     for plan in plans {
@@ -377,7 +359,8 @@ mod tests {
 
     use super::*;
     use crate::experiment::{Experiment, Selection};
-    use crate::schedule::{Outcome, Slot, tests};
+    use crate::schedule::{Outcome, Slot};
+    use crate::store::Store;
     use crate::store::record::Message;
 
     /// A plan of one cell that is stored below a folder.
@@ -398,12 +381,9 @@ mod tests {
 
     /// What a worker would say at the end of a run.
     fn ended(job: &Job, seed: u64, state: State) -> Message {
-        let Message::Record(mut record) = tests::record(job, seed, state) else { panic!() };
-        let data = record.cell.dataset.sha256().unwrap();
-        record.protocol_version = record.cell.model.protocol_version();
-        record.key = store::key(&record.cell, seed, &data, record.protocol_version, "cpu");
-        record.digests.data = data;
-        Message::Record(record)
+        let data = job.cell().dataset.sha256().unwrap();
+        let record = Record::of(job, job.cell(), seed, &data);
+        Message::Record(Box::new(Record { state, ..record }))
     }
 
     fn trained(_: &Slot, job: &Job, emit: &dyn Fn(Message)) -> Outcome {
@@ -419,13 +399,14 @@ mod tests {
         execute: Execute,
     ) -> (Vec<Event>, Result<()>) {
         let stop = AtomicBool::new(false);
-        run_until(&stop, plan, (slots, fail_fast), execute)
+        run_until(&stop, plan, slots, fail_fast, execute)
     }
 
     fn run_until(
         stop: &AtomicBool,
         plan: &Plan,
-        (slots, fail_fast): (usize, bool),
+        slots: usize,
+        fail_fast: bool,
         execute: Execute,
     ) -> (Vec<Event>, Result<()>) {
         let (plans, devices) = ([plan], devices(slots));
@@ -447,8 +428,7 @@ mod tests {
 
     /// States of the stored runs, by seed.
     fn stored(out: &Path, plan: &Plan) -> Vec<(u64, State)> {
-        let (records, unreadable) =
-            store::Store::open(out, &plan.experiment.name).load_all().unwrap();
+        let (records, unreadable) = Store::open(out, &plan.experiment.name).load_all().unwrap();
         assert!(unreadable.is_empty());
         let mut states: Vec<(u64, State)> =
             records.iter().map(|record| (record.seed, record.state)).collect();
@@ -488,7 +468,7 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let first = plan(out.path(), 3);
         let stop = AtomicBool::new(false);
-        let (_, result) = run_until(&stop, &first, (1, false), &|slot, job, emit| {
+        let (_, result) = run_until(&stop, &first, 1, false, &|slot, job, emit| {
             if job.seeds == [2] {
                 stop.store(true, Ordering::SeqCst);
                 return Outcome::Stopped;
@@ -555,7 +535,7 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let plan = plan(out.path(), 6);
         let stop = AtomicBool::new(false);
-        let (_, result) = run_until(&stop, &plan, (2, false), &|slot, job, emit| {
+        let (_, result) = run_until(&stop, &plan, 2, false, &|slot, job, emit| {
             if slot.index == 1 {
                 while !stop.load(Ordering::SeqCst) {
                     std::thread::sleep(Duration::from_millis(1));

@@ -29,15 +29,9 @@ const LARGEST_RECORD: u64 = 1 << 28;
 /// Names everything that a run's result depends on: SHA-256, in hexadecimal, of the canonical JSON
 /// of the cell's spec (not its label), the seed, the data's digest, the protocol version and the
 /// device kind (`cpu` or `cuda`). Time, host and the other seeds of a job have no part in it.
-pub fn key(
-    cell: &Cell,
-    seed: u64,
-    data_sha256: &str,
-    protocol_version: u32,
-    device_kind: &str,
-) -> String {
-    let parts = parts(cell, seed, data_sha256, protocol_version, device_kind);
-    sha256(canonical(parts))
+pub fn key(cell: &Cell, seed: u64, data_sha256: &str, device_kind: &str) -> String {
+    let version = cell.model.protocol_version();
+    sha256(canonical(parts(cell, seed, data_sha256, version, device_kind)))
 }
 
 fn parts(cell: &Cell, seed: u64, data: &str, version: u32, device_kind: &str) -> Value {
@@ -73,7 +67,6 @@ pub struct Wanted<'a> {
     pub seed: u64,
     pub scale: Scale,
     pub data_sha256: &'a str,
-    pub protocol_version: u32,
     /// `cpu` or `cuda`; none where a record of either will do.
     pub device_kind: Option<&'a str>,
 }
@@ -354,16 +347,12 @@ pub fn differences(record: &Record, wanted: &Wanted) -> Vec<String> {
     let data = &record.digests.data;
     let (version, kind) = (record.protocol_version, &record.device_kind);
     let stored = parts(&record.cell, record.seed, data, version, kind);
-    let asked =
-        parts(wanted.cell, wanted.seed, wanted.data_sha256, wanted.protocol_version, device);
+    let &Wanted { cell, seed, data_sha256, .. } = wanted;
+    let asked = parts(cell, seed, data_sha256, cell.model.protocol_version(), device);
     let mut found = Vec::new();
     compare("", &stored, &asked, &mut found);
     if record.scale != wanted.scale {
-        found.push(format!(
-            "scale {} -> {}",
-            text_of(&json!(record.scale)),
-            text_of(&json!(wanted.scale))
-        ));
+        found.push(format!("scale {} -> {}", record.scale, wanted.scale));
     }
     if found.is_empty() && record.key != sha256(canonical(asked)) {
         found.push("the way keys are computed".to_owned());
@@ -402,7 +391,7 @@ fn text_of(value: &Value) -> String {
 mod tests {
     use super::*;
     use crate::experiment::{Experiment, Selection};
-    use record::{Digests, Provenance};
+    use record::Job;
 
     fn cell(set: &[&str]) -> Cell {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/synthetic.toml");
@@ -412,39 +401,20 @@ mod tests {
     }
 
     fn record(cell: &Cell, seed: u64) -> Record {
+        let job = Job::of("synthetic", Scale::Full, vec![cell.clone()], vec![seed]);
         Record {
-            experiment: "synthetic".to_owned(),
-            cell: cell.clone(),
-            seed,
-            scale: Scale::Full,
-            key: key(cell, seed, "d", cell.model.protocol_version(), "cpu"),
-            protocol_version: cell.model.protocol_version(),
-            device_kind: "cpu".to_owned(),
-            state: State::Ok,
-            failure: None,
-            counts: None,
-            metrics: None,
             threshold: Some(0.1 + 0.2),
             diagnostics: [("x".to_owned(), 1e-300)].into(),
             epochs: 3,
             loss_curve: vec![vec![1.0 / 3.0], vec![f64::MAX]],
             loss_terms: vec!["reconstruction".to_owned()],
-            digests: Digests { data: "d".to_owned(), ..Digests::default() },
-            batch_width: 1,
-            provenance: Provenance::default(),
             wall_seconds: 1.5,
+            ..Record::of(&job, cell, seed, "d")
         }
     }
 
     fn wanted(cell: &Cell, seed: u64) -> Wanted<'_> {
-        Wanted {
-            cell,
-            seed,
-            scale: Scale::Full,
-            data_sha256: "d",
-            protocol_version: cell.model.protocol_version(),
-            device_kind: Some("cpu"),
-        }
+        Wanted { cell, seed, scale: Scale::Full, data_sha256: "d", device_kind: Some("cpu") }
     }
 
     fn store() -> (tempfile::TempDir, Store) {
@@ -456,9 +426,9 @@ mod tests {
     #[test]
     fn every_part_of_the_spec_is_in_the_key_and_the_label_is_not() {
         let base = cell(&[]);
-        let of = |cell: &Cell| key(cell, 1, "d", 1, "cpu");
+        let of = |cell: &Cell| key(cell, 1, "d", "cpu");
         let mut renamed = base.clone();
-        renamed.label = "other".to_owned();
+        renamed.label = "other".into();
         assert_eq!(of(&base), of(&renamed));
         for change in ["training.epochs=7", "model.latent=7", "protocol.contamination=0.1"] {
             assert_ne!(of(&base), of(&cell(&[change])), "{change}");
@@ -466,10 +436,11 @@ mod tests {
         let mut control = base.clone();
         control.control = Some(crate::experiment::Control::Untrained);
         assert_ne!(of(&base), of(&control));
-        assert_ne!(of(&base), key(&base, 2, "d", 1, "cpu"));
-        assert_ne!(of(&base), key(&base, 1, "e", 1, "cpu"));
-        assert_ne!(of(&base), key(&base, 1, "d", 2, "cpu"));
-        assert_ne!(of(&base), key(&base, 1, "d", 1, "cuda"));
+        assert_ne!(of(&base), key(&base, 2, "d", "cpu"));
+        assert_ne!(of(&base), key(&base, 1, "e", "cpu"));
+        assert_ne!(of(&base), key(&base, 1, "d", "cuda"));
+        let of_version = |version| canonical(parts(&base, 1, "d", version, "cpu"));
+        assert_ne!(of_version(1), of_version(2));
     }
 
     /// The vectors were made by another program, Python's json and hashlib.
@@ -491,7 +462,7 @@ mod tests {
             let text = |name: &str| parts[name].as_str().unwrap();
             let (data, device) = (text("data-sha256"), text("device"));
             assert_eq!(canonical(super::parts(&cell, seed, data, version, device)), pair[0]);
-            keys.push(key(&cell, seed, data, version, device));
+            keys.push(sha256(pair[0]));
             assert_eq!(pair[1], format!("sha256 {}", keys[keys.len() - 1]));
         }
         let literal = [
@@ -536,10 +507,11 @@ mod tests {
         assert_eq!(parts_of(Wanted { scale: Scale::Quick, ..base }), "scale full -> quick");
         assert_eq!(parts_of(Wanted { data_sha256: "e", ..base }), "data-sha256 d -> e");
         assert_eq!(parts_of(Wanted { device_kind: Some("cuda"), ..base }), "device cpu -> cuda");
-        let newer = Wanted { protocol_version: 99, ..base };
-        assert_eq!(parts_of(newer), format!("protocol-version {} -> 99", base.protocol_version));
         let either = Wanted { device_kind: None, ..base };
         assert!(matches!(store.get(&either), Ok(Stored::Same(_))));
+        let version = old.model.protocol_version();
+        store.put(&Record { protocol_version: 99, ..record(&old, 1) }).unwrap();
+        assert_eq!(parts_of(base), format!("protocol-version 99 -> {version}"));
     }
 
     #[test]

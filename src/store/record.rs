@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::{Cell, Scale};
+use crate::machine::device;
 use crate::metrics::{Counts, Metrics};
+use crate::store;
 use crate::words::words;
 
 /// What one worker process trains; what `seedbed-train run` reads.
@@ -40,6 +42,12 @@ pub struct Pictures {
 }
 
 impl Job {
+    /// Makes a job of cells on the CPU, without pictures or folders of data.
+    pub fn of(experiment: &str, scale: Scale, cells: Vec<Cell>, seeds: Vec<u64>) -> Self {
+        let (experiment, device) = (experiment.to_owned(), "cpu".to_owned());
+        Self { experiment, cells, seeds, scale, device, data: Vec::new(), pictures: None }
+    }
+
     /// The cell that stands for all in what they share: everything up to the trained network.
     ///
     /// # Panics
@@ -56,15 +64,17 @@ impl Job {
     /// The cells, for people.
     pub fn label(&self) -> String {
         match self.cells.len() {
-            1 => self.cell().label.clone(),
+            1 => self.cell().label.to_string(),
             count => format!("{} and {} more", self.cell().label, count - 1),
         }
     }
 }
 
 words! {
-    /// How a run ended.
+    /// How a run ended; well, where nothing else is said.
+    #[derive(Default)]
     pub enum State {
+        #[default]
         Ok = "ok",
         Diverged = "diverged",
         OutOfMemory = "out-of-memory",
@@ -128,6 +138,36 @@ pub struct Record {
     pub batch_width: usize,
     pub provenance: Provenance,
     pub wall_seconds: f64,
+}
+
+impl Record {
+    /// Makes the record of a job's run, as one that ended well and of which nothing is known but what
+    /// it was made from: how it ended and what it left are then filled in.
+    pub fn of(job: &Job, cell: &Cell, seed: u64, data_sha256: &str) -> Self {
+        let device_kind = device::kind(&job.device);
+        Self {
+            experiment: job.experiment.clone(),
+            cell: cell.clone(),
+            seed,
+            scale: job.scale,
+            key: store::key(cell, seed, data_sha256, device_kind),
+            protocol_version: cell.model.protocol_version(),
+            device_kind: device_kind.to_owned(),
+            state: State::Ok,
+            failure: None,
+            counts: None,
+            metrics: None,
+            threshold: None,
+            diagnostics: BTreeMap::new(),
+            epochs: 0,
+            loss_curve: Vec::new(),
+            loss_terms: Vec::new(),
+            digests: Digests { data: data_sha256.to_owned(), ..Digests::default() },
+            batch_width: job.seeds.len(),
+            provenance: Provenance::default(),
+            wall_seconds: 0.0,
+        }
+    }
 }
 
 /// SHA-256, in hexadecimal, of what a run was made from and made.

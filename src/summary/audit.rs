@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(refuse_shared_digests(&rows), Ok(()));
         let mut rows = audited();
         let mut control = rows[0].clone();
-        control.cell += ",control=untrained";
+        control.cell = "base,control=untrained".into();
         rows.push(control);
         assert_eq!(refuse_shared_digests(&rows), Ok(()));
         for row in &mut rows {

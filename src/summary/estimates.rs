@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Row, codes};
 use crate::error::{Error, Result};
-use crate::experiment::Scale;
+use crate::experiment::{CellName, Scale};
 use crate::metrics::Metric;
 use crate::stats;
 use crate::store::record::State;
@@ -20,7 +20,7 @@ const BOOTSTRAP_SEED: u64 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     pub experiment: String,
-    pub cell: String,
+    pub cell: CellName,
     pub scale: Scale,
     pub metric: Metric,
     /// All runs of the cell.

@@ -4,21 +4,24 @@
 use std::collections::HashMap;
 
 use indexmap::IndexSet;
+use serde::{Deserialize, Serialize};
 
 use super::estimates::cells;
-use super::{Row, Summary, codes, split_control};
-use crate::experiment::Scale;
+use super::{Row, Summary, codes};
+use crate::experiment::{CellName, Scale};
 use crate::paper::Paper;
 use crate::paper::fingerprint::{Mark, Quantity};
 use crate::stats;
 use crate::store::record::State;
 
 /// One further measurement of one run: a line of `diagnostics.csv`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Measurement {
     pub experiment: String,
-    pub cell: String,
+    pub cell: CellName,
     pub seed: u64,
+    pub scale: Scale,
     pub name: String,
     pub value: f64,
 }
@@ -27,7 +30,7 @@ pub struct Measurement {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
     pub experiment: String,
-    pub cell: String,
+    pub cell: CellName,
     pub scale: Scale,
     pub quantity: Quantity,
     /// All runs of the cell.
@@ -67,10 +70,15 @@ impl From<&Summary> for Evidence {
 
 impl Evidence {
     /// A cell that nobody ran.
-    pub(super) fn none(experiment: &str, cell: &str, scale: Scale, quantity: Quantity) -> Self {
+    pub(super) fn none(
+        experiment: &str,
+        cell: &CellName,
+        scale: Scale,
+        quantity: Quantity,
+    ) -> Self {
         Self {
             experiment: experiment.into(),
-            cell: cell.into(),
+            cell: cell.clone(),
             scale,
             quantity,
             runs: 0,
@@ -123,7 +131,7 @@ pub fn evidence(
         }
     }
     // a cell's fingerprints stand below its metrics
-    let order: IndexSet<(String, String)> =
+    let order: IndexSet<(String, CellName)> =
         evidence.iter().map(|one| (one.experiment.clone(), one.cell.clone())).collect();
     let place = |one: &Evidence| (one.experiment.clone(), one.cell.clone());
     evidence.sort_by_cached_key(|one| order.get_index_of(&place(one)));
@@ -132,7 +140,7 @@ pub fn evidence(
 
 /// None for a control that was not measured.
 fn measured(runs: &[&Row], quantity: &Quantity, values: &[f64]) -> Option<Evidence> {
-    if values.is_empty() && split_control(&runs[0].cell).1.is_some() {
+    if values.is_empty() && runs[0].cell.is_control() {
         return None;
     }
     let note = match values.len() {
@@ -150,7 +158,7 @@ fn measured(runs: &[&Row], quantity: &Quantity, values: &[f64]) -> Option<Eviden
 }
 
 fn ended(runs: &[&Row], quantity: &Quantity, state: State) -> Option<Evidence> {
-    if split_control(&runs[0].cell).1.is_some() {
+    if runs[0].cell.is_control() {
         return None;
     }
     let ended = runs.iter().filter(|row| row.state == state).count();
@@ -192,7 +200,7 @@ pub(super) struct Claim<'a> {
     pub std: Option<f64>,
     pub runs: Option<u64>,
     pub status: crate::paper::Status,
-    pub cell: Option<&'a str>,
+    pub cell: Option<&'a CellName>,
     pub margin: Option<f64>,
 }
 
@@ -207,7 +215,7 @@ pub(super) fn claims<'a>(paper: &'a Paper, experiment: &str) -> Vec<Claim<'a>> {
         std: one.std,
         runs: one.runs,
         status: one.status,
-        cell: one.cell.as_deref(),
+        cell: one.cell.as_ref(),
         margin: paper.margins.get(&one.metric).map(|margin| margin.value),
     });
     let own = |one: &&crate::paper::fingerprint::Fingerprint| {
@@ -225,7 +233,7 @@ pub(super) fn claims<'a>(paper: &'a Paper, experiment: &str) -> Vec<Claim<'a>> {
         std: one.std,
         runs: one.runs,
         status: one.status,
-        cell: one.cell.as_deref(),
+        cell: one.cell.as_ref(),
         margin: one.margin.as_ref().map(|margin| margin.value),
     });
     figures.chain(fingerprints).collect()
@@ -263,6 +271,7 @@ mod tests {
             experiment: "made-up".into(),
             cell: cell.into(),
             seed,
+            scale: Scale::Full,
             name: "energy".into(),
             value,
         }

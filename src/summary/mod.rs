@@ -18,7 +18,7 @@ use indexmap::{IndexMap, IndexSet};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::experiment::Scale;
+use crate::experiment::{CellName, Scale};
 use crate::metrics::{Metric, Metrics};
 use crate::store::record::State;
 
@@ -31,10 +31,10 @@ pub use verdict::{Comparison, Test, Verdict, compare};
 
 /// One line of `runs.csv`: one run, however it ended. Only experiment, cell, seed, scale and state
 /// are always known; a file of someone else's may hold nothing more than those and one metric.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Row {
     pub experiment: String,
-    pub cell: String,
+    pub cell: CellName,
     pub seed: u64,
     pub scale: Scale,
     pub state: State,
@@ -71,32 +71,8 @@ pub struct Row {
 impl Row {
     /// Makes a run of which nothing is known but its place; it counts as one that ended `ok`.
     pub fn new(experiment: &str, cell: &str, seed: u64) -> Self {
-        Self {
-            experiment: experiment.to_owned(),
-            cell: cell.to_owned(),
-            seed,
-            scale: Scale::Full,
-            state: State::Ok,
-            tp: None,
-            fp: None,
-            fn_: None,
-            tn: None,
-            metrics: Metrics::default(),
-            threshold: None,
-            epochs: None,
-            batch_width: None,
-            device: String::new(),
-            wall_seconds: None,
-            data_sha256: String::new(),
-            split_sha256: String::new(),
-            init_sha256: String::new(),
-            scores_sha256: String::new(),
-            key: String::new(),
-            protocol_version: None,
-            commit: String::new(),
-            libtorch: String::new(),
-            axes: IndexMap::new(),
-        }
+        let experiment = experiment.to_owned();
+        Self { experiment, cell: cell.into(), seed, ..Self::default() }
     }
 
     /// The run's value of `metric`, whatever the run's state.
@@ -207,40 +183,16 @@ pub fn refuse_mixed_code(rows: &[Row]) -> Result<()> {
 /// Puts rows into the order of every file: experiment, cell (numbers by value, a control after
 /// its cell), seed.
 pub fn sort(rows: &mut [Row]) {
-    // each label is taken apart once, however many rows have it
-    let mut cells: Vec<String> =
-        rows.iter().map(|row| &row.cell).collect::<IndexSet<_>>().into_iter().cloned().collect();
-    cells.sort_by_cached_key(|label| CellOrder::of(label));
-    let rank: HashMap<String, usize> =
-        cells.into_iter().enumerate().map(|(rank, label)| (label, rank)).collect();
+    // each name is taken apart once, however many rows have it
+    let cells: IndexSet<&CellName> = rows.iter().map(|row| &row.cell).collect();
+    let mut cells: Vec<CellName> = cells.into_iter().cloned().collect();
+    cells.sort_by_cached_key(|name| {
+        let parts: Vec<Part> = name.trained().split(',').map(Part::of).collect();
+        (parts, name.clone())
+    });
+    let rank: HashMap<CellName, usize> =
+        cells.into_iter().enumerate().map(|(rank, name)| (name, rank)).collect();
     rows.sort_by_cached_key(|row| (row.experiment.clone(), rank[&row.cell], row.seed));
-}
-
-/// A cell's label without its control, and the control's name.
-pub fn split_control(label: &str) -> (&str, Option<&str>) {
-    match label.rsplit_once(",control=") {
-        Some((cell, control)) => (cell, Some(control)),
-        None => (label, None),
-    }
-}
-
-/// What a cell is sorted by: the parts of its label, the label, its control.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct CellOrder {
-    parts: Vec<Part>,
-    label: String,
-    control: Option<String>,
-}
-
-impl CellOrder {
-    fn of(label: &str) -> Self {
-        let (cell, control) = split_control(label);
-        Self {
-            parts: cell.split(',').map(Part::of).collect(),
-            label: cell.into(),
-            control: control.map(Into::into),
-        }
-    }
 }
 
 /// A part `axis=value` of a label: numbers stand by their value, before words.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::{Row, split_control};
-use crate::experiment::Scale;
+use super::Row;
+use crate::experiment::{CellName, Scale};
 use crate::metrics::Metric;
 use crate::stats;
 use crate::store::record::State;
@@ -21,9 +21,9 @@ const ALL_PAIRS_UP_TO: usize = 3;
 pub struct Pair {
     pub experiment: Arc<str>,
     pub scale: Scale,
-    pub cell: Arc<str>,
+    pub cell: CellName,
     /// The other cell.
-    pub against: Arc<str>,
+    pub against: CellName,
     /// The axis that differs, or `control`.
     pub axis: Arc<str>,
     pub metric: Metric,
@@ -52,26 +52,23 @@ pub struct Pair {
 /// of them along an axis of up to three values, else the one with the axis's first value. Cells whose
 /// splits differ under the same seeds (other data) are no pairs. In the order of the rows.
 pub fn pairs(rows: &[Row]) -> Vec<Pair> {
-    let mut cells: IndexMap<(&str, &str), Cell> = IndexMap::new();
+    let mut cells: IndexMap<(&str, &CellName), Cell> = IndexMap::new();
     for row in rows {
         let cell = cells.entry((&row.experiment, &row.cell)).or_insert_with(|| Cell::of(row));
         cell.runs.insert(row.seed, row);
     }
-    // of a large grid there are many pairs, and each names its cells
-    let names: HashMap<&str, Arc<str>> = cells
-        .values()
-        .flat_map(|cell| cell.axes.keys().copied().chain([cell.experiment, cell.label, CONTROL]))
-        .map(|name| (name, Arc::from(name)))
-        .collect();
+    // of a large grid there are many pairs, and each names its experiment and axis
+    let names =
+        cells.values().flat_map(|cell| cell.axes.keys().copied().chain([cell.experiment, CONTROL]));
+    let names: HashMap<&str, Arc<str>> = names.map(|name| (name, Arc::from(name))).collect();
     let mut pairs = Vec::new();
     let partners = Partners::of(&cells);
     for cell in cells.values() {
         for (axis, other) in partners.of_cell(&cells, cell) {
-            let place = [cell.experiment, cell.label, other.label, axis];
-            let place = place.map(|name| names[name].clone());
-            for metric in Metric::ALL {
-                pairs.extend(compare(cell, other, &place, metric));
-            }
+            let place = [cell.experiment, axis].map(|name| &names[name]);
+            pairs.extend(
+                Metric::ALL.iter().filter_map(|&metric| compare(cell, other, place, metric)),
+            );
         }
     }
     correct_by_holm(&mut pairs);
@@ -84,9 +81,8 @@ const CONTROL: &str = "control";
 /// A cell with its runs.
 struct Cell<'a> {
     experiment: &'a str,
-    label: &'a str,
+    name: &'a CellName,
     scale: Scale,
-    control: Option<&'a str>,
     /// Axis → value.
     axes: IndexMap<&'a str, &'a str>,
     runs: IndexMap<u64, &'a Row>,
@@ -94,21 +90,17 @@ struct Cell<'a> {
 
 impl<'a> Cell<'a> {
     fn of(row: &'a Row) -> Self {
-        let (trained, control) = split_control(&row.cell);
         let mut axes: IndexMap<&str, &str> =
             row.axes.iter().map(|(axis, value)| (axis.as_str(), value.as_str())).collect();
         if axes.is_empty() {
             // a file without columns for its axes says them in the label
-            axes = parts(trained).into_iter().filter_map(|part| part.split_once('=')).collect();
+            axes = parts(row.cell.trained())
+                .into_iter()
+                .filter_map(|part| part.split_once('='))
+                .collect();
         }
-        Self {
-            experiment: &row.experiment,
-            label: &row.cell,
-            scale: row.scale,
-            control,
-            axes,
-            runs: IndexMap::new(),
-        }
+        let (experiment, name, scale) = (&row.experiment, &row.cell, row.scale);
+        Self { experiment, name, scale, axes, runs: IndexMap::new() }
     }
 }
 
@@ -130,8 +122,8 @@ fn parts(label: &str) -> Vec<&str> {
     parts
 }
 
-/// What a line of cells along one axis has in common: experiment, axis, control, the other axes.
-type Line<'a> = (&'a str, &'a str, Option<&'a str>, Vec<(&'a str, &'a str)>);
+/// What a line of trained cells along one axis has in common: experiment, axis, the other axes.
+type Line<'a> = (&'a str, &'a str, Vec<(&'a str, &'a str)>);
 
 /// Which cells belong together, by their places, in the order of the rows.
 struct Partners<'a> {
@@ -141,12 +133,12 @@ struct Partners<'a> {
 }
 
 impl<'a> Partners<'a> {
-    fn of(cells: &IndexMap<(&'a str, &'a str), Cell<'a>>) -> Self {
+    fn of(cells: &IndexMap<(&'a str, &'a CellName), Cell<'a>>) -> Self {
         let mut lines: HashMap<Line<'a>, Vec<usize>> = HashMap::new();
         let mut controls: HashMap<_, Vec<usize>> = HashMap::new();
         for (place, cell) in cells.values().enumerate() {
-            if cell.control.is_some() {
-                let trained = (cell.experiment, split_control(cell.label).0);
+            if cell.name.is_control() {
+                let trained = (cell.experiment, cell.name.trained());
                 controls.entry(trained).or_default().push(place);
                 continue;
             }
@@ -160,14 +152,15 @@ impl<'a> Partners<'a> {
     /// The axis and the other cell of each pair in which `cell` comes first.
     fn of_cell<'b>(
         &self,
-        cells: &'b IndexMap<(&'a str, &'a str), Cell<'a>>,
+        cells: &'b IndexMap<(&'a str, &'a CellName), Cell<'a>>,
         cell: &'b Cell<'a>,
     ) -> Vec<(&'b str, &'b Cell<'a>)> {
-        if cell.control.is_some() {
+        if cell.name.is_control() {
             return Vec::new();
         }
-        let place = cells.get_index_of(&(cell.experiment, cell.label));
-        let controls = self.controls.get(&(cell.experiment, cell.label)).into_iter().flatten();
+        let place = cells.get_index_of(&(cell.experiment, cell.name));
+        let controls =
+            self.controls.get(&(cell.experiment, cell.name.as_str())).into_iter().flatten();
         let mut partners: Vec<(&str, &Cell)> =
             controls.map(|&control| (CONTROL, &cells[control])).collect();
         for axis in cell.axes.keys() {
@@ -184,11 +177,16 @@ impl<'a> Partners<'a> {
 fn line<'a>(cell: &Cell<'a>, axis: &'a str) -> Line<'a> {
     let others = cell.axes.iter().filter(|(name, _)| **name != axis);
     let others = others.map(|(name, value)| (*name, *value)).collect();
-    (cell.experiment, axis, cell.control, others)
+    (cell.experiment, axis, others)
 }
 
 /// `None` where the two share no seed with a value of the metric, or never a split.
-fn compare(cell: &Cell, other: &Cell, place: &[Arc<str>; 4], metric: Metric) -> Option<Pair> {
+fn compare(
+    cell: &Cell,
+    other: &Cell,
+    [experiment, axis]: [&Arc<str>; 2],
+    metric: Metric,
+) -> Option<Pair> {
     let value = |row: &Row| (row.state == State::Ok).then(|| row.value(metric)).flatten();
     let mut other_splits = 0;
     let mut differences = Vec::new();
@@ -205,7 +203,6 @@ fn compare(cell: &Cell, other: &Cell, place: &[Arc<str>; 4], metric: Metric) -> 
     if differences.is_empty() {
         return None;
     }
-    let [experiment, label, against, axis] = place;
     let (mean, std) = (stats::mean(&differences), stats::std(&differences));
     let interval =
         mean.zip(std).and_then(|(mean, std)| stats::t_interval(differences.len(), mean, std, 0.95));
@@ -224,8 +221,8 @@ fn compare(cell: &Cell, other: &Cell, place: &[Arc<str>; 4], metric: Metric) -> 
     Some(Pair {
         experiment: experiment.clone(),
         scale: cell.scale,
-        cell: label.clone(),
-        against: against.clone(),
+        cell: cell.name.clone(),
+        against: other.name.clone(),
         axis: axis.clone(),
         metric,
         n: differences.len(),
@@ -268,8 +265,7 @@ mod tests {
     fn names(rows: &[Row]) -> Vec<(String, String, String)> {
         let mut rows = rows.to_vec();
         super::super::sort(&mut rows);
-        let name = |name: Arc<str>| name.to_string();
-        let of = |pair: Pair| (name(pair.cell), name(pair.against), name(pair.axis));
+        let of = |pair: Pair| (pair.cell.into(), pair.against.into(), pair.axis.to_string());
         pairs(&rows).into_iter().map(of).collect()
     }
 

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Summary, split_control};
+use super::Summary;
+use crate::experiment::CellName;
 use crate::metrics::Metric;
 use crate::paper::{Figure, Paper, Status};
 use crate::stats::{self, Design};
@@ -16,7 +17,7 @@ const HIGH: f64 = 0.9;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Power {
     pub experiment: String,
-    pub cell: String,
+    pub cell: CellName,
     pub metric: Metric,
     /// Whose margin it is; empty for one of the user's.
     pub paper: String,
@@ -49,7 +50,7 @@ pub struct Power {
 #[derive(Debug, Clone, Copy)]
 pub struct Planned<'a> {
     pub experiment: &'a str,
-    pub cells: &'a [String],
+    pub cells: &'a [CellName],
     /// Of the stored runs, if any.
     pub summaries: &'a [Summary],
     pub papers: &'a [Paper],
@@ -65,24 +66,15 @@ pub struct Planned<'a> {
 /// number. Figures that print a std are judged by Welch's test, whose power is not computed; their runs
 /// are taken to spread as ours do here.
 pub fn power(asked: &Planned) -> Vec<Power> {
-    let &Planned { experiment, cells, summaries, papers, runs, margin } = asked;
+    let &Planned { experiment, papers, margin, .. } = asked;
     let mut lines = Vec::new();
-    for cell in cells {
+    for cell in asked.cells {
         let judged = match margin {
-            Some(margin) if split_control(cell).1.is_none() => planned(experiment, papers, margin),
+            Some(margin) if !cell.is_control() => planned(experiment, papers, margin),
             Some(_) => Vec::new(),
             None => declared(experiment, cell, papers),
         };
-        for one in judged {
-            let known = summaries.iter().find(|summary| {
-                summary.experiment == experiment
-                    && summary.cell == *cell
-                    && summary.metric == one.metric
-            });
-            let std = known.and_then(|one| one.std).filter(|&std| std > 0.0);
-            let stored = (std, known.map_or(0, |one| one.n));
-            lines.push(line((experiment, cell), &one, runs, stored));
-        }
+        lines.extend(judged.iter().map(|one| line(asked, cell, one)));
     }
     lines
 }
@@ -98,13 +90,13 @@ struct Judged<'a> {
 }
 
 /// Metrics of a cell that a paper declares a margin for and prints a verified figure of.
-fn declared<'a>(experiment: &str, cell: &str, papers: &'a [Paper]) -> Vec<Judged<'a>> {
+fn declared<'a>(experiment: &str, cell: &CellName, papers: &'a [Paper]) -> Vec<Judged<'a>> {
     let mut judged = Vec::new();
     for paper in papers {
         for (&metric, margin) in &paper.margins {
             let of_cell = |figure: &&Figure| match &figure.cell {
                 Some(named) => named == cell,
-                None => split_control(cell).1.is_none(),
+                None => !cell.is_control(),
             };
             let figures = figures(experiment, paper).filter(|figure| figure.metric == metric);
             let verified = figures.filter(|figure| figure.status == Status::Verified);
@@ -151,27 +143,28 @@ fn figures<'a>(experiment: &str, paper: &'a Paper) -> impl Iterator<Item = &'a F
     paper.figures.iter().filter(move |one| one.experiment.as_deref() == Some(experiment))
 }
 
-fn line(
-    (experiment, cell): (&str, &str),
-    judged: &Judged,
-    runs: usize,
-    (std, n): (Option<f64>, usize),
-) -> Power {
+fn line(asked: &Planned, cell: &CellName, judged: &Judged) -> Power {
+    let &Planned { experiment, runs, .. } = asked;
     let Judged { metric, paper, margin, published_runs: published } = *judged;
+    let stored = asked
+        .summaries
+        .iter()
+        .find(|one| one.experiment == experiment && one.cell == *cell && one.metric == metric);
+    let std = stored.and_then(|one| one.std).filter(|&std| std > 0.0);
     let plan = Design { n: runs, std: std.unwrap_or(1.0), margin, published };
     let known = std.map(|_| &plan);
     let planned = known.filter(|_| runs >= stats::RUNS_MIN);
     let without_end = Design { n: stats::RUNS_CAP, ..plan };
     Power {
         experiment: experiment.into(),
-        cell: cell.into(),
+        cell: cell.clone(),
         metric,
         paper: paper.into(),
         margin,
         published_runs: published,
         runs,
         std,
-        n,
+        n: stored.map_or(0, |one| one.n),
         power: planned.map(|plan| stats::power_reproduced(plan, 0.0)),
         power_half: planned.map(|plan| stats::power_reproduced(plan, margin / 2.0)),
         power_twice: planned.map(|plan| stats::power_not_reproduced(plan, 2.0 * margin)),
@@ -190,7 +183,7 @@ mod tests {
     use super::*;
 
     fn lines(cells: &[&str], papers: &[Paper], margin: Option<f64>) -> Vec<Power> {
-        let cells: Vec<String> = cells.iter().map(|&cell| cell.into()).collect();
+        let cells: Vec<CellName> = cells.iter().map(|&cell| cell.into()).collect();
         let summaries = summarise(&rows("base", &[0.88, 0.9, 0.92])).unwrap();
         power(&Planned {
             experiment: "made-up",

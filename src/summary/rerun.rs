@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use crate::experiment::CellName;
 use crate::metrics::Metric;
 use crate::store::record::{Record, State};
 use crate::summary::Row;
@@ -61,7 +62,7 @@ pub struct Distance {
 /// A stored run and the same run trained again.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Check {
-    pub cell: String,
+    pub cell: CellName,
     pub seed: u64,
     pub verdict: Verdict,
     /// Why bits need not agree: `libtorch 2.11.0 -> 2.12.0`; nothing where they must.
@@ -244,23 +245,16 @@ mod tests {
     use crate::experiment::{Experiment, Selection};
     use crate::metrics::{Counts, Metrics};
     use crate::report::rows_of;
-    use crate::store::record::{Digests, OnCard, Provenance, Switches};
+    use crate::store::record::{Digests, Job, OnCard, Provenance, Switches};
 
     fn record() -> Record {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/synthetic.toml");
         let experiment = Experiment::load(&path.to_string_lossy(), &Selection::default()).unwrap();
         let digest = |text: &str| text.to_owned();
         let (f1, auroc) = (Some(0.8), Some(0.9));
+        let cell = &experiment.cells[0];
+        let job = Job::of(&experiment.name, Scale::Full, Vec::new(), vec![1]);
         Record {
-            experiment: experiment.name,
-            cell: experiment.cells[0].clone(),
-            seed: 1,
-            scale: Scale::Full,
-            key: String::new(),
-            protocol_version: 1,
-            device_kind: "cpu".into(),
-            state: State::Ok,
-            failure: None,
             counts: Some(Counts { tp: 4, fp: 1, fn_: 1, tn: 14 }),
             metrics: Some(Metrics::from_fn(|metric| match metric {
                 Metric::Precision | Metric::Recall | Metric::F1 => f1,
@@ -268,7 +262,6 @@ mod tests {
                 Metric::Auprc => None,
             })),
             threshold: Some(f64::INFINITY),
-            diagnostics: Default::default(),
             epochs: 2,
             loss_curve: vec![vec![2.0], vec![f64::NAN]],
             loss_terms: vec!["loss".into()],
@@ -278,7 +271,6 @@ mod tests {
                 init: digest("i"),
                 scores: digest("c"),
             },
-            batch_width: 1,
             provenance: Provenance {
                 libtorch: "2.11.0".into(),
                 device: "cpu".into(),
@@ -286,6 +278,7 @@ mod tests {
                 ..Provenance::default()
             },
             wall_seconds: 1.0,
+            ..Record::of(&job, cell, 1, "d")
         }
     }
 

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+use super::Evidence;
 use super::evidence::{Claim, claims};
-use super::{Evidence, split_control};
-use crate::experiment::Scale;
+use crate::experiment::{CellName, Control, Scale};
 use crate::metrics::Metric;
 use crate::paper::fingerprint::Quantity;
 use crate::paper::{Paper, Status};
@@ -19,9 +19,6 @@ const ALPHA: f64 = (1.0 - stats::VERDICT_LEVEL) / 2.0;
 
 /// Of the interval in which the source's runs of our protocol would put their mean.
 const PREDICTION_LEVEL: f64 = 0.95;
-
-/// The control that a figure is measured by; a file of someone else's may have others beside it.
-const UNTRAINED: &str = "untrained";
 
 words! {
     /// What may be said about one published figure.
@@ -73,7 +70,7 @@ words! {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
     pub experiment: String,
-    pub cell: String,
+    pub cell: CellName,
     pub scale: Scale,
     /// What was published; the column keeps its name from the time when all were metrics.
     pub metric: Quantity,
@@ -214,13 +211,10 @@ pub fn compare(
     let claims = claims(paper, experiment);
     let evidence: Vec<&Evidence> =
         evidence.iter().filter(|one| one.experiment == experiment).collect();
-    let controls: HashMap<(&str, &Quantity), &Evidence> = evidence
-        .iter()
-        .filter_map(|one| {
-            let (cell, control) = split_control(&one.cell);
-            (control == Some(UNTRAINED)).then_some(((cell, &one.quantity), *one))
-        })
-        .collect();
+    // a file of someone else's may have other controls beside the one that a figure is measured by
+    let controls = evidence.iter().filter(|one| one.cell.is(Control::Untrained));
+    let controls: HashMap<(&str, &Quantity), &Evidence> =
+        controls.map(|one| ((one.cell.trained(), &one.quantity), *one)).collect();
     let mut comparisons = Vec::new();
     for one in &evidence {
         let control = controls.get(&(one.cell.as_str(), &one.quantity)).copied();
@@ -232,7 +226,7 @@ pub fn compare(
     };
     for claim in &claims {
         let Some(cell) = claim.cell else { continue };
-        if evidence.iter().all(|one| one.cell != cell) {
+        if evidence.iter().all(|one| one.cell != *cell) {
             let quantity = claim.quantity.clone();
             let nobody_ran = Evidence::none(experiment, cell, any.scale, quantity);
             comparisons.push(compare_one(&nobody_ran, claim, &paper.name, None));
@@ -248,10 +242,7 @@ pub fn compare(
 /// Whether a figure is to be set beside a cell: it names none, or this one, or the cell that this
 /// one is a control of.
 fn meets(claim: &Claim, evidence: &Evidence) -> bool {
-    let of_cell = claim.cell.is_none_or(|cell| {
-        let (trained, control) = split_control(&evidence.cell);
-        cell == evidence.cell || (control.is_some() && cell == trained)
-    });
+    let of_cell = claim.cell.is_none_or(|cell| evidence.cell.belongs_to(cell));
     claim.quantity == evidence.quantity && of_cell
 }
 
@@ -303,8 +294,6 @@ fn compare_one(
 fn beside(ours: &Evidence, claim: &Claim, paper: &str, control: Option<&Evidence>) -> Comparison {
     let control_mean = control.and_then(|control| control.mean);
     let share_of_runs = ours.ended.and_then(|ended| exact_share(ended, ours.runs));
-    let control_of_another =
-        split_control(&ours.cell).1.is_some() && claim.cell != Some(ours.cell.as_str());
     Comparison {
         experiment: ours.experiment.clone(),
         cell: ours.cell.clone(),
@@ -328,7 +317,7 @@ fn beside(ours: &Evidence, claim: &Claim, paper: &str, control: Option<&Evidence
         margin: claim.margin,
         control_mean,
         control_share: control_mean.and_then(|mean| share(&claim.quantity, mean, claim.value)),
-        null_model: control_of_another,
+        null_model: ours.cell.is_control() && claim.cell != Some(&ours.cell),
         versions: ours.versions,
         code: ours.code.clone(),
         ended: ours.ended,
@@ -483,7 +472,7 @@ fn verdict_of(place: Place) -> Verdict {
 /// Holm's correction (1979) over the figures that one table of a paper prints for one cell: of many
 /// figures one is reproduced, or not reproduced, by chance.
 fn correct_by_holm(comparisons: &mut [Comparison]) {
-    let mut families: HashMap<(String, String), Vec<usize>> = HashMap::new();
+    let mut families: HashMap<(CellName, String), Vec<usize>> = HashMap::new();
     for (index, one) in comparisons.iter().enumerate() {
         if one.verdict.is_of_an_interval() {
             families.entry((one.cell.clone(), one.table.clone())).or_default().push(index);

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use crate::sandbox::{Ended, Sandbox, TINY};
 use seedbed::experiment::{Experiment, Scale, Selection};
 use seedbed::metrics::Counts;
-use seedbed::store::record::{Digests, Provenance, Record, State};
-use seedbed::store::{self, Store};
+use seedbed::store::Store;
+use seedbed::store::record::{Job, Provenance, Record};
 
 /// Names that a file can give to cells and experiments.
 const NASTY: [&str; 12] = [
@@ -230,27 +230,16 @@ fn record(sandbox: &Sandbox, seed: u64) -> Record {
     let cell = experiment.expect("an experiment").cells.remove(0);
     let data = cell.dataset.sha256().expect("made-up data");
     let counts = Counts { tp: 50, fp: 10, fn_: 10, tn: 230 };
+    let job = Job::of("tiny", Scale::Full, Vec::new(), vec![seed]);
     Record {
-        experiment: "tiny".to_owned(),
-        key: store::key(&cell, seed, &data, cell.model.protocol_version(), "cpu"),
-        protocol_version: cell.model.protocol_version(),
-        cell,
-        seed,
-        scale: Scale::Full,
-        device_kind: "cpu".to_owned(),
-        state: State::Ok,
-        failure: None,
         counts: Some(counts),
-        metrics: None,
         threshold: Some(0.5),
-        diagnostics: Default::default(),
         epochs: 3,
         loss_curve: vec![vec![2.0], vec![1.5], vec![1.0]],
         loss_terms: vec!["loss".to_owned()],
-        digests: Digests { data, ..Digests::default() },
-        batch_width: 1,
         provenance: Provenance { device: "cpu".to_owned(), ..Provenance::default() },
         wall_seconds: 1.0,
+        ..Record::of(&job, &cell, seed, &data)
     }
 }
 
@@ -271,10 +260,10 @@ fn a_record_with_any_words_stays_in_its_place_and_they_stay_words() {
     // and ones whose label would be another place
     for (seed, nasty) in NASTY.iter().enumerate().filter(|(_, nasty)| !nasty.contains('\0')) {
         let mut record = record(&sandbox, 100 + seed as u64);
-        record.cell.label = (*nasty).to_owned();
+        record.cell.label = (*nasty).into();
         let made = tempfile::tempdir().expect("a folder");
         let own = Store::open(&made.path().join("a/b/c/d"), "tiny");
-        record.cell.label = nasty.trim_start_matches('/').to_owned();
+        record.cell.label = nasty.trim_start_matches('/').into();
         own.put(&record).expect("a record");
         let path = own.path(&record.cell.label, record.seed);
         let text = std::fs::read_to_string(path).expect("its file");

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::sandbox::Sandbox;
 use seedbed::experiment::{Experiment, Scale, Selection};
 use seedbed::report::csv;
-use seedbed::store::record::{Digests, Provenance, Record, State};
+use seedbed::store::record::{Job, Record};
 use seedbed::store::{self, Store};
 
 /// Three runs of a cell and one of its control, from a harness whose seeds take effect.
@@ -80,13 +80,7 @@ fn every_published_run_has_the_key_of_its_cell() {
             for row in rows {
                 let cell = experiment.cells.iter().find(|cell| cell.label == row.cell);
                 let cell = cell.expect("a cell of the experiment");
-                let key = store::key(
-                    cell,
-                    row.seed,
-                    &row.data_sha256,
-                    cell.model.protocol_version(),
-                    "cpu",
-                );
+                let key = store::key(cell, row.seed, &row.data_sha256, "cpu");
                 assert_eq!(row.key, key, "{name} {} seed {}", row.cell, row.seed);
             }
         }
@@ -112,27 +106,14 @@ fn record(seed: u64) -> Record {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/synthetic.toml");
     let experiment = Experiment::load(&path.to_string_lossy(), &Selection::default());
     let cell = experiment.expect("a file").cells.remove(0);
+    let job = Job::of("synthetic", Scale::Full, Vec::new(), vec![seed]);
     Record {
-        experiment: "synthetic".to_owned(),
-        key: store::key(&cell, seed, "d", cell.model.protocol_version(), "cpu"),
-        protocol_version: cell.model.protocol_version(),
-        cell,
-        seed,
-        scale: Scale::Full,
-        device_kind: "cpu".to_owned(),
-        state: State::Ok,
-        failure: None,
-        counts: None,
-        metrics: None,
         threshold: Some(0.25),
-        diagnostics: Default::default(),
         epochs: 1,
         loss_curve: vec![vec![0.5]],
         loss_terms: vec!["loss".to_owned()],
-        digests: Digests { data: "d".to_owned(), ..Digests::default() },
-        batch_width: 1,
-        provenance: Provenance::default(),
         wall_seconds: 1.5,
+        ..Record::of(&job, &cell, seed, "d")
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::queue::{arrays, ask, cancel_tasks, cancelled_mark, numbers, tasks_of};
 use super::{Array, Next, Standing, Task};
 use crate::error::{Error, Result};
+use crate::experiment::CellName;
 use crate::schedule::plan::{Plan, Status};
 use crate::store::claim::Claims;
 use crate::store::record::State;
@@ -31,7 +32,7 @@ pub struct Work {
 /// A run that is waited for.
 struct Left {
     plan: usize,
-    cell: String,
+    cell: CellName,
     seed: u64,
     /// When the record of a failure was written that is to be tried again: another of the same failure
     /// may be the same, byte for byte.

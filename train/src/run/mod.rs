@@ -20,7 +20,6 @@ use seedbed::error::{Error, Result};
 use seedbed::experiment::Cell;
 use seedbed::machine::memory::Need;
 use seedbed::metrics::{self, Counts, Metrics};
-use seedbed::store;
 use seedbed::store::record::{
     Calibration, Digests, Job, Message, OnCard, Provenance, Record, State,
 };
@@ -396,8 +395,6 @@ impl<'a> Prepared<'a> {
     fn record(&self, run: &Run, cell: usize, ending: Ending) -> Record {
         let (job, tested) = (self.job, &run.tested[cell]);
         let cell = &job.cells[cell];
-        let device_kind = seedbed::machine::device::kind(&job.device);
-        let protocol_version = cell.model.protocol_version();
         let mut digests = run.digests.clone();
         digests.split.clone_from(&tested.split_digest);
         let (state, failure) = match ending.failure {
@@ -409,13 +406,6 @@ impl<'a> Prepared<'a> {
             digests.scores.clone_from(&measured.scores_digest);
         }
         Record {
-            experiment: job.experiment.clone(),
-            cell: cell.clone(),
-            seed: run.seed,
-            scale: job.scale,
-            key: store::key(cell, run.seed, &digests.data, protocol_version, device_kind),
-            protocol_version,
-            device_kind: device_kind.to_owned(),
             state,
             failure,
             counts: measured.as_ref().map(|m| m.counts),
@@ -426,9 +416,9 @@ impl<'a> Prepared<'a> {
             loss_curve: ending.course.curve,
             loss_terms: self.detector.network.terms().iter().map(|&term| term.to_owned()).collect(),
             digests,
-            batch_width: job.seeds.len(),
             provenance: Provenance { card: self.card.clone(), ..device::provenance(&job.device) },
             wall_seconds: ending.wall,
+            ..Record::of(job, cell, run.seed, &run.digests.data)
         }
     }
 }

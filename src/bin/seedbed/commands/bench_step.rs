@@ -14,15 +14,9 @@ pub fn bench_step(options: BenchOptions) -> Result<u8> {
     let labels: Vec<String> = cell.into_iter().collect();
     let cell = experiment.select(&labels)?.into_iter().next();
     let cell = cell.ok_or_else(|| Error::Usage("the experiment has no cell".to_owned()))?;
-    let job = Job {
-        experiment: experiment.name.clone(),
-        cells: vec![cell],
-        seeds: (1..=width.max(1) as u64).collect(),
-        scale: experiment.scale,
-        device,
-        data: searched(data.as_deref())?,
-        pictures: None,
-    };
+    let seeds = (1..=width.max(1) as u64).collect();
+    let job = Job::of(&experiment.name, experiment.scale, vec![cell], seeds);
+    let job = Job { device, data: searched(data.as_deref())?, ..job };
     print_json(&worker::calibrate(&job, steps)?)?;
     Ok(0)
 }

@@ -18,7 +18,7 @@ pub fn power(common: &Common, training: &Training, margin: Option<f64>) -> Resul
         let making = Making { resamples: 0, mixed_code: true, tell: say };
         let stored = Derived::stored(&experiment, &common.out(), making)?;
         let cells = experiment.select(&training.cell)?;
-        let cells: Vec<String> = cells.into_iter().map(|cell| cell.label).collect();
+        let cells: Vec<_> = cells.into_iter().map(|cell| cell.label).collect();
         let (name, runs) = (&experiment.name, experiment.seeds.len());
         let lines = summary::power(&summary::Planned {
             experiment: name,

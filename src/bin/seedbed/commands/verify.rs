@@ -10,7 +10,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use seedbed::error::{Error, Result};
-use seedbed::experiment::{Cell, Experiment};
+use seedbed::experiment::{Cell, CellName, Experiment};
 use seedbed::report::derive::{Derived, Making};
 use seedbed::report::terminal::printable;
 use seedbed::report::{self, columns};
@@ -33,7 +33,7 @@ struct Sample {
     experiment: Experiment,
     derived: Derived,
     /// By cell, the places of their rows.
-    chosen: IndexMap<String, Vec<usize>>,
+    chosen: IndexMap<CellName, Vec<usize>>,
 }
 
 /// Trains the sample of every experiment again; 1 when any run differs.
@@ -99,7 +99,7 @@ impl Sample {
             None => Derived::stored(&experiment, &common.out(), making)?,
         };
         let asked = training.seeds.is_some() || training.runs.is_some();
-        let mut chosen: IndexMap<String, Vec<usize>> = IndexMap::new();
+        let mut chosen: IndexMap<CellName, Vec<usize>> = IndexMap::new();
         for cell in experiment.select(&training.cell)? {
             // a run that may end otherwise the next time cannot be verified
             let stored = |row: &Row| row.cell == cell.label && row.state.is_final();
