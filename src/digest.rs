@@ -22,3 +22,12 @@ pub fn hex(bytes: &[u8]) -> String {
         text
     })
 }
+
+/// Returns the digest of numbers: of their bytes, each an f64 with the lowest byte first.
+pub fn of_numbers(numbers: &[f64]) -> String {
+    let mut hasher = Sha256::new();
+    for number in numbers {
+        hasher.update(number.to_le_bytes());
+    }
+    ended(hasher)
+}

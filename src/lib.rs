@@ -6,7 +6,7 @@
 //! experiment   TOML → cells × seeds = runs
 //! store        which runs are stored, and why the others are not
 //! schedule     runs → jobs → device slots; one worker process a job
-//! run          dataset → split → train → score → metrics → a record
+//! method       dataset → split → fit or train → score → metrics → a record
 //! report::csv  records → runs.csv
 //! summary      runs.csv → summary.csv → (with paper's figures) comparison.csv
 //! report       the same, for people
@@ -22,6 +22,7 @@ pub mod digest;
 pub mod error;
 pub mod experiment;
 pub mod machine;
+pub mod method;
 pub mod metrics;
 pub mod model;
 pub mod paper;

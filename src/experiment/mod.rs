@@ -117,6 +117,13 @@ impl LastBatch {
 }
 
 impl TrainingSpec {
+    /// What stands in a cell of a method that is not trained.
+    fn none() -> Self {
+        let (last_batch, gradient_clip, weight_decay) = (LastBatch::Keep, None, None);
+        let (epochs, batch_size, learning_rate) = (0, 1, 0.0);
+        Self { epochs, batch_size, last_batch, learning_rate, gradient_clip, weight_decay }
+    }
+
     /// How many of a run's training rows an epoch takes.
     pub fn rows_of_epoch(&self, rows: usize) -> usize {
         match self.last_batch {
@@ -249,7 +256,8 @@ struct Axis {
     origin: String,
 }
 
-const SECTIONS: [&str; 4] = ["dataset", "protocol", "model", "training"];
+const SECTIONS: [&str; 4] = ["dataset", "protocol", "model", TRAINING];
+const TRAINING: &str = "training";
 const HEAD: [&str; 5] = ["name", "title", "paper", "runs", "controls"];
 const GRID: [&str; 2] = ["axes", "quick"];
 
@@ -516,10 +524,16 @@ impl<'a> Source<'a> {
                 return Err(self.fault(key, &format!("'{key}' must be a table: write [{key}]")));
             }
         }
-        match SECTIONS.iter().find(|section| !spec.contains_key(**section)) {
-            Some(section) => Err(self.fault("", &format!("the table [{section}] is missing"))),
+        // whether [training] may be missing depends on the model
+        let mut needed = SECTIONS.into_iter().filter(|section| *section != TRAINING);
+        match needed.find(|section| !spec.contains_key(*section)) {
+            Some(section) => Err(self.missing(section)),
             None => Ok(()),
         }
+    }
+
+    fn missing(&self, section: &str) -> Error {
+        self.fault("", &format!("the table [{section}] is missing"))
     }
 
     fn check_name(&self, name: &str) -> Result<()> {
@@ -814,6 +828,10 @@ fn expand(
         }
         chosen.reverse();
         let cell = cell_of(source, spec, &chosen, overrides)?;
+        if controls.untrained && !cell.model.is_trained() {
+            let what = "this model is fitted at once: there is no untrained one beside it";
+            return Err(source.fault("controls.untrained", what));
+        }
         let control = controls.untrained.then(|| untrained(&cell));
         cells.push(cell);
         cells.extend(control);
@@ -844,14 +862,15 @@ fn cell_of(
         let what = format!("the label '{label}' is too long for a directory name (200 bytes)");
         return Err(source.fault("axes", &what));
     }
+    let model: ModelSpec = source.read("model", table_of(&spec, "model"), &changes)?;
     let mut cell = Cell {
         label: label.into(),
         axes,
         control: None,
         dataset: source.read("dataset", table_of(&spec, "dataset"), &changes)?,
         protocol: source.read("protocol", table_of(&spec, "protocol"), &changes)?,
-        model: source.read("model", table_of(&spec, "model"), &changes)?,
-        training: source.read("training", table_of(&spec, "training"), &changes)?,
+        training: training(source, &spec, &model, &changes)?,
+        model,
     };
     cell.dataset.check().map_err(|error| source.fault("dataset", &error.to_string()))?;
     let split = cell.protocol.split.check(&cell.dataset);
@@ -859,6 +878,26 @@ fn cell_of(
     check_values(source, &cell, &changes)?;
     complete_scoring(source, &mut cell, &changes)?;
     Ok(cell)
+}
+
+/// Reads the `[training]` table of a network; other methods have none.
+fn training(
+    source: &Source,
+    spec: &Table,
+    model: &ModelSpec,
+    changes: &[Override],
+) -> Result<TrainingSpec> {
+    let table = spec.get(TRAINING).and_then(Value::as_table);
+    if model.is_trained() {
+        return source.read(TRAINING, table.ok_or_else(|| source.missing(TRAINING))?, changes);
+    }
+    match table.and_then(|table| table.keys().next()) {
+        None => Ok(TrainingSpec::none()),
+        Some(key) => {
+            let what = "is no key beside this model, which is fitted at once";
+            Err(source.explain(vec![TRAINING.to_owned(), key.clone()], what, changes))
+        }
+    }
 }
 
 fn untrained(cell: &Cell) -> Cell {
@@ -875,7 +914,11 @@ fn check_values(source: &Source, cell: &Cell, changes: &[Override]) -> Result<()
     let share = cell.protocol.contamination;
     let checks = [
         ("training.batch-size", *batch_size >= 1, "must be at least 1"),
-        ("training.learning-rate", positive(*learning_rate), "must be a number above 0"),
+        (
+            "training.learning-rate",
+            positive(*learning_rate) || !cell.model.is_trained(),
+            "must be a number above 0",
+        ),
         ("training.gradient-clip", gradient_clip.is_none_or(positive), "must be a number above 0"),
         ("training.weight-decay", weight_decay.is_none_or(positive), "must be a number above 0"),
         ("protocol.contamination", (0.0..1.0).contains(&share), "must lie in [0, 1)"),

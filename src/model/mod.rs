@@ -3,13 +3,17 @@
 //! files.
 
 mod autoencoder;
+mod classical;
 mod conv_vae;
 mod dagmm;
 mod vae;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+
 pub use autoencoder::AutoencoderSpec;
+pub use classical::PcaSpec;
 pub use conv_vae::{ConvDecoder, ConvLoss, ConvVaeSpec};
 pub use dagmm::{DagmmSpec, Determinant, EnergyGuard, Mixture, Precision};
 pub use vae::{Decoder, LogVariance, VaeSpec};
@@ -26,6 +30,8 @@ pub enum ModelSpec {
     Vae(VaeSpec),
     /// Convolutional variational autoencoder of 28 × 28 images.
     ConvVae(ConvVaeSpec),
+    /// Principal component analysis.
+    Pca(PcaSpec),
 }
 
 /// What is asked of every model's table.
@@ -41,6 +47,12 @@ trait Table {
     fn has_scores(&self) -> bool {
         false
     }
+
+    /// Whether it is trained in epochs, by the trainer; other methods fit and score in the harness's own
+    /// program.
+    fn is_trained(&self) -> bool {
+        true
+    }
 }
 
 impl ModelSpec {
@@ -50,6 +62,7 @@ impl ModelSpec {
             Self::Autoencoder(table) => table,
             Self::Vae(table) => table,
             Self::ConvVae(table) => table,
+            Self::Pca(table) => table,
         }
     }
 
@@ -64,9 +77,34 @@ impl ModelSpec {
         checks.into_iter().find(|(_, good, _)| !good).map(|(key, _, what)| (key, what))
     }
 
-    /// Whether a `score` must be chosen; DAGMM and the autoencoder have one alone.
+    /// Whether a `score` must be chosen; DAGMM, the autoencoder and PCA have one alone.
     pub fn has_scores(&self) -> bool {
         self.table().has_scores()
+    }
+
+    /// Whether it is trained in epochs, by the trainer; other methods fit and score without libtorch.
+    pub fn is_trained(&self) -> bool {
+        self.table().is_trained()
+    }
+
+    /// Refuses data of so many columns that the model cannot be fitted to.
+    ///
+    /// # Errors
+    /// `Usage`.
+    pub fn fits(&self, features: usize) -> Result<()> {
+        match self {
+            Self::Pca(PcaSpec { components }) if *components > features => {
+                Err(Error::Usage(format!(
+                    "model.components is {components}, and the data have {features} columns; choose \
+                     fewer components"
+                )))
+            }
+            Self::Pca(_)
+            | Self::Dagmm(_)
+            | Self::Autoencoder(_)
+            | Self::Vae(_)
+            | Self::ConvVae(_) => Ok(()),
+        }
     }
 }
 

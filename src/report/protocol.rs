@@ -7,7 +7,7 @@ use crate::dataset::{
     Anomaly, DatasetSpec, Encoding, Family, Fit, IdxSpec, KddcupSpec, MnistSpec, ScaledColumns,
     ScalingKind, ScalingSpec, SplitSpec, SyntheticSpec,
 };
-use crate::experiment::{Cell, Control, LastBatch, ProtocolSpec, TrainingSpec};
+use crate::experiment::{Cell, Control, LastBatch, ProtocolSpec};
 use crate::metrics::{Population, ThresholdRule};
 use crate::model::{
     Activation, AutoencoderSpec, Average, ConvDecoder, ConvLoss, ConvVaeSpec, DagmmSpec, Decoder,
@@ -89,7 +89,7 @@ fn of_cell(cell: &Cell) -> Vec<(&'static str, String)> {
         ("split", split(&cell.protocol)),
         ("model", model),
         ("loss", loss),
-        ("training", training(&cell.training)),
+        ("training", training(cell)),
         ("score", score(cell)),
         ("threshold", threshold(&cell.protocol.threshold)),
     ]
@@ -273,6 +273,10 @@ fn model(model: &ModelSpec) -> [String; 2] {
         ModelSpec::Autoencoder(spec) => autoencoder(spec),
         ModelSpec::Vae(spec) => vae(spec),
         ModelSpec::ConvVae(spec) => conv_vae(spec),
+        ModelSpec::Pca(spec) => [
+            format!("Principal component analysis with {} components.", spec.components),
+            "Components along which the training rows vary most.".into(),
+        ],
     }
 }
 
@@ -422,7 +426,12 @@ fn kl(beta: f64) -> String {
     }
 }
 
-fn training(spec: &TrainingSpec) -> String {
+fn training(cell: &Cell) -> String {
+    if !cell.model.is_trained() {
+        return "Fitted once, in closed form; nothing is drawn and nothing trained in epochs."
+            .into();
+    }
+    let spec = &cell.training;
     let clip = match spec.gradient_clip {
         Some(norm) => format!("The norm of the gradient is clipped at {}.", plain(norm)),
         None => "The gradient is not clipped.".into(),
@@ -450,6 +459,9 @@ fn score(cell: &Cell) -> String {
             format!("The squared reconstruction error of a row, {}.", gathered(spec.reconstruction))
         }
         ModelSpec::Vae(_) | ModelSpec::ConvVae(_) => variational(&cell.protocol),
+        ModelSpec::Pca(_) => {
+            "The squared distance of a row from the subspace of the components.".into()
+        }
     }
 }
 

@@ -180,7 +180,8 @@ impl Plan {
     fn lacks_pictures(&self, planned: &PlannedCell, seed: u64) -> bool {
         self.pictures.as_ref().filter(|pictures| pictures.seed == seed).is_some_and(|pictures| {
             let key = store::key(&planned.cell, seed, &planned.data_sha256, self.kind);
-            !store::pictures::are_complete(pictures, &planned.cell.label, &key)
+            planned.cell.model.is_trained()
+                && !store::pictures::are_complete(pictures, &planned.cell.label, &key)
         })
     }
 
@@ -382,12 +383,23 @@ impl Plan {
     /// and that is raised when results change.
     ///
     /// # Errors
-    /// `Usage`, with both versions, and as [`trainer::about`].
+    /// `Usage`, with both versions, and as [`trainer::versions`]; and for a device that a method cannot
+    /// compute on.
     pub fn check_code(&self) -> Result<()> {
+        let Some(open) = self.cells.iter().find(|planned| self.is_needed(planned)) else {
+            return Ok(());
+        };
+        let model = &open.cell.model;
+        if !model.is_trained() && self.kind != "cpu" {
+            return Err(Error::Usage(format!(
+                "the method of experiment {} computes on the CPU alone: run it with --device cpu",
+                self.experiment.name
+            )));
+        }
         if self.to_run() == 0 {
             return Ok(());
         }
-        let versions = trainer::about()?.versions;
+        let versions = trainer::versions(model)?;
         let runs = self.cells.iter().flat_map(|planned| planned.runs.values());
         let other = runs
             .filter_map(|status| match status {

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::experiment::Cell;
 use crate::machine::Versions;
 use crate::machine::memory::{Memory, Need};
+use crate::model::ModelSpec;
 use crate::store::claim::{self, Claims};
 use crate::store::record::{Job, Record, State};
 
@@ -46,7 +47,7 @@ pub struct Means<'a> {
     /// Tells what a device has of memory when nothing of ours runs there.
     pub memory: &'a (dyn Fn(&str) -> Option<Memory> + Sync),
     /// Tells the versions of what trains, for the records of runs that left none.
-    pub versions: &'a dyn Fn() -> Result<Versions>,
+    pub versions: &'a dyn Fn(&ModelSpec) -> Result<Versions>,
     /// Ends everything early when it becomes true.
     pub stop: &'a AtomicBool,
 }
@@ -192,12 +193,12 @@ impl<'a> Session<'a> {
     fn records_of(
         &self,
         event: &Event,
-        versions: &dyn Fn() -> Result<Versions>,
+        versions: &dyn Fn(&ModelSpec) -> Result<Versions>,
     ) -> Result<Vec<Record>> {
         Ok(match event {
             Event::Record { slot: _, record } => vec![(**record).clone()],
             Event::Lost { slot: _, job, death } => {
-                let versions = versions()?;
+                let versions = versions(&job.cell().model)?;
                 let seeds = |cell| job.seeds.iter().map(move |&seed| (cell, seed));
                 let runs = job.cells.iter().flat_map(seeds);
                 runs.map(|run| self.lost_record(job, run, death, &versions)).collect()
@@ -412,7 +413,7 @@ mod tests {
         let (plans, devices) = ([plan], devices(slots));
         let needs = [vec![None; plan.cells.len()]];
         let session = Session::new(&plans, &needs, &devices, &[]);
-        let versions = || Ok(Versions::of_build("2.0".to_owned()));
+        let versions = |_: &ModelSpec| Ok(Versions::of_build("2.0".to_owned()));
         let means = Means { execute, memory: &|_| None, versions: &versions, stop };
         let patience = Patience { retries: 0, fail_fast, waits: true };
         let mut seen = Vec::new();

@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 use crate::experiment::Cell;
 use crate::machine::memory::Need;
 use crate::machine::{About, Versions};
+use crate::method;
+use crate::model::ModelSpec;
 
 /// The trainer's name, beside this program.
 const NAME: &str = "seedbed-train";
@@ -23,8 +25,7 @@ const NAME: &str = "seedbed-train";
 /// # Errors
 /// `Failed` where there is none, with how to make it.
 pub fn program() -> Result<PathBuf> {
-    let this = std::env::current_exe()
-        .map_err(|error| Error::Failed(format!("cannot find this program's own file: {error}")))?;
+    let this = this_program()?;
     let name = format!("{NAME}{}", std::env::consts::EXE_SUFFIX);
     let trainer = this.parent().unwrap_or(Path::new(".")).join(name);
     if trainer.exists() {
@@ -35,6 +36,26 @@ pub fn program() -> Result<PathBuf> {
          tables and reports)",
         trainer.display()
     )))
+}
+
+/// Finds the file of this program.
+///
+/// # Errors
+/// `Failed` where the operating system does not say.
+pub fn this_program() -> Result<PathBuf> {
+    std::env::current_exe()
+        .map_err(|error| Error::Failed(format!("cannot find this program's own file: {error}")))
+}
+
+/// Returns the versions that runs of a model are made with: libtorch's is blank where nothing is trained.
+///
+/// # Errors
+/// As [`about`], of which a method that needs no trainer is not asked.
+pub fn versions(model: &ModelSpec) -> Result<Versions> {
+    match model.is_trained() {
+        true => Ok(about()?.versions),
+        false => Ok(Versions::of_build(String::new())),
+    }
 }
 
 /// What the trainer has said of itself; kept, for it takes half a second to load libtorch.
@@ -68,18 +89,26 @@ struct Needs {
 }
 
 /// Returns what a job of each cell needs of a device's memory, where that is known before its data are
-/// read.
+/// read. The trainer is asked of the cells that it trains, if there are some.
 ///
 /// # Errors
 /// As [`about`], and what the trainer says of a cell that it cannot train.
 pub fn needs(cells: &[&Cell], device_kind: &str) -> Result<Vec<Option<Need>>> {
-    if cells.is_empty() {
-        return Ok(Vec::new());
+    let trained: Vec<&Cell> =
+        cells.iter().copied().filter(|cell| cell.model.is_trained()).collect();
+    let mut answers = Vec::new();
+    if !trained.is_empty() {
+        let question = serde_json::to_string(&trained).map_err(unwritable)?;
+        let Needs { about, needs } = ask(&["need", device_kind], &question)?;
+        ABOUT.get_or_init(|| checked(about)).clone()?;
+        answers = needs;
     }
-    let question = serde_json::to_string(cells).map_err(unwritable)?;
-    let Needs { about, needs } = ask(&["need", device_kind], &question)?;
-    ABOUT.get_or_init(|| checked(about)).clone()?;
-    Ok(needs)
+    let mut answers = answers.into_iter();
+    let need = |cell: &&Cell| match cell.model.is_trained() {
+        true => answers.next().flatten(),
+        false => method::memory_need(cell),
+    };
+    Ok(cells.iter().map(need).collect())
 }
 
 /// Runs the trainer to its end with `input` on stdin, and reads the one line of its answer.

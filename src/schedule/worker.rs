@@ -171,7 +171,17 @@ fn line_of(job: &Job) -> Result<String> {
         .map_err(|error| Error::Failed(format!("cannot write a job for a trainer: {error}")))
 }
 
-/// Starts the trainer with a job on stdin. The caller keeps stdin open: its end ends the
+/// What works on a job: the trainer, or this program where nothing is trained.
+fn program(job: &Job) -> Result<Command> {
+    if job.cell().model.is_trained() {
+        return Ok(Command::new(trainer::program()?));
+    }
+    let mut command = Command::new(trainer::this_program()?);
+    command.arg("fit");
+    Ok(command)
+}
+
+/// Starts a worker with a job on stdin. The caller keeps stdin open: its end ends the
 /// worker. The worker has a process group of its own, so that a terminal's Ctrl-C reaches only
 /// the process that decides what to do about it; and it ignores SIGTERM, which a batch system sends
 /// to every process of a task.
@@ -179,7 +189,7 @@ fn start(arguments: &[&str], log: File, job: &Job) -> Result<(Child, ChildStdin)
     let cannot = |error: std::io::Error| failed("cannot start a worker", &error);
     let text = line_of(job)?;
     let card = device::visible(&job.device)?;
-    let mut command = Command::new(trainer::program()?);
+    let mut command = program(job)?;
     command
         .args(arguments)
         .envs(ENVIRONMENT)

@@ -11,6 +11,7 @@ mod documents;
 mod examples;
 mod golden_metrics;
 mod golden_stats;
+mod methods;
 mod report;
 mod tables;
 mod verdict_engine;

@@ -3,11 +3,11 @@
 
 use std::io::{Read, Write};
 use std::process::ExitCode;
-use std::thread;
 
 use clap::{Parser, Subcommand};
 use seedbed::error::{Error, Result};
 use seedbed::experiment::Cell;
+use seedbed::schedule::answer::{self, say};
 use seedbed::store::record::Job;
 use seedbed_train::{about, libtorch, run};
 
@@ -59,7 +59,9 @@ fn dispatch(command: Command) -> Result<()> {
         }
         Command::Need { device_kind } => {
             let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map_err(unreadable)?;
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .map_err(|error| Error::Failed(format!("cannot read from stdin: {error}")))?;
             let cells: Vec<Cell> = serde_json::from_str(&text)
                 .map_err(|error| Error::Usage(format!("stdin holds no cells: {error}")))?;
             let needs: Vec<_> =
@@ -70,40 +72,8 @@ fn dispatch(command: Command) -> Result<()> {
     }
 }
 
-/// Reads a job from stdin, which the harness keeps open: its end ends this process, so that no trainer
-/// outlives the process that started it.
+/// Reads a job, with libtorch ready for it.
 fn begin() -> Result<Job> {
     libtorch::load_cuda();
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(unreadable)?;
-    let job: Job = serde_json::from_str(&line)
-        .map_err(|error| Error::Usage(format!("a worker's stdin holds no job: {error}")))?;
-    thread::spawn(|| {
-        let mut rest = Vec::new();
-        // an error is an end too
-        drop(std::io::stdin().read_to_end(&mut rest));
-        end_now(1);
-    });
-    Ok(job)
-}
-
-fn unreadable(error: std::io::Error) -> Error {
-    Error::Failed(format!("a worker cannot read from stdin: {error}"))
-}
-
-/// Writes one line of JSON.
-fn say<T: serde::Serialize>(message: &T) {
-    let line = serde_json::to_string(message).expect("messages serialise");
-    let mut out = std::io::stdout().lock();
-    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
-        // nobody listens any more
-        end_now(1);
-    }
-}
-
-/// Ends this process now: the handlers that run at a usual exit would take down libtorch under a
-/// thread that is in it.
-fn end_now(code: u8) -> ! {
-    // SAFETY: has no preconditions
-    unsafe { libc::_exit(i32::from(code)) }
+    answer::begin()
 }

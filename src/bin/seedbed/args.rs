@@ -132,6 +132,18 @@ pub enum Command {
     /// Time training steps of a cell and print them as JSON
     #[command(hide = true)]
     BenchStep(BenchOptions),
+    /// Fit and score the job on stdin, for a method that needs no trainer
+    #[command(hide = true, subcommand)]
+    Fit(FitCommand),
+}
+
+/// What `seedbed fit` does with the job on stdin.
+#[derive(Subcommand)]
+pub enum FitCommand {
+    /// Write messages and records
+    Run,
+    /// Time its first run; the number of steps is the trainer's
+    Time { steps: usize },
 }
 
 #[derive(Args)]

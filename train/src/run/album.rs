@@ -44,7 +44,7 @@ pub struct TestRows {
 }
 
 /// The test rows that count for a cell, and what their scores came to.
-pub struct Scored<'a> {
+pub struct Shown<'a> {
     pub scores: &'a [f64],
     pub labels: &'a [bool],
     pub threshold: f64,
@@ -156,13 +156,13 @@ impl<'a> Album<'a> {
     }
 
     /// A cell's scores by label, and their ROC curve.
-    pub fn scored(&mut self, cell: &Cell, scored: &Scored) {
+    pub fn scored(&mut self, cell: &Cell, scored: &Shown) {
         self.guarded(|album| album.histogram_and_roc(cell, scored));
     }
 
-    fn histogram_and_roc(&mut self, cell: &Cell, scored: &Scored) {
+    fn histogram_and_roc(&mut self, cell: &Cell, scored: &Shown) {
         let title = self.title(cell);
-        let Scored { scores, labels, threshold, counts, metrics } = scored;
+        let Shown { scores, labels, threshold, counts, metrics } = scored;
         // NaN, and no mark, without rows of a class
         let share = |part: u64, rest: u64| part as f64 / (part + rest) as f64;
         let point = (share(counts.fp, counts.tn), share(counts.tp, counts.fn_));

@@ -1,30 +1,25 @@
-//! The protocol on one page: a job (a cell and the seeds trained together) in, records out.
-//! Load, split, fit the scaling, train, score, flag, measure. It decides nothing that an
-//! experiment file does not say, and stores nothing: `store` does.
+//! A job (a cell and the seeds trained together) in, records out: train and score. What comes before and
+//! after, the same for every method, is the harness's `method`.
 
 pub mod album;
 
-use std::collections::{BTreeMap, HashSet};
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Instant;
 
-use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::device;
 use crate::model::{self, Detector, Scores, Scoring, ToScore};
 use crate::nn::{ParameterSpec, Parameters};
-use crate::run::album::{Album, Scored, TestRows};
-use crate::training::{self, Course, Training, TrainingRows};
+use crate::run::album::{Album, Shown, TestRows};
+use crate::training::{self, Training, TrainingRows};
 use seedbed::dataset::{self, Dataset, Split};
+use seedbed::digest;
 use seedbed::error::{Error, Result};
 use seedbed::experiment::Cell;
 use seedbed::machine::memory::Need;
-use seedbed::metrics::{self, Counts, Metrics};
-use seedbed::store::record::{
-    Calibration, Digests, Job, Message, OnCard, Provenance, Record, State,
-};
-
-use crate::device;
+use seedbed::method::{Ending, Measured, Outcome, Prepared, Run, Scored};
+use seedbed::store::record::{Calibration, Job, Message, OnCard, Provenance, State};
 
 /// Rows that are encoded at a time.
 const CHUNK: usize = 16_384;
@@ -36,11 +31,11 @@ const CHUNK: usize = 16_384;
 /// data set cannot give.
 pub fn execute(job: &Job, emit: &mut dyn FnMut(Message)) -> Result<()> {
     let started = Instant::now();
-    let prepared = Prepared::new(job)?;
+    let ready = Ready::new(job)?;
     // records come seed by seed, and a seed's cell by cell
     let mut ended = 0;
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
-        prepared.run(started, &mut |message| {
+        ready.run(started, &mut |message| {
             ended += usize::from(matches!(message, Message::Record(_)));
             emit(message);
         });
@@ -48,12 +43,12 @@ pub fn execute(job: &Job, emit: &mut dyn FnMut(Message)) -> Result<()> {
     if let Err(cause) = outcome {
         let text = panic_text(cause.as_ref());
         let cells = 0..job.cells.len();
-        let runs = prepared.runs.iter().flat_map(|run| cells.clone().map(move |cell| (run, cell)));
+        let runs = ready.prepared.runs.iter();
+        let runs = runs.flat_map(|run| cells.clone().map(move |cell| (run, cell)));
         for (run, cell) in runs.skip(ended) {
-            let failure = Some((failed_state(&text), text.clone()));
+            let failure = Err((failed_state(&text), text.clone()));
             let wall = started.elapsed().as_secs_f64() / (job.seeds.len() * job.cells.len()) as f64;
-            let ending = Ending { failure, wall, ..Ending::default() };
-            emit(Message::Record(Box::new(prepared.record(run, cell, ending))));
+            emit(ready.record(run, cell, failure, Vec::new(), wall));
         }
     }
     Ok(())
@@ -89,18 +84,18 @@ pub fn memory_need(cell: &Cell, device_kind: &str) -> Option<Need> {
 pub fn calibrate(job: &Job, steps: usize, first: &mut dyn FnMut()) -> Result<Calibration> {
     const WARM_UP: usize = 5;
     let started = Instant::now();
-    let prepared = Prepared::new(job)?;
+    let ready = Ready::new(job)?;
     let spec = &job.cell().training;
     let load_seconds = started.elapsed().as_secs_f64();
     let timed = training::Timed { warm_up: WARM_UP, steps };
-    let mut parameters = prepared.parameters.copy();
-    let seconds = training::time_steps(prepared.training(), &mut parameters, timed, first);
+    let mut parameters = ready.parameters.copy();
+    let seconds = training::time_steps(ready.training(), &mut parameters, timed, first);
     // NVML tells of the last second or less
-    let utilisation = device::utilisation(prepared.device);
+    let utilisation = device::utilisation(ready.device);
     let seconds_per_step = seedbed::stats::median(&seconds)
         .ok_or_else(|| Error::Usage("a calibration needs at least one step".into()))?;
-    let steps_per_epoch = prepared.rows.steps(spec) as u64;
-    let scoring_seconds = prepared.time_scoring();
+    let steps_per_epoch = ready.rows.steps(spec) as u64;
+    let scoring_seconds = ready.time_scoring();
     Ok(Calibration {
         load_seconds,
         first_step_seconds: 0.0,
@@ -112,119 +107,48 @@ pub fn calibrate(job: &Job, steps: usize, first: &mut dyn FnMut()) -> Result<Cal
 }
 
 /// Everything of a job that exists before the first step.
-struct Prepared<'a> {
-    job: &'a Job,
-    dataset: Dataset,
+struct Ready<'a> {
+    prepared: Prepared<'a>,
     device: Device,
     card: Option<OnCard>,
-    runs: Vec<Run>,
     detector: Detector,
     parameters: Parameters,
     rows: TrainingRows,
 }
 
-/// One seed of a job.
-struct Run {
-    /// Place in the job, from 0.
-    index: usize,
-    seed: u64,
-    /// What trains, and all that is scored.
-    split: Split,
-    /// Of each cell: the test rows that count for it.
-    tested: Vec<Tested>,
-    scaling: dataset::Scaling,
-    digests: Digests,
-}
-
-/// The test rows that count for a cell.
-struct Tested {
-    /// Their places among the rows that are scored, in order; none where all count.
-    places: Option<Vec<usize>>,
-    split_digest: String,
-}
-
-impl Tested {
-    fn new(split: &Split, scored: &Split) -> Self {
-        let counted: HashSet<u32> = split.test.iter().copied().collect();
-        let places = (split != scored).then(|| {
-            let all = scored.test.iter().enumerate();
-            all.filter(|(_, row)| counted.contains(row)).map(|(place, _)| place).collect()
-        });
-        Self { places, split_digest: split.sha256() }
-    }
-
-    /// Those of `values`, one a scored row, that count.
-    fn of<T: Copy>(&self, values: &[T]) -> Vec<T> {
-        match &self.places {
-            Some(places) => places.iter().map(|&place| values[place]).collect(),
-            None => values.to_vec(),
-        }
-    }
-}
-
-/// How a run ended, as far as it came.
-#[derive(Default)]
-struct Ending {
-    course: Course,
-    measured: Option<Measured>,
-    failure: Option<(State, String)>,
-    wall: f64,
-}
-
-/// What is measured on the scores of an `ok` run.
-struct Measured {
-    counts: Counts,
-    metrics: Metrics,
-    threshold: f64,
-    diagnostics: BTreeMap<String, f64>,
-    scores_digest: String,
-}
-
-impl<'a> Prepared<'a> {
+impl<'a> Ready<'a> {
     fn new(job: &'a Job) -> Result<Self> {
         // One thread a worker: sums split over threads would depend on their number.
         tch::set_num_threads(1);
         let device = device::open(&job.device)?;
-        let cell = job.cell();
-        let dataset = dataset::load(&cell.dataset, &job.data)?;
-        let protocol = &cell.protocol;
-        let mut runs = Vec::new();
-        for (index, &seed) in job.seeds.iter().enumerate() {
-            let scored = protocol.split.before_batches();
-            let contamination = protocol.contamination;
-            let split = dataset::split(&dataset, &scored, contamination, seed)?;
-            let of_cell = |cell: &Cell| {
-                let own = dataset::split(&dataset, &cell.protocol.split, contamination, seed)?;
-                Ok(Tested::new(&own, &split))
-            };
-            let tested = job.cells.iter().map(of_cell).collect::<Result<_>>()?;
-            let scaling = dataset.fit(&split.train);
-            let digests = Digests { data: dataset.sha256().to_owned(), ..Digests::default() };
-            runs.push(Run { index, seed, split, tested, scaling, digests });
-        }
-        let (detector, specs) = model::build(&cell.model, dataset.features(), dataset.image())?;
+        let mut prepared = Prepared::new(job)?;
+        let Prepared { dataset, runs, .. } = &mut prepared;
+        let (detector, specs) =
+            model::build(&job.cell().model, dataset.features(), dataset.image())?;
         if detector.network.needs_unit_interval() {
-            check_unit_interval(&dataset, &runs)?;
+            check_unit_interval(dataset, runs)?;
         }
         let parameters = Parameters::initialise(specs, &job.seeds, device);
-        for run in &mut runs {
-            run.digests.init = digest(&parameters.of_seed(run.index).flat().to_kind(Kind::Double));
+        for run in &mut *runs {
+            let initial = parameters.of_seed(run.index);
+            run.digests.init = digest::of_numbers(&values(initial.flat()));
         }
         let counts = runs.iter().map(|run| run.split.train.len()).collect();
         let rows = TrainingRows::empty(counts, dataset.features(), device);
-        for run in &runs {
-            encode_into(&rows.of_seed(run.index), &dataset, &run.split.train, &run.scaling);
+        for run in &*runs {
+            encode_into(&rows.of_seed(run.index), dataset, &run.split.train, &run.scaling);
         }
         let card = device::on_card(device);
-        Ok(Self { job, dataset, device, card, runs, detector, parameters, rows })
+        Ok(Self { prepared, device, card, detector, parameters, rows })
     }
 
     /// Seconds that scoring the first seed for the first cell takes, by those of a few rows.
     fn time_scoring(&self) -> f64 {
         const ROWS: usize = 2048;
-        let (run, cell) = (&self.runs[0], self.job.cell());
+        let Prepared { job, dataset, runs } = &self.prepared;
+        let (run, cell) = (&runs[0], job.cell());
         let few = &run.split.test[..ROWS.min(run.split.test.len())];
-        let test = encode(&self.dataset, few, &run.scaling, self.device);
+        let test = encode(dataset, few, &run.scaling, self.device);
         let train = self.rows.of_seed(0);
         let some = train.narrow(0, 0, train.size()[0].min(ROWS as i64));
         let batch_size = cell.training.batch_size;
@@ -243,12 +167,14 @@ impl<'a> Prepared<'a> {
     }
 
     fn training(&self) -> Training<'_> {
-        let (detector, rows, seeds) = (&self.detector, &self.rows, &self.job.seeds[..]);
-        Training { detector, rows, seeds, spec: &self.job.cell().training }
+        let Prepared { job, .. } = &self.prepared;
+        let (detector, rows, seeds) = (&self.detector, &self.rows, &job.seeds[..]);
+        Training { detector, rows, seeds, spec: &job.cell().training }
     }
 
     fn run(&self, started: Instant, emit: &mut dyn FnMut(Message)) {
-        let epochs = self.job.cell().training.epochs;
+        let Prepared { job, runs, .. } = &self.prepared;
+        let epochs = job.cell().training.epochs;
         emit(Message::Progress { epoch: 0, epochs, loss: None, rows_per_second: 0.0 });
         let mut album = self.album();
         let mut parameters = self.parameters.copy();
@@ -265,33 +191,28 @@ impl<'a> Prepared<'a> {
                 }
             });
         // A run's share of what the job did together, then its own scoring.
-        let share = started.elapsed().as_secs_f64() / self.runs.len() as f64;
-        for (run, course) in self.runs.iter().zip(courses) {
+        let share = started.elapsed().as_secs_f64() / runs.len() as f64;
+        for (run, course) in runs.iter().zip(courses) {
             let mut album = album.as_mut().filter(|album| album.is_of(run.seed));
             if let Some(album) = &mut album {
                 album.trained(&course, &parameters.of_seed(run.index));
             }
             let scoring = Instant::now();
-            let outcomes = match &course.divergence {
+            let outcomes: Vec<Outcome> = match &course.divergence {
                 Some(divergence) => {
                     let failure = (State::Diverged, divergence.to_string());
-                    self.job.cells.iter().map(|_| Err(failure.clone())).collect()
+                    job.cells.iter().map(|_| Err(failure.clone())).collect()
                 }
                 None => self.measure(run, &parameters.of_seed(run.index), album.as_deref_mut()),
             };
             let wall = share + scoring.elapsed().as_secs_f64();
-            for (place, (cell, outcome)) in self.job.cells.iter().zip(outcomes).enumerate() {
-                let wall = wall / self.job.cells.len() as f64;
-                let (measured, failure) = match outcome {
-                    Ok(measured) => (Some(measured), None),
-                    Err(failure) => (None, Some(failure)),
-                };
-                let ending = Ending { course: course.clone(), measured, failure, wall };
-                let record = self.record(run, place, ending);
-                if let Some(album) = &mut album {
-                    album.ended(&cell.label, &record.key);
+            for (cell, outcome) in outcomes.into_iter().enumerate() {
+                let wall = wall / job.cells.len() as f64;
+                let message = self.record(run, cell, outcome, course.curve.clone(), wall);
+                if let (Some(album), Message::Record(record)) = (&mut album, &message) {
+                    album.ended(&job.cells[cell].label, &record.key);
                 }
-                emit(Message::Record(Box::new(record)));
+                emit(message);
             }
         }
         for text in album.map(Album::close).unwrap_or_default() {
@@ -300,19 +221,15 @@ impl<'a> Prepared<'a> {
     }
 
     fn album(&self) -> Option<Album<'_>> {
-        let pictures = self.job.pictures.as_ref()?;
-        let run = self.runs.iter().find(|run| run.seed == pictures.seed)?;
+        let Prepared { job, dataset, runs } = &self.prepared;
+        let pictures = job.pictures.as_ref()?;
+        let run = runs.iter().find(|run| run.seed == pictures.seed)?;
         let rows = TestRows {
-            values: encode(&self.dataset, &run.split.test, &run.scaling, self.device),
-            labels: self.labels(run),
-            image: self.dataset.image(),
+            values: encode(dataset, &run.split.test, &run.scaling, self.device),
+            labels: self.prepared.labels(run),
+            image: dataset.image(),
         };
-        Some(Album::new(self.job, pictures, run.index, &self.detector, rows))
-    }
-
-    /// Of the test rows.
-    fn labels(&self, run: &Run) -> Vec<bool> {
-        run.split.test.iter().map(|&row| self.dataset.labels()[row as usize]).collect()
+        Some(Album::new(job, pictures, run.index, &self.detector, rows))
     }
 
     /// Scores the run's rows once for all cells; then for each flags them by its rule and measures
@@ -323,108 +240,60 @@ impl<'a> Prepared<'a> {
         parameters: &Parameters,
         mut album: Option<&mut Album>,
     ) -> Vec<Outcome> {
-        let test = encode(&self.dataset, &run.split.test, &run.scaling, self.device);
+        let Prepared { job, dataset, .. } = &self.prepared;
+        let test = encode(dataset, &run.split.test, &run.scaling, self.device);
         let train = self.rows.of_seed(run.index);
-        let cells = &self.job.cells;
-        let rows = ToScore {
-            train: &train,
-            test: &test,
-            seed: run.seed,
-            batch_size: self.job.cell().training.batch_size,
-        };
+        let batch_size = job.cell().training.batch_size;
+        let rows = ToScore { train: &train, test: &test, seed: run.seed, batch_size };
         let scorings: Vec<Scoring> =
-            cells.iter().filter_map(|cell| cell.protocol.scoring()).collect();
+            job.cells.iter().filter_map(|cell| cell.protocol.scoring()).collect();
         let scores = no_grad(|| self.detector.network.scores(parameters, rows, &scorings));
-        let labels = self.labels(run);
+        let scores: Vec<Scored> = scores.iter().map(scored).collect();
+        let labels = self.prepared.labels(run);
         // a model without a choice of scores has one for every cell
-        let of_cells = scores.iter().cycle().take(cells.len());
+        let of_cells = scores.iter().cycle().take(job.cells.len());
         let mut outcomes = Vec::new();
-        for ((cell, tested), scores) in cells.iter().zip(&run.tested).zip(of_cells) {
-            let outcome = self.measure_cell(cell, tested, scores, &labels);
+        for (cell, scored) in of_cells.enumerate() {
+            let outcome = self.prepared.measure(run, cell, scored, &labels);
             if let (Some(album), Ok(measured)) = (&mut album, &outcome) {
                 let Measured { threshold, counts, metrics, .. } = measured;
                 let (threshold, counts) = (*threshold, *counts);
-                let (scores, labels) = (&tested.of(&values(&scores.test)), &tested.of(&labels));
-                album.scored(cell, &Scored { scores, labels, threshold, counts, metrics });
+                let tested = &run.tested[cell];
+                let (scores, labels) = (&tested.of(&scored.test), &tested.of(&labels));
+                let shown = Shown { scores, labels, threshold, counts, metrics };
+                album.scored(&job.cells[cell], &shown);
             }
             outcomes.push(outcome);
         }
         outcomes
     }
 
-    fn measure_cell(
+    /// The record of a run for the job's cell of this number.
+    fn record(
         &self,
-        cell: &Cell,
-        tested: &Tested,
-        scores: &Scores,
-        labels: &[bool],
-    ) -> Outcome {
-        let (test, labels) = (tested.of(&values(&scores.test)), tested.of(labels));
-        let train = scores.train.as_ref().filter(|_| cell.protocol.scores_training_rows());
-        let train = train.map(values).unwrap_or_default();
-        if let Some(why) = scores.broken {
-            return Err((State::Diverged, why.into()));
-        }
-        if test.iter().chain(&train).any(|score| score.is_nan()) {
-            return Err((State::Diverged, "a score is not a number after training".into()));
-        }
-        let invalid = |error: Error| (State::InvalidData, error.to_string());
-        let rule = &cell.protocol.threshold;
-        let flagged = metrics::flag(rule, &test, &labels, &train).map_err(invalid)?;
-        let (counts, metrics) =
-            metrics::evaluate(&test, &labels, &flagged.flags).map_err(invalid)?;
-        let mut diagnostics = diagnostics(
-            &tested.of(&values(&scores.test_error)),
-            &labels,
-            self.dataset.bayes_auroc(),
-        );
-        let mean = train.iter().sum::<f64>() / train.len() as f64;
-        if mean.is_finite() {
-            diagnostics.insert("score_train".to_owned(), mean);
-        }
-        Ok(Measured {
-            counts,
-            metrics,
-            threshold: flagged.threshold,
-            diagnostics,
-            scores_digest: digest(&Tensor::from_slice(&test)),
-        })
-    }
-
-    /// Of a run for the job's cell of this number.
-    fn record(&self, run: &Run, cell: usize, ending: Ending) -> Record {
-        let (job, tested) = (self.job, &run.tested[cell]);
-        let cell = &job.cells[cell];
-        let mut digests = run.digests.clone();
-        digests.split.clone_from(&tested.split_digest);
-        let (state, failure) = match ending.failure {
-            Some((state, text)) => (state, Some(text)),
-            None => (State::Ok, None),
-        };
-        let measured = ending.measured;
-        if let Some(measured) = &measured {
-            digests.scores.clone_from(&measured.scores_digest);
-        }
-        Record {
-            state,
-            failure,
-            counts: measured.as_ref().map(|m| m.counts),
-            metrics: measured.as_ref().map(|m| m.metrics.clone()),
-            threshold: measured.as_ref().map(|m| m.threshold),
-            diagnostics: measured.map(|m| m.diagnostics).unwrap_or_default(),
-            epochs: ending.course.curve.len() as u64,
-            loss_curve: ending.course.curve,
-            loss_terms: self.detector.network.terms().iter().map(|&term| term.to_owned()).collect(),
-            digests,
-            provenance: Provenance { card: self.card.clone(), ..device::provenance(&job.device) },
-            wall_seconds: ending.wall,
-            ..Record::of(job, cell, run.seed, &run.digests.data)
-        }
+        run: &Run,
+        cell: usize,
+        outcome: Outcome,
+        curve: Vec<Vec<f64>>,
+        wall: f64,
+    ) -> Message {
+        let terms = self.detector.network.terms().iter().map(|&term| term.to_owned()).collect();
+        let of_device = device::provenance(&self.prepared.job.device);
+        let provenance = Provenance { card: self.card.clone(), ..of_device };
+        let ending = Ending { outcome, curve, terms, wall, provenance };
+        Message::Record(Box::new(self.prepared.record(run, cell, ending)))
     }
 }
 
-/// What became of one cell of a run.
-type Outcome = std::result::Result<Measured, (State, String)>;
+/// A network's scores, read back from where it computes.
+fn scored(scores: &Scores) -> Scored {
+    Scored {
+        train: scores.train.as_ref().map(values),
+        test: values(&scores.test),
+        test_error: values(&scores.test_error),
+        broken: scores.broken,
+    }
+}
 
 /// Refuses values for which a Bernoulli decoder is no likelihood.
 fn check_unit_interval(dataset: &Dataset, runs: &[Run]) -> Result<()> {
@@ -467,33 +336,6 @@ fn encode_into(place: &Tensor, dataset: &Dataset, rows: &[u32], scaling: &datase
 fn values(tensor: &Tensor) -> Vec<f64> {
     Vec::try_from(tensor.to_device(Device::Cpu).to_kind(Kind::Double).contiguous().reshape([-1]))
         .expect("a contiguous f64 tensor on the CPU")
-}
-
-/// SHA-256 of a tensor's values as little-endian f64 in C order.
-fn digest(tensor: &Tensor) -> String {
-    let mut hasher = Sha256::new();
-    for value in values(tensor) {
-        hasher.update(value.to_le_bytes());
-    }
-    seedbed::digest::ended(hasher)
-}
-
-/// Measurements beside the metrics: the mean squared error, summed over the features, of each
-/// class of test rows, and the ceiling of a made-up data set.
-fn diagnostics(errors: &[f64], labels: &[bool], bayes_auroc: Option<f64>) -> BTreeMap<String, f64> {
-    let mean = |anomaly: bool| {
-        let chosen: Vec<f64> =
-            errors.iter().zip(labels).filter(|(_, l)| **l == anomaly).map(|(e, _)| *e).collect();
-        (!chosen.is_empty()).then(|| chosen.iter().sum::<f64>() / chosen.len() as f64)
-    };
-    [
-        ("reconstruction_error_normal_test", mean(false)),
-        ("reconstruction_error_anomaly_test", mean(true)),
-        ("bayes_auroc", bayes_auroc),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name.to_owned(), value.filter(|v| v.is_finite())?)))
-    .collect()
 }
 
 /// The first line of what a panic says: libtorch's errors carry pages of C++ frames after it.

@@ -7,6 +7,7 @@ mod compare;
 mod data;
 mod doctor;
 mod fill;
+mod fit;
 mod lock;
 mod plan;
 mod power;
@@ -67,6 +68,7 @@ fn dispatch(command: Command) -> Result<u8> {
             check_figures::check_figures(&papers, &folder, json)
         }
         Command::Fill { documents, check } => fill::fill(&documents, check),
+        Command::Fit(command) => fit::fit(&command),
         Command::Data { command } => data::data(&command),
         Command::Lock { experiments, out } => lock::lock(&experiments, &out),
         Command::Verify { common, lock: true, .. } => {

@@ -145,7 +145,7 @@ pub fn train(
     let means = Means {
         execute: &|_, job, emit| workers.execute(job, emit),
         memory: &device::memory,
-        versions: &|| Ok(trainer::about()?.versions),
+        versions: &trainer::versions,
         stop: workers.stop,
     };
     stopping_workers(|| {
