@@ -9,7 +9,8 @@ endif
 
 seedbed := target/release/seedbed
 experiments := synthetic dagmm-kddcup danieltan07-kddcup tnakae-kddcup needle-kddcup vae-kddcup vae-blog-kddcup \
-	vae-blog-bernoulli-kddcup vae-families-kddcup vae-mnist conv-vae-mnist conv-vae-notebook-mnist
+	vae-blog-bernoulli-kddcup vae-families-kddcup e2e-ae-kddcup pca-kddcup vae-mnist conv-vae-mnist \
+	conv-vae-notebook-mnist
 # grids of many cells, which are run in full or not at all
 searches := conv-vae-notebook-search-mnist conv-vae-notebook-fitted-mnist
 
