@@ -1,7 +1,6 @@
 //! What is stored, what is to run and why, and how long it will take. Reads the store and an
 //! experiment's expansion; trains nothing and prints nothing.
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
@@ -12,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::experiment::{Cell, CellName, Experiment, Scale};
 use crate::machine::device;
 use crate::machine::memory::Need;
+use crate::report::columns;
 use crate::report::terminal::printable;
 use crate::schedule::estimate::{Estimate, Source};
 use crate::schedule::{self, trainer};
@@ -531,21 +531,19 @@ impl Plan {
 
     /// Writes `cells × (runs, stored, to run and why)` for people.
     pub fn table(&self) -> String {
-        let name = &self.experiment.name;
-        let labels = self.cells.iter().map(|planned| planned.cell.label.len());
-        let width = labels.max().unwrap_or(0).max("cell".len());
-        let mut text = format!("{name}: {}\n", printable(&self.experiment.title));
-        // writing to a String cannot fail
-        let _ = writeln!(text, "  {:width$}  runs  stored  to run", "cell");
+        let mut rows = vec![["cell", "runs", "stored", "to run", ""].map(str::to_owned).to_vec()];
         for planned in &self.cells {
-            let stored = planned.runs.len() - planned.seeds_to_run().len();
-            let why = self.reasons(planned).join("; ");
-            let (label, runs) = (&planned.cell.label, planned.runs.len());
-            let line =
-                format!("  {label:width$}  {runs:>4}  {stored:>6}  {:>6}  {why}", runs - stored);
-            let _ = writeln!(text, "{}", line.trim_end());
+            let to_run = planned.seeds_to_run().len();
+            let (runs, why) = (planned.runs.len(), self.reasons(planned).join("; "));
+            let counts = [runs, runs - to_run, to_run].map(|count| count.to_string());
+            rows.push([vec![planned.cell.label.to_string()], counts.to_vec(), vec![why]].concat());
         }
-        text
+        let head = format!("{}: {}", self.experiment.name, printable(&self.experiment.title));
+        let lines = columns::lines(&rows, 1..4, |_, _| "");
+        std::iter::once(head)
+            .chain(lines.iter().map(|line| format!("  {line}")))
+            .map(|line| line + "\n")
+            .collect()
     }
 
     /// Writes the same for programs.
