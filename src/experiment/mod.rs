@@ -872,6 +872,13 @@ fn cell_of(
         training: training(source, &spec, &model, &changes)?,
         model,
     };
+    if let ModelSpec::Command(command) = &mut cell.model {
+        let folder = source.path.parent().unwrap_or(Path::new(""));
+        command.digest_files(folder).map_err(|(name, error)| {
+            let path = folder.join(name);
+            source.fault("model.files", &format!("cannot read {}: {error}", path.display()))
+        })?;
+    }
     cell.dataset.check().map_err(|error| source.fault("dataset", &error.to_string()))?;
     let split = cell.protocol.split.check(&cell.dataset);
     split.map_err(|error| source.fault("protocol.split", &error.to_string()))?;

@@ -4,6 +4,7 @@
 
 mod autoencoder;
 mod classical;
+mod command;
 mod conv_vae;
 mod dagmm;
 mod vae;
@@ -14,6 +15,7 @@ use crate::error::{Error, Result};
 
 pub use autoencoder::AutoencoderSpec;
 pub use classical::PcaSpec;
+pub use command::CommandSpec;
 pub use conv_vae::{ConvDecoder, ConvLoss, ConvVaeSpec};
 pub use dagmm::{DagmmSpec, Determinant, EnergyGuard, Mixture, Precision};
 pub use vae::{Decoder, LogVariance, VaeSpec};
@@ -32,6 +34,8 @@ pub enum ModelSpec {
     ConvVae(ConvVaeSpec),
     /// Principal component analysis.
     Pca(PcaSpec),
+    /// Somebody's program.
+    Command(CommandSpec),
 }
 
 /// What is asked of every model's table.
@@ -63,6 +67,7 @@ impl ModelSpec {
             Self::Vae(table) => table,
             Self::ConvVae(table) => table,
             Self::Pca(table) => table,
+            Self::Command(table) => table,
         }
     }
 
@@ -100,6 +105,7 @@ impl ModelSpec {
                 )))
             }
             Self::Pca(_)
+            | Self::Command(_)
             | Self::Dagmm(_)
             | Self::Autoencoder(_)
             | Self::Vae(_)

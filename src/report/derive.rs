@@ -10,6 +10,7 @@ use indexmap::{IndexMap, IndexSet};
 
 use crate::error::{Error, Result};
 use crate::experiment::{Cell, CellName, Experiment, Scale};
+use crate::model::ModelSpec;
 use crate::paper::{self, Paper};
 use crate::report::document::{Loss, Picture, Section};
 use crate::report::terminal::printable;
@@ -415,13 +416,15 @@ impl Derived {
         };
         let set = self.set.iter().map(|change| format!(" --set {}", quoted(change)));
         let set = set.collect::<String>();
+        let named = self.cells.iter().any(|cell| matches!(cell.model, ModelSpec::Command(_)));
+        let allow = if named { " --allow-commands" } else { "" };
         let mut commands = checkout(&self.rows);
         commands.push("make build".to_owned());
         commands.extend(groups.into_iter().map(|(seeds, cells)| {
             let chosen = cells.iter().map(|cell| format!(" --cell {}", quoted(cell)));
             let chosen = if cells.len() == trained { String::new() } else { chosen.collect() };
             let (name, seeds) = (quoted(&self.name), ranges(&seeds));
-            format!("target/release/seedbed run {name}{quick}{set} --seeds {seeds}{chosen}")
+            format!("target/release/seedbed run {name}{quick}{set}{allow} --seeds {seeds}{chosen}")
         }));
         commands
     }

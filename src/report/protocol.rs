@@ -10,10 +10,11 @@ use crate::dataset::{
 use crate::experiment::{Cell, Control, LastBatch, ProtocolSpec};
 use crate::metrics::{Population, ThresholdRule};
 use crate::model::{
-    Activation, AutoencoderSpec, Average, ConvDecoder, ConvLoss, ConvVaeSpec, DagmmSpec, Decoder,
-    Determinant, EnergyGuard, LogVariance, Mixture, ModelSpec, Reconstruction, Reduction, Score,
-    Start, VaeSpec,
+    Activation, AutoencoderSpec, Average, CommandSpec, ConvDecoder, ConvLoss, ConvVaeSpec,
+    DagmmSpec, Decoder, Determinant, EnergyGuard, LogVariance, Mixture, ModelSpec, Reconstruction,
+    Reduction, Score, Start, VaeSpec,
 };
+use crate::shell;
 
 /// More cells than this are counted, not named.
 const NAMED: usize = 6;
@@ -277,7 +278,20 @@ fn model(model: &ModelSpec) -> [String; 2] {
             format!("Principal component analysis with {} components.", spec.components),
             "Components along which the training rows vary most.".into(),
         ],
+        ModelSpec::Command(spec) => [command(spec), "The program's own affair.".into()],
     }
+}
+
+fn command(spec: &CommandSpec) -> String {
+    let words = shell::command(spec.program.iter().map(String::as_str));
+    let settings = match spec.settings.is_empty() {
+        true => "without settings".to_owned(),
+        false => {
+            let all = spec.settings.iter().map(|(key, value)| format!("{key} = {value}"));
+            format!("with {}", all.collect::<Vec<_>>().join(", "))
+        }
+    };
+    format!("The program {words}, {settings}. It sees training and test rows and no label.")
 }
 
 /// How squared differences become a row's error.
@@ -428,8 +442,11 @@ fn kl(beta: f64) -> String {
 
 fn training(cell: &Cell) -> String {
     if !cell.model.is_trained() {
-        return "Fitted once, in closed form; nothing is drawn and nothing trained in epochs."
-            .into();
+        return match &cell.model {
+            ModelSpec::Command(_) => "The program's own affair, under the seed that it is given.",
+            _ => "Fitted once, in closed form: nothing is drawn, nothing trained in epochs.",
+        }
+        .into();
     }
     let spec = &cell.training;
     let clip = match spec.gradient_clip {
@@ -461,6 +478,9 @@ fn score(cell: &Cell) -> String {
         ModelSpec::Vae(_) | ModelSpec::ConvVae(_) => variational(&cell.protocol),
         ModelSpec::Pca(_) => {
             "The squared distance of a row from the subspace of the components.".into()
+        }
+        ModelSpec::Command(_) => {
+            "What the program writes for a row; higher is more anomalous.".into()
         }
     }
 }

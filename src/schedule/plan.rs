@@ -11,10 +11,12 @@ use crate::error::{Error, Result};
 use crate::experiment::{Cell, CellName, Experiment, Scale};
 use crate::machine::device;
 use crate::machine::memory::Need;
+use crate::model::ModelSpec;
 use crate::report::columns;
 use crate::report::terminal::printable;
 use crate::schedule::estimate::{Estimate, Source};
 use crate::schedule::{self, trainer};
+use crate::shell;
 use crate::store::claim::{self, Claims};
 use crate::store::record::{Calibration, Digests, Job, Pictures, Record, State};
 use crate::store::{self, Store, Stored, Wanted};
@@ -196,10 +198,12 @@ impl Plan {
 
     /// Makes a job of cells, without seeds.
     fn job(&self, cells: &[usize], data: &[PathBuf]) -> Job {
-        let Experiment { name, scale, .. } = &self.experiment;
+        let Experiment { name, scale, path, .. } = &self.experiment;
         let cells = cells.iter().map(|&cell| self.cells[cell].cell.clone()).collect();
         let (data, pictures) = (data.to_vec(), self.pictures.clone());
-        Job { data, pictures, ..Job::of(name, *scale, cells, Vec::new()) }
+        // a worker's programs start in folders of their own
+        let folder = path.parent().and_then(|folder| std::path::absolute(folder).ok());
+        Job { data, folder, pictures, ..Job::of(name, *scale, cells, Vec::new()) }
     }
 
     /// Returns how a run that is left alone ended, and the digests of what it was made from and made.
@@ -418,6 +422,28 @@ impl Plan {
              {}): keep them apart with --out DIR, or put them into one table with --mixed-code",
             self.store.dir().display(),
             versions.libtorch,
+        )))
+    }
+
+    /// Refuses to run programs that an experiment names, unless they are `allowed`: a file from elsewhere
+    /// could name any.
+    ///
+    /// # Errors
+    /// `Usage`, with the program of the first cell that is to run one.
+    pub fn check_commands(&self, allowed: bool) -> Result<()> {
+        let mut open = self.cells.iter().filter(|planned| self.is_needed(planned));
+        let program = open.find_map(|planned| match &planned.cell.model {
+            ModelSpec::Command(spec) => Some(spec),
+            _ => None,
+        });
+        let Some(spec) = program.filter(|_| !allowed) else { return Ok(()) };
+        let words: Vec<&str> = spec.program.iter().map(String::as_str).collect();
+        Err(Error::Usage(format!(
+            "experiment {} runs a program that is not seedbed's: {} (from {}). Read it, then say \
+             --allow-commands",
+            self.experiment.name,
+            printable(&shell::command(words)),
+            self.experiment.path.display(),
         )))
     }
 

@@ -64,6 +64,7 @@ impl Workers<'_> {
             // it may be gone already
             drop(child.kill());
         }
+        end_group(&child);
         let status = child.wait().map_err(|error| failed("cannot wait for a worker", &error))?;
         drop(stdin);
         let death = |state, why| Outcome::Died(Death { state, why, log_tail: log.tail() });
@@ -112,6 +113,22 @@ impl Workers<'_> {
     }
 }
 
+/// Waits for a worker's end, and then ends what it has left behind in its process group: a method's
+/// program, and what that has started.
+fn end_group(child: &Child) {
+    let group = child.id() as libc::pid_t;
+    // SAFETY: `info` is written by the kernel alone. The worker is not reaped yet, so its number, which is
+    // its group's, names no other process.
+    unsafe {
+        let mut info = std::mem::zeroed();
+        let options = libc::WEXITED | libc::WNOWAIT;
+        while libc::waitid(libc::P_PID, child.id(), &raw mut info, options) != 0
+            && std::io::Error::last_os_error().kind() == ErrorKind::Interrupted
+        {}
+        libc::kill(-group, libc::SIGKILL);
+    }
+}
+
 /// Times a few steps of a job in a worker of its own.
 ///
 /// # Errors
@@ -126,6 +143,7 @@ pub fn calibrate(job: &Job, steps: usize) -> Result<Calibration> {
     let lines = lines_of(&mut child)?;
     let first_step = lines.recv().map(|_| started.elapsed());
     let answer = lines.recv();
+    end_group(&child);
     let status = child.wait().map_err(|error| failed("cannot wait for a worker", &error))?;
     drop(stdin);
     if let (true, Ok(first_step), Ok(line)) = (status.success(), first_step, answer) {

@@ -25,6 +25,9 @@ pub struct Job {
     pub device: String,
     /// Where data files are searched, in order.
     pub data: Vec<PathBuf>,
+    /// The experiment file's folder, from which a method's program and files are named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
     /// Of one seed; none where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pictures: Option<Pictures>,
@@ -45,7 +48,8 @@ impl Job {
     /// Makes a job of cells on the CPU, without pictures or folders of data.
     pub fn of(experiment: &str, scale: Scale, cells: Vec<Cell>, seeds: Vec<u64>) -> Self {
         let (experiment, device) = (experiment.to_owned(), "cpu".to_owned());
-        Self { experiment, cells, seeds, scale, device, data: Vec::new(), pictures: None }
+        let (data, folder, pictures) = (Vec::new(), None, None);
+        Self { experiment, cells, seeds, scale, device, data, folder, pictures }
     }
 
     /// The cell that stands for all in what they share: everything up to the trained network.

@@ -117,3 +117,124 @@ fn a_key_that_means_nothing_beside_such_a_method_is_refused_by_name() {
     let network = network.replace("\"model.components\"", "\"model.latent\"");
     Alone::new(&network).refused("plan residuals", "the table [training] is missing");
 }
+
+const COMMAND: &str = r#"name = "residuals"
+title = "Somebody's program"
+runs = 2
+
+[dataset]
+name = "synthetic"
+rows = 300
+
+[protocol]
+split = { kind = "half-of-all" }
+threshold = { top = 0.2, of = "train-and-test" }
+
+[model]
+name = "command"
+program = ["python3", "-B", "method.py"]
+files = ["method.py"]
+
+[model.settings]
+power = 2
+"#;
+
+/// The program alone, and an experiment whose method is `method.py`, with these settings too.
+fn with_program(settings: &str) -> Alone {
+    let alone = Alone::new(&format!("{COMMAND}{settings}\n"));
+    alone.sandbox.write("experiments/method.py", include_str!("method.py"));
+    alone
+}
+
+#[test]
+fn somebodys_program_is_a_method_like_any_other_once_it_is_allowed() {
+    let alone = with_program("");
+    alone.refused("run residuals", "python3 -B method.py (from experiments/residuals.toml)");
+    assert!(!alone.sandbox.path("results/residuals").join("runs").exists(), "something ran");
+    assert!(alone.done("plan residuals").contains("--allow-commands"));
+    alone.done("run residuals --allow-commands");
+    let runs = alone.sandbox.read("results/residuals/runs.csv");
+    assert_eq!(runs.lines().filter(|line| line.contains(",ok,")).count(), 2, "{runs}");
+    // the program's seed is the run's: other scores
+    let scores =
+        runs.lines().next().expect("a header").split(',').position(|c| c == "scores_sha256");
+    let digests: Vec<&str> =
+        runs.lines().skip(1).filter_map(|row| row.split(',').nth(scores?)).collect();
+    assert_ne!(digests[0], digests[1]);
+    assert!(alone.done("run residuals --allow-commands").contains("every run is stored"));
+    assert!(alone.done("verify residuals --allow-commands").contains("same bits"));
+    alone.done("report residuals");
+    let report = alone.sandbox.read("results/report.md");
+    assert!(report.contains("The program python3 -B method.py, with power = 2."), "{report}");
+    assert!(report.contains("run residuals --allow-commands --seeds 1-2"), "{report}");
+
+    // another text of the program, and another setting, are other runs
+    let set = alone.done("plan residuals --allow-commands --set model.settings.power=3");
+    assert!(set.contains("model.settings.power 2 -> 3"), "{set}");
+    let changed = include_str!("method.py").replace("1e-6", "2e-6");
+    alone.sandbox.write("experiments/method.py", &changed);
+    let other = alone.done("plan residuals --allow-commands");
+    assert!(other.contains("another key: model.sha256.method.py"), "{other}");
+    std::fs::remove_file(alone.sandbox.path("experiments/method.py")).expect("the program");
+    alone.refused("plan residuals", "cannot read experiments/method.py");
+}
+
+/// The failure of the first run, as its record has it.
+fn failure(alone: &Alone) -> (String, String) {
+    let record = alone.sandbox.read("results/residuals/runs/base/1.json");
+    let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
+    let text = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
+    (text("state"), text("failure"))
+}
+
+#[test]
+fn what_a_program_does_wrong_is_a_failed_run_with_a_reason() {
+    for (fault, state, words) in [
+        ("code", "crashed", "the program ended with exit code 3"),
+        ("signal", "crashed", "the program ended by signal 9"),
+        ("nan", "diverged", "scores.npy: score 3 is NaN"),
+        ("short", "crashed", "scores.npy has the shape [149], and there are 150 rows"),
+        ("huge", "crashed", "more than 150 scores take"),
+        ("text", "crashed", "scores.npy is no array of numpy's"),
+        ("link", "crashed", "scores.npy is no regular file"),
+        ("missing", "crashed", "scores.npy cannot be read"),
+        ("no-train", "crashed", "the program wrote no train_scores.npy"),
+    ] {
+        let alone = with_program(&format!("fault = \"{fault}\""));
+        let output = alone.run("run residuals --allow-commands --seeds 1");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{fault}: {said}");
+        let (found, why) = failure(&alone);
+        assert!(found == state && why.contains(words), "{fault}: {found}, {why}");
+    }
+    let alone = with_program("fault = \"code\"");
+    alone.sandbox.write(
+        "experiments/residuals.toml",
+        &COMMAND.replace("\"python3\", \"-B\", \"method.py\"", "\"no-such-program\""),
+    );
+    assert_eq!(alone.run("run residuals --allow-commands --seeds 1").status.code(), Some(1));
+    assert!(failure(&alone).1.contains("cannot start the program 'no-such-program'"));
+}
+
+#[test]
+fn what_a_program_says_much_of_or_leaves_behind_disturbs_no_run() {
+    for fault in ["stdout", "stderr", "child"] {
+        let alone = with_program(&format!("fault = \"{fault}\"\npid = \"PLACE\""));
+        let place = alone.sandbox.path("child.pid");
+        let text = alone.sandbox.read("experiments/residuals.toml");
+        let text = text.replace("PLACE", place.to_str().expect("UTF-8"));
+        alone.sandbox.write("experiments/residuals.toml", &text);
+        alone.done("run residuals --allow-commands --seeds 1");
+        assert_eq!(failure(&alone).0, "ok", "{fault}");
+        if fault == "child" {
+            let child: i32 = alone.sandbox.read("child.pid").trim().parse().expect("a number");
+            let status = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            let gone = status.is_empty() || status.contains(") Z ");
+            assert!(gone, "the program's child lives on: {status}");
+        }
+    }
+    let alone = with_program("fault = \"hang\"");
+    let output = alone.run("run residuals --allow-commands --seeds 1 --timeout 2 --retries 0");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(failure(&alone).0, "timed-out");
+}

@@ -244,6 +244,9 @@ pub struct Training {
     /// A directory with data files, searched first
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Run the programs that experiments name as their methods
+    #[arg(long)]
+    pub allow_commands: bool,
 }
 
 #[derive(Args)]

@@ -186,8 +186,9 @@ pub fn build(
         ModelSpec::Dagmm(table) => boxed(Dagmm::new(table, features)),
         ModelSpec::Autoencoder(table) => boxed(Autoencoder::new(table, features)),
         ModelSpec::Vae(table) => boxed(Vae::new(table, features)),
-        ModelSpec::Pca(_) => {
-            return Err(Error::Usage("model pca has no network: 'seedbed fit' fits it".into()));
+        ModelSpec::Pca(_) | ModelSpec::Command(_) => {
+            let what = "this model has no network: 'seedbed fit' takes its jobs";
+            return Err(Error::Usage(what.into()));
         }
         ModelSpec::ConvVae(table) if image == Some(conv_vae::IMAGE) => boxed(ConvVae::new(table)),
         ModelSpec::ConvVae(_) => {

@@ -42,7 +42,8 @@ pub fn plan(common: &Common, training: &Training) -> Result<u8> {
     let mut missing = Vec::new();
     let mut expected = Vec::new();
     for plan in &plans {
-        expected.push(expect(plan, &devices, &search, &mut missing)?);
+        let allowed = training.allow_commands;
+        expected.push(expect(plan, &devices, (&search, allowed), &mut missing)?);
     }
     let needs = memory_needs(&plans.iter().collect::<Vec<_>>())?;
     let outlook = Outlook::new(&plans, &expected, &needs, &devices);
@@ -78,11 +79,12 @@ pub fn plan(common: &Common, training: &Training) -> Result<u8> {
 fn expect(
     plan: &Plan,
     devices: &Devices,
-    search: &[PathBuf],
+    (search, allow_commands): (&[PathBuf], bool),
     missing: &mut Vec<String>,
 ) -> Result<Vec<Estimate>> {
     let mut estimates = plan.estimates();
-    match plan.check_data(search) {
+    let checked = plan.check_data(search).and_then(|()| plan.check_commands(allow_commands));
+    match checked {
         Ok(()) => plan.calibrate(&mut estimates, devices.width, search, &|job| {
             let job = Job { device: devices.slots[0].device.clone(), ..job.clone() };
             say(&format!("timing {CALIBRATION_STEPS} steps of {} {}", job.experiment, job.label()));

@@ -41,6 +41,9 @@ pub fn run(arguments: &RunArguments) -> Result<u8> {
         let (folder, seed) = (plan.store.dir().to_owned(), plan.experiment.seeds[0]);
         plan.pictures = alone.pictures.clone().map(|epochs| Pictures { seed, folder, epochs });
     }
+    for plan in &plans {
+        plan.check_commands(training.allow_commands)?;
+    }
     let Checked { mut kept, left_out, needs } = check(plans, options, making, &search)?;
     for plan in &mut kept {
         plan.store.settle()?;

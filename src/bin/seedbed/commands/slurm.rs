@@ -27,6 +27,9 @@ pub fn slurm(arguments: &SlurmArguments) -> Result<u8> {
     }
     let kind = device_kind(&training.device, options)?;
     let plans = plans(common, training, kind, None)?;
+    for plan in &plans {
+        plan.check_commands(training.allow_commands)?;
+    }
     let Checked { kept, left_out, needs: _ } = check(plans, run, making, &training.search()?)?;
     let plans: Vec<&Plan> = kept.iter().collect();
     let mut work = Work::new(&plans);
@@ -125,6 +128,7 @@ fn task_command(arguments: &SlurmArguments, kind: &str, plans: &[&Plan]) -> Resu
     }
     let flags = [
         ("--quick", common.quick),
+        ("--allow-commands", training.allow_commands),
         ("--replace", run.replace),
         ("--fail-fast", run.fail_fast),
         ("--mixed-code", tables.mixed_code),

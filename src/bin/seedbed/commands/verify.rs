@@ -50,6 +50,7 @@ pub fn verify(common: &Common, training: &Training, verifying: &Verifying) -> Re
         samples.push(sample);
     }
     for plan in &plans {
+        plan.check_commands(training.allow_commands)?;
         plan.check_data(&search)?;
     }
     let timeout = verifying.timeout.map(Duration::from_secs);
