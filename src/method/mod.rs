@@ -1,8 +1,7 @@
 //! What turns a job into records, whatever scores its rows: load, split, fit the scaling; then flag and
 //! measure. Methods that fit and score without libtorch lie here too, each in a file, and the door to those
-//! that are somebody's program; networks are the
-//! trainer's, which takes everything else from here. Decides nothing that an experiment file does not say,
-//! and stores nothing: `store` does.
+//! that are somebody's program. Networks are the trainer's, which takes everything else from here. Decides
+//! nothing that an experiment file does not say, and stores nothing: `store` does.
 
 mod measure;
 mod pca;
@@ -71,7 +70,10 @@ fn fit_and_score(
         ModelSpec::Dagmm(_)
         | ModelSpec::Autoencoder(_)
         | ModelSpec::Vae(_)
-        | ModelSpec::ConvVae(_) => unreachable!("networks are the trainer's"),
+        | ModelSpec::ConvVae(_) => {
+            let what = "a network is the trainer's: give the job to seedbed-train";
+            Err((State::InvalidData, what.to_owned()))
+        }
     }
 }
 
