@@ -62,9 +62,9 @@ fn kernels_know_slices_alone() {
 }
 
 #[test]
-fn models_hold_no_kernel_and_nothing_that_is_locked() {
+fn models_hold_no_kernel_no_gradient_and_nothing_that_is_locked() {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/model");
-    let words = ["Mutex", "RwLock", "crate::kernels", "crate::native"];
+    let words = ["Mutex", "RwLock", "crate::kernels", "crate::native", "backward", "run_backward"];
     let none: [String; 0] = [];
     assert_eq!(places(&models, None, &words), none);
 }
