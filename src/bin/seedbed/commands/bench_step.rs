@@ -14,6 +14,10 @@ pub fn bench_step(options: BenchOptions) -> Result<u8> {
     let labels: Vec<String> = cell.into_iter().collect();
     let cell = experiment.select(&labels)?.into_iter().next();
     let cell = cell.ok_or_else(|| Error::Usage("the experiment has no cell".to_owned()))?;
+    if !cell.model.is_trained() {
+        // and so no program of somebody's is started here, where nobody allowed it
+        return Err(Error::Usage("this model has no training steps to time".to_owned()));
+    }
     let seeds = (1..=width.max(1) as u64).collect();
     let job = Job::of(&experiment.name, experiment.scale, vec![cell], seeds);
     let job = Job { device, data: searched(data.as_deref())?, ..job };
