@@ -100,14 +100,14 @@ fn log_variance(raw: &Tensor, bounds: Option<[f64; 2]>) -> Tensor {
 }
 
 /// log 2π
-const LOG_TAU: f64 = 1.837_877_066_409_345_3;
+pub(crate) const LOG_TAU: f64 = 1.837_877_066_409_345_3;
 
 /// ½ Σ (log 2π + log σ² + (x−μ)²/σ²).
 fn gaussian(output: &Tensor, x: &Tensor, bounds: Option<[f64; 2]>) -> Tensor {
     let (mean, raw) = halves(output);
     let log_variance = log_variance(&raw, bounds);
     let difference = mean - x;
-    let square = &difference * (-&log_variance).exp() * difference;
+    let square = &difference * (-&log_variance).exp_() * difference;
     (sum(&(square + log_variance)) + LOG_TAU * x.size()[2] as f64) * 0.5
 }
 
@@ -165,7 +165,7 @@ impl Latent {
     /// From the encoder's heads, [S, B, 2L], and standard normal ε, [S, B, L].
     pub fn draw(heads: &Tensor, noise: &Tensor) -> Self {
         let (mean, log_variance) = halves(heads);
-        let spread = (&log_variance * 0.5).exp() * noise;
+        let spread = (&log_variance * 0.5).exp_() * noise;
         let z = &mean + &spread;
         Self { mean, log_variance, spread, z }
     }
@@ -196,29 +196,45 @@ pub enum Objective {
 impl Objective {
     /// Of a batch whose rows `latent` were decoded to `output`.
     pub fn evaluate(&self, batch: &Batch, latent: &Latent, output: &Tensor) -> Evaluated {
-        let x = &batch.x;
-        let (row_terms, beta) = match *self {
-            Self::Elbo { likelihood, beta, .. } => (likelihood.training_term(output, x), beta),
-            Self::Notebook { beta } => (sum(&(output - x).square()), beta),
+        let errors = match *self {
+            Self::Elbo { likelihood, .. } => likelihood.training_term(output, &batch.x),
+            Self::Notebook { .. } => sum(&(output - &batch.x).square()),
         };
-        let [weight, divergence_weight] = self.row_weights(batch);
+        self.total(errors, latent, &self.row_weights(batch))
+    }
+
+    /// From each row's error, [S, B], and what error and divergence count for.
+    pub(crate) fn total(
+        &self,
+        errors: Tensor,
+        latent: &Latent,
+        weights: &[Tensor; 2],
+    ) -> Evaluated {
         let total = |rows: Tensor, weight: &Tensor| {
             (rows.to_kind(Kind::Double) * weight).sum_dim_intlist(1, false, None)
         };
-        let reconstruction = total(row_terms, &weight);
-        let divergence = total(latent.divergence(), &divergence_weight);
+        let reconstruction = total(errors, &weights[0]);
+        let divergence = total(latent.divergence(), &weights[1]);
         Evaluated {
-            total: &reconstruction + &divergence * beta,
+            total: &reconstruction + &divergence * self.beta(),
             failed: reconstruction.zeros_like(),
             terms: vec![reconstruction, divergence],
         }
     }
 
+    /// The weight of the divergence.
+    pub(crate) fn beta(&self) -> f64 {
+        match self {
+            Self::Elbo { beta, .. } | Self::Notebook { beta } => *beta,
+        }
+    }
+
     /// What each row's error and divergence count for, before β: [S, B] or [S, 1] each, f64.
     pub(crate) fn row_weights(&self, batch: &Batch) -> [Tensor; 2] {
+        let both = |weight: Tensor| [weight.shallow_clone(), weight];
         match self {
-            Self::Elbo { reduction: Reduction::Mean, .. } => [batch.shares(), batch.shares()],
-            Self::Elbo { reduction: Reduction::Sum, .. } => [batch.ones(), batch.ones()],
+            Self::Elbo { reduction: Reduction::Mean, .. } => both(batch.shares()),
+            Self::Elbo { reduction: Reduction::Sum, .. } => both(batch.ones()),
             Self::Notebook { .. } => [batch.shares() / batch.x.size()[2] as f64, batch.ones()],
         }
     }
