@@ -2,17 +2,18 @@
 
 use super::arch::kernel;
 
+/// A matrix and a factor a row.
+#[derive(Debug, Clone, Copy)]
+pub struct Scaled<'a> {
+    pub matrix: &'a [f32],
+    pub factors: &'a [f32],
+}
+
 kernel! {
-    /// Writes y · along_y + x · along_x, row by row.
-    pub fn combine(
-        V,
-        proof,
-        x: &[f32],
-        y: &[f32],
-        along_x: &[f32],
-        along_y: &[f32],
-        into: &mut [f32],
-    ) {
+    /// Writes the sum of two matrices, each row times its factor.
+    pub fn combine(V, proof, x: Scaled, y: Scaled, into: &mut [f32]) {
+        let Scaled { matrix: x, factors: along_x } = x;
+        let Scaled { matrix: y, factors: along_y } = y;
         let columns = x.len() / along_x.len();
         assert!(x.len() == y.len() && x.len() == into.len() && along_x.len() == along_y.len());
         assert_eq!(x.len(), columns * along_x.len());
@@ -51,18 +52,17 @@ kernel! {
         }
     }
 
-    /// Moves values by a step of Adam: θ ← θ + rate · m / (root + ε).
+    /// Moves values by a step of Adam: θ ← θ + rate · m / (root + ε), given rate and ε.
     pub fn move_values(
         V,
         proof,
         values: &mut [f32],
         first: &[f32],
         root: &[f32],
-        rate: f32,
-        epsilon: f32,
+        step: [f32; 2],
     ) {
         assert!(first.len() == values.len() && root.len() == values.len());
-        let (rate, epsilon) = (V::splat(proof, rate), V::splat(proof, epsilon));
+        let [rate, epsilon] = step.map(|number| V::splat(proof, number));
         let vectors = values
             .chunks_mut(V::LANES)
             .zip(first.chunks(V::LANES).zip(root.chunks(V::LANES)));

@@ -25,6 +25,14 @@ pub enum Finish<'a> {
     TanhBackward(&'a [f32]),
 }
 
+/// How a product's entries begin and end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends<'a> {
+    /// What terms are added to, filled up to whole panels or strips.
+    pub bias: &'a [f32],
+    pub finish: Finish<'a>,
+}
+
 /// A right-hand matrix in panels of columns, each row by row, the last one filled up with zeros.
 #[derive(Debug)]
 pub struct Panels {
@@ -91,7 +99,7 @@ pub fn multiply(
     assert_eq!(left.len(), rows * right.inner);
     assert_eq!(into.len(), rows * right.columns);
     let bias = padded(bias, right.columns, right.width);
-    multiply_panels(right.isa, left, right, &bias, finish, into);
+    multiply_panels(right.isa, left, right, Ends { bias: &bias, finish }, into);
 }
 
 /// A bias, zeros where there is none, filled up to whole panels or strips.
@@ -103,18 +111,10 @@ pub(super) fn padded(bias: Option<&[f32]>, columns: usize, whole: usize) -> Vec<
 }
 
 kernel! {
-    fn multiply_panels(
-        V,
-        proof,
-        left: &[f32],
-        right: &Panels,
-        bias: &[f32],
-        finish: Finish,
-        into: &mut [f32],
-    ) {
+    fn multiply_panels(V, proof, left: &[f32], right: &Panels, ends: Ends, into: &mut [f32]) {
         match V::LANES {
-            16 => multiply_rows::<V, 12>(proof, left, right, bias, finish, into),
-            _ => multiply_rows::<V, 6>(proof, left, right, bias, finish, into),
+            16 => multiply_rows::<V, 12>(proof, left, right, ends, into),
+            _ => multiply_rows::<V, 6>(proof, left, right, ends, into),
         }
     }
 
@@ -133,8 +133,7 @@ fn multiply_rows<V: Register, const TILE: usize>(
     proof: V::Proof,
     left: &[f32],
     right: &Panels,
-    bias: &[f32],
-    finish: Finish,
+    ends: Ends,
     into: &mut [f32],
 ) {
     let Panels { inner, columns, .. } = *right;
@@ -145,32 +144,38 @@ fn multiply_rows<V: Register, const TILE: usize>(
         let left = &left[row * inner..(row + tile) * inner];
         let rows = &mut into[row * columns..(row + tile) * columns];
         for (panel, start, width) in right.each() {
-            let (rows, bias) = (&mut rows[start..], &bias[start..]);
-            let size = [inner, columns, width];
+            let bias = &ends.bias[start..];
+            let place = Place { values: &mut rows[start..], stride: columns, width };
             match (tile == TILE, tile, width <= V::LANES) {
-                (true, _, false) => tile_of::<V, TILE, 2>(proof, left, panel, bias, rows, size),
-                (true, _, true) => tile_of::<V, TILE, 1>(proof, left, panel, bias, rows, size),
-                (false, 4, false) => tile_of::<V, 4, 2>(proof, left, panel, bias, rows, size),
-                (false, 4, true) => tile_of::<V, 4, 1>(proof, left, panel, bias, rows, size),
-                (false, ..) => tile_of::<V, 1, 2>(proof, left, panel, bias, rows, size),
+                (true, _, false) => tile_of::<V, TILE, 2>(proof, left, panel, bias, place),
+                (true, _, true) => tile_of::<V, TILE, 1>(proof, left, panel, bias, place),
+                (false, 4, false) => tile_of::<V, 4, 2>(proof, left, panel, bias, place),
+                (false, 4, true) => tile_of::<V, 4, 1>(proof, left, panel, bias, place),
+                (false, ..) => tile_of::<V, 1, 2>(proof, left, panel, bias, place),
             }
         }
-        finish_part::<V>(proof, rows, finish, row * columns, count * columns);
+        finish_part::<V>(proof, rows, ends.finish, row * columns, count * columns);
         row += tile;
     }
 }
 
-/// ROWS × one panel of a product of a size [inner, columns, columns of the panel], each block of terms
-/// added to the bias in turn.
+/// The columns of a product that a panel gives: `width` of every `stride` numbers.
+struct Place<'a> {
+    values: &'a mut [f32],
+    stride: usize,
+    width: usize,
+}
+
+/// ROWS × one panel of a product, each block of terms added to the bias in turn.
 #[inline(always)]
 fn tile_of<V: Register, const ROWS: usize, const VECTORS: usize>(
     proof: V::Proof,
     left: &[f32],
     panel: &[f32],
     bias: &[f32],
-    into: &mut [f32],
-    [inner, stride, width]: [usize; 3],
+    into: Place,
 ) {
+    let inner = left.len() / ROWS;
     let bias: [V; VECTORS] = std::array::from_fn(|v| V::load(proof, &bias[v * V::LANES..]));
     let mut sum = [bias; ROWS];
     let block = block(inner);
@@ -187,7 +192,7 @@ fn tile_of<V: Register, const ROWS: usize, const VECTORS: usize>(
         }
     }
     for (row, sum) in sum.into_iter().enumerate() {
-        put(sum, &mut into[row * stride..row * stride + width]);
+        put(sum, &mut into.values[row * into.stride..][..into.width]);
     }
 }
 

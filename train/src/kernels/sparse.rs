@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::Isa;
 use super::arch::{Register, kernel};
-use super::product::{Finish, block, finish_part, padded};
+use super::product::{Ends, Finish, block, finish_part, padded};
 
 /// Columns of a product that are computed at a time.
 const STRIP: usize = 64;
@@ -17,9 +17,24 @@ pub(super) struct Strip(pub(super) [f32; STRIP]);
 
 const EMPTY: Strip = Strip([0.0; STRIP]);
 
+/// A matrix whose rows are filled up to whole strips.
+struct Strips {
+    strips: Vec<Strip>,
+    columns: usize,
+}
+
+/// Rows that lie `stride` apart, of which the first `width` values count.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    values: &'a [f32],
+    stride: usize,
+    width: usize,
+}
+
 /// What is not zero in a matrix, row by row.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sparse {
+    isa: Isa,
     /// Where each row begins in `entries`, and the end.
     starts: Vec<u32>,
     /// Column and value; what lies beyond the last row's means nothing.
@@ -31,14 +46,19 @@ impl Sparse {
     /// Columns of a matrix whose zeros are worth leaving out; the terms of a product are one block.
     pub const WORTH: std::ops::RangeInclusive<usize> = 48..=192;
 
+    /// Of no rows yet.
+    pub fn empty(isa: Isa) -> Self {
+        Self { isa, starts: vec![0], entries: Vec::new(), columns: 0 }
+    }
+
     /// Lists a matrix of so many columns, if at most a third of it differs from zero.
     pub fn of(isa: Isa, matrix: &[f32], columns: usize) -> Option<Self> {
-        let mut sparse = Self::default();
-        sparse.refill(isa, matrix, columns).then_some(sparse)
+        let mut sparse = Self::empty(isa);
+        sparse.refill(matrix, columns).then_some(sparse)
     }
 
     /// Does as `of` in the same storage; false, and nothing of use, if more differs from zero.
-    pub fn refill(&mut self, isa: Isa, matrix: &[f32], columns: usize) -> bool {
+    pub fn refill(&mut self, matrix: &[f32], columns: usize) -> bool {
         let limit = matrix.len() / 3;
         self.columns = columns;
         self.entries.resize(limit + columns, (0, 0.0));
@@ -46,7 +66,7 @@ impl Sparse {
         self.starts.push(0);
         let mut count = 0;
         for row in matrix.chunks_exact(columns) {
-            count += list_nonzero(isa, row, &mut self.entries[count..count + columns]);
+            count += list_nonzero(self.isa, row, &mut self.entries[count..count + columns]);
             if count > limit {
                 return false;
             }
@@ -67,7 +87,6 @@ impl Sparse {
 /// Writes bias + left · right, finished, where the right matrix, [inner, columns], is finite; `None`, and
 /// nothing written, where it is not.
 pub fn multiply_sparse(
-    isa: Isa,
     left: &Sparse,
     right: &[f32],
     bias: &[f32],
@@ -83,24 +102,24 @@ pub fn multiply_sparse(
     }
     let bias = padded(Some(bias), columns, STRIP);
     let right = strips_of(right, columns);
-    multiply_strips(isa, left, &right, &bias, columns, finish, into);
+    multiply_strips(left.isa, left, &right, Ends { bias: &bias, finish }, into);
     Some(())
 }
 
 /// The rows of a matrix, each filled up to whole strips.
-fn strips_of(matrix: &[f32], columns: usize) -> Vec<Strip> {
-    let strips = columns.div_ceil(STRIP);
-    let mut wide = vec![EMPTY; matrix.len() / columns * strips];
-    for (wide, row) in wide.chunks_exact_mut(strips).zip(matrix.chunks_exact(columns)) {
+fn strips_of(matrix: &[f32], columns: usize) -> Strips {
+    let count = columns.div_ceil(STRIP);
+    let mut strips = vec![EMPTY; matrix.len() / columns * count];
+    for (wide, row) in strips.chunks_exact_mut(count).zip(matrix.chunks_exact(columns)) {
         for (Strip(strip), values) in wide.iter_mut().zip(row.chunks(STRIP)) {
             strip[..values.len()].copy_from_slice(values);
         }
     }
-    wide
+    Strips { strips, columns }
 }
 
 /// Writes leftᵀ · right, [m, n]: left [rows, m], right [rows, n], which is finite.
-pub fn multiply_transposed_sparse(isa: Isa, left: &Sparse, right: &[f32], into: &mut [f32]) {
+pub fn multiply_transposed_sparse(left: &Sparse, right: &[f32], into: &mut [f32]) {
     let rows = left.rows();
     let (m, n) = (left.columns, right.len() / rows);
     assert!(right.len() == rows * n && into.len() == m * n);
@@ -111,7 +130,8 @@ pub fn multiply_transposed_sparse(isa: Isa, left: &Sparse, right: &[f32], into: 
         for first in (0..rows).step_by(block(rows)) {
             let last = rows.min(first + block(rows));
             strips.fill(EMPTY);
-            add_outer(isa, left, first..last, &right[start..], [n, width], &mut strips);
+            let right = Part { values: &right[start..], stride: n, width };
+            add_outer(left.isa, left, first..last, right, &mut strips);
             for (into, Strip(strip)) in into.chunks_exact_mut(n).zip(&strips) {
                 into[start..start + width]
                     .iter_mut()
@@ -139,36 +159,18 @@ kernel! {
     }
 
     /// `multiply_sparse` with a right matrix whose rows, like the bias, are filled up to whole strips.
-    fn multiply_strips(
-        V,
-        proof,
-        left: &Sparse,
-        right: &[Strip],
-        bias: &[f32],
-        columns: usize,
-        finish: Finish,
-        into: &mut [f32],
-    ) {
+    fn multiply_strips(V, proof, left: &Sparse, right: &Strips, ends: Ends, into: &mut [f32]) {
         match V::LANES {
-            16 => multiply_rows::<V, 4>(proof, left, right, bias, columns, finish, into),
-            _ => multiply_rows::<V, 8>(proof, left, right, bias, columns, finish, into),
+            16 => multiply_rows::<V, 4>(proof, left, right, ends, into),
+            _ => multiply_rows::<V, 8>(proof, left, right, ends, into),
         }
     }
 
-    /// strips[column] += value · right, over the entries of some rows; `right` has rows of so many values,
-    /// of which the first few count.
-    fn add_outer(
-        V,
-        proof,
-        left: &Sparse,
-        rows: Range<usize>,
-        right: &[f32],
-        size: [usize; 2],
-        strips: &mut [Strip],
-    ) {
+    /// strips[column] += value · right, over the entries of some rows.
+    fn add_outer(V, proof, left: &Sparse, rows: Range<usize>, right: Part, strips: &mut [Strip]) {
         match V::LANES {
-            16 => add_rows::<V, 4>(proof, left, rows, right, size, strips),
-            _ => add_rows::<V, 8>(proof, left, rows, right, size, strips),
+            16 => add_rows::<V, 4>(proof, left, rows, right, strips),
+            _ => add_rows::<V, 8>(proof, left, rows, right, strips),
         }
     }
 }
@@ -178,30 +180,28 @@ kernel! {
 fn multiply_rows<V: Register, const VECTORS: usize>(
     proof: V::Proof,
     left: &Sparse,
-    right: &[Strip],
-    bias: &[f32],
-    columns: usize,
-    finish: Finish,
+    right: &Strips,
+    ends: Ends,
     into: &mut [f32],
 ) {
-    let (strips, length) = (bias.len() / STRIP, into.len());
-    for (number, into) in into.chunks_exact_mut(columns).enumerate() {
+    let (strips, length) = (ends.bias.len() / STRIP, into.len());
+    for (number, into) in into.chunks_exact_mut(right.columns).enumerate() {
         let entries = left.row(number);
         for (place, into) in into.chunks_mut(STRIP).enumerate() {
             let mut sum = [V::zero(proof); VECTORS];
             for &(column, value) in entries {
                 let value = V::splat(proof, value);
-                let Strip(row) = &right[column as usize * strips + place];
+                let Strip(row) = &right.strips[column as usize * strips + place];
                 for (sum, right) in sum.iter_mut().zip(row.chunks_exact(V::LANES)) {
                     *sum = value.times_plus(V::load(proof, right), *sum);
                 }
             }
-            let bias = bias[place * STRIP..].chunks_exact(V::LANES);
+            let bias = ends.bias[place * STRIP..].chunks_exact(V::LANES);
             for ((into, sum), bias) in into.chunks_mut(V::LANES).zip(sum).zip(bias) {
                 V::load(proof, bias).add(sum).store(into);
             }
         }
-        finish_part::<V>(proof, into, finish, number * columns, length);
+        finish_part::<V>(proof, into, ends.finish, number * right.columns, length);
     }
 }
 
@@ -211,14 +211,13 @@ fn add_rows<V: Register, const VECTORS: usize>(
     proof: V::Proof,
     left: &Sparse,
     rows: Range<usize>,
-    right: &[f32],
-    [stride, width]: [usize; 2],
+    right: Part,
     strips: &mut [Strip],
 ) {
     for row in rows {
         let mut loaded = [V::zero(proof); VECTORS];
-        let right = right[row * stride..][..width].chunks(V::LANES);
-        loaded.iter_mut().zip(right).for_each(|(loaded, right)| *loaded = V::load(proof, right));
+        let values = right.values[row * right.stride..][..right.width].chunks(V::LANES);
+        loaded.iter_mut().zip(values).for_each(|(loaded, values)| *loaded = V::load(proof, values));
         for &(column, value) in left.row(row) {
             let value = V::splat(proof, value);
             let Strip(strip) = &mut strips[column as usize];

@@ -3,8 +3,10 @@
 
 use super::Isa;
 use super::gather::gather;
-use super::images::{self, Affine, Backward, IMAGES, Lanes, Mask, PANEL, Parts, ROWS, Segment};
-use super::pointwise::{combine, move_moments, move_values};
+use super::images::{
+    self, Affine, Backward, IMAGES, Images, Lanes, Mask, PANEL, Parts, ROWS, Segment, Sums,
+};
+use super::pointwise::{Scaled, combine, move_moments, move_values};
 use super::product::{Finish, Panels, add_transposed, block, multiply, multiply_transposed};
 use super::sparse::{Sparse, multiply_sparse, multiply_transposed_sparse};
 use super::sums::{RowSums, column_sums, row_sums};
@@ -137,13 +139,13 @@ fn a_sparse_matrix_gives_the_bits_of_a_dense_one() {
     for isa in Isa::all() {
         let sparse = Sparse::of(isa, &left, inner).expect("an eighth of it is not 0");
         let (mut got, mut expected) = (vec![0.0; rows * columns], vec![0.0; rows * columns]);
-        multiply_sparse(isa, &sparse, &right, &bias, Finish::Tanh, &mut got).expect("finite");
+        multiply_sparse(&sparse, &right, &bias, Finish::Tanh, &mut got).expect("finite");
         let panels = Panels::of(isa, &right, inner, columns);
         multiply(&left, &panels, Some(&bias), Finish::Tanh, &mut expected);
         assert_eq!(got, expected, "{isa:?}");
 
         let (mut got, mut expected) = (vec![0.0; inner * columns], vec![0.0; inner * columns]);
-        multiply_transposed_sparse(isa, &sparse, &d_output, &mut got);
+        multiply_transposed_sparse(&sparse, &d_output, &mut got);
         multiply_transposed(isa, &left, &d_output, rows, &mut expected);
         assert_eq!(got, expected, "{isa:?}");
     }
@@ -155,7 +157,7 @@ fn a_sparse_product_refuses_a_matrix_that_is_not_finite() {
         let sparse = Sparse::of(isa, &[1.0, 0.0, 0.0, 0.0, 0.0, 0.0], 3).expect("sparse");
         let right = [1.0, f32::INFINITY, 0.0];
         let mut into = [0.0; 2];
-        let done = multiply_sparse(isa, &sparse, &right, &[0.0], Finish::Nothing, &mut into);
+        let done = multiply_sparse(&sparse, &right, &[0.0], Finish::Nothing, &mut into);
         assert_eq!(done, None);
         assert!(Sparse::of(isa, &[1.0, 2.0, 0.0], 3).is_none());
     }
@@ -168,10 +170,10 @@ fn nan_and_minus_zero_are_listed_as_what_they_are() {
         let sparse = Sparse::of(isa, &row, row.len()).expect("two of eleven");
         let mut into = vec![0.0; 1];
         let ones = vec![1.0; row.len()];
-        let _ = multiply_sparse(isa, &sparse, &ones, &[0.0], Finish::Nothing, &mut into);
+        let _ = multiply_sparse(&sparse, &ones, &[0.0], Finish::Nothing, &mut into);
         assert!(into[0].is_nan(), "{isa:?}");
         let finite = Sparse::of(isa, &row[1..9], 8).expect("nothing");
-        let _ = multiply_sparse(isa, &finite, &ones[..8], &[0.5], Finish::Nothing, &mut into);
+        let _ = multiply_sparse(&finite, &ones[..8], &[0.5], Finish::Nothing, &mut into);
         assert_eq!(into[0], 0.5, "{isa:?}");
     }
 }
@@ -294,13 +296,14 @@ fn what_is_computed_number_by_number_has_the_same_bits_with_all_instructions() {
         let root: Vec<f32> = z.iter().map(|z| z.abs().sqrt()).collect();
         assert_alike(&format!("combined, {rows} × {columns}"), |isa| {
             let mut into = vec![0.0; count];
-            combine(isa, &x, &y, &x[..rows], &y[..rows], &mut into);
+            let [x, y] = [&x, &y].map(|matrix| Scaled { matrix, factors: &matrix[..rows] });
+            combine(isa, x, y, &mut into);
             into
         });
         assert_alike(&format!("moved, {rows} × {columns}"), |isa| {
             let (mut first, mut second, mut values) = (x.clone(), y.clone(), z.clone());
             move_moments(isa, &mut first, &mut second, &z, [0.1, 0.001]);
-            move_values(isa, &mut values, &first, &root, -1e-3, 1e-8);
+            move_values(isa, &mut values, &first, &root, [-1e-3, 1e-8]);
             [first, second, values].concat()
         });
     }
@@ -376,7 +379,7 @@ fn correlations_and_transposes_have_the_same_bits_with_all_instructions() {
         let from = rows_of(rows, columns);
         for isa in Isa::all() {
             let mut into = vec![0.0; rows * columns];
-            images::transpose(isa, &from, columns, [rows, columns], &mut into, rows);
+            images::transpose(isa, &from, &mut into, [rows, columns], [columns, rows]);
             assert_eq!(into, turned(&from, columns), "{isa:?}, {rows} × {columns}");
         }
     }
@@ -399,12 +402,16 @@ fn normalisation_and_its_gradient_have_the_same_bits_with_all_instructions() {
         .collect();
     assert_alike("normalisation", |isa| {
         let (mut sums, mut squares) = (lanes(channels, 23), lanes(channels, 24));
-        images::add_moments(isa, &block, &numbers[..channels], &mask(), &mut sums, &mut squares);
+        let mask = mask();
+        let images = Images { lanes: &block, mask: &mask };
+        let given = Sums { plain: &mut sums, products: &mut squares };
+        images::add_moments(isa, images, &numbers[..channels], given);
         let mut output = lanes(pixels * channels, 25);
-        images::normalise(isa, &block, &affine, &mask(), &mut output);
+        images::normalise(isa, images, &affine, &mut output);
         let (mut passed, mut d_input) = (gradient.clone(), output.clone());
-        images::through_relu(isa, &mut passed, &block, &affine, &mut sums, &mut squares);
-        images::through_norm(isa, &passed, &block, &backward, &mask(), &mut d_input);
+        let given = Sums { plain: &mut sums, products: &mut squares };
+        images::through_relu(isa, &mut passed, &block, &affine, given);
+        images::through_norm(isa, &passed, images, &backward, &mut d_input);
         [sums, squares, output, passed, d_input].concat().as_flattened().to_vec()
     });
 }
@@ -421,16 +428,19 @@ fn draws_and_errors_have_the_same_bits_with_all_instructions() {
     let (noise, d_z) = (lanes(latent, 28), lanes(latent, 29));
     assert_alike("draws", |isa| {
         let (mut z, mut spread) = (lanes(latent, 30), lanes(latent, 31));
-        let divergence = images::draw(isa, &heads, &noise, &mask(), &mut z, &mut spread);
+        let mask = mask();
+        let masked = |lanes| Images { lanes, mask: &mask };
+        let divergence = images::draw(isa, masked(&heads), &noise, &mut z, &mut spread);
         let mut d_heads = heads.clone();
-        images::through_draw(isa, &d_z, &spread, 0.3, &mask(), &mut d_heads);
+        images::through_draw(isa, masked(&d_z), &spread, 0.3, &mut d_heads);
         [z, spread, d_heads, vec![divergence]].concat().as_flattened().to_vec()
     });
     let (output, x) = (wide(lanes(16, 32)), lanes(7, 33));
     assert_alike("errors", |isa| {
         let (mut squared, mut crossed) = (lanes(7, 34), lanes(7, 35));
-        let error = images::squared_error(isa, &output, &x, 0.7, &mask(), &mut squared);
-        let entropy = images::cross_entropy(isa, &output, &x, 0.7, &mask(), &mut crossed);
+        let output = Images { lanes: &output, mask: &mask() };
+        let error = images::squared_error(isa, output, &x, 0.7, &mut squared);
+        let entropy = images::cross_entropy(isa, output, &x, 0.7, &mut crossed);
         [squared, crossed, vec![error, entropy]].concat().as_flattened().to_vec()
     });
 }

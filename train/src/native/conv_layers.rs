@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use crate::kernels::Isa;
 use crate::kernels::images::{
-    self as kernels, Affine, Backward, IMAGES, Lanes, Mask, PANEL, PARTS, Parts, Product, ROWS,
-    Segment, Strides,
+    self as kernels, Affine, Backward, IMAGES, Images, Lanes, Mask, PANEL, PARTS, Parts, Product,
+    ROWS, Segment, Strides, Sums,
 };
 use crate::nn::convolution::{EPSILON, MOMENTUM};
 
@@ -446,21 +446,23 @@ impl Norm {
     /// Adds some pixels of the values to be normalised; the first ones' means are what gaps are
     /// taken to.
     pub fn take(&mut self, isa: Isa, pixels: &[Lanes], mask: &Mask) {
-        let [sums, squares] = &mut self.sums;
+        let block = Images { lanes: pixels, mask };
+        let [plain, products] = &mut self.sums;
         if !self.centred {
             let channels = self.centres.len();
             self.centres.fill(0.0);
-            kernels::add_moments(isa, pixels, &self.centres, mask, sums, squares);
+            let sums = Sums { plain: &mut *plain, products: &mut *products };
+            kernels::add_moments(isa, block, &self.centres, sums);
             let images = mask.iter().filter(|&&lane| lane != 0).count();
             let count = (pixels.len() / channels * images) as f64;
-            for (centre, sum) in self.centres.iter_mut().zip(sums.iter()) {
+            for (centre, sum) in self.centres.iter_mut().zip(plain.iter()) {
                 *centre = (total(sum) / count) as f32;
             }
-            sums.fill([0.0; IMAGES]);
-            squares.fill([0.0; IMAGES]);
+            plain.fill([0.0; IMAGES]);
+            products.fill([0.0; IMAGES]);
             self.centred = true;
         }
-        kernels::add_moments(isa, pixels, &self.centres, mask, sums, squares);
+        kernels::add_moments(isa, block, &self.centres, Sums { plain, products });
     }
 
     /// After all blocks of a batch with so many values a channel: its statistics, and the running
@@ -488,13 +490,13 @@ impl Norm {
 
     /// Normalises some pixels, then ReLU.
     pub fn normalise(&self, isa: Isa, block: &[Lanes], mask: &Mask, into: &mut [Lanes]) {
-        kernels::normalise(isa, block, &self.affine, mask, into);
+        kernels::normalise(isa, Images { lanes: block, mask }, &self.affine, into);
     }
 
     /// Takes the gradient of some pixels back through ReLU.
     pub fn through_relu(&mut self, isa: Isa, gradient: &mut [Lanes], block: &[Lanes]) {
-        let [sums, products] = &mut self.sums;
-        kernels::through_relu(isa, gradient, block, &self.affine, sums, products);
+        let [plain, products] = &mut self.sums;
+        kernels::through_relu(isa, gradient, block, &self.affine, Sums { plain, products });
     }
 
     /// After all blocks' `through_relu`: the gradient with respect to weight and bias, and what `backward`
@@ -520,15 +522,8 @@ impl Norm {
     }
 
     /// The gradient with respect to a block of the values that were normalised.
-    pub fn backward(
-        &self,
-        isa: Isa,
-        gradient: &[Lanes],
-        block: &[Lanes],
-        mask: &Mask,
-        into: &mut [Lanes],
-    ) {
-        kernels::through_norm(isa, gradient, block, &self.backward, mask, into);
+    pub fn backward(&self, isa: Isa, gradient: &[Lanes], block: Images, into: &mut [Lanes]) {
+        kernels::through_norm(isa, gradient, block, &self.backward, into);
     }
 }
 
@@ -538,6 +533,6 @@ pub fn turn(isa: Isa, columns: &[Lanes], into: &mut [f32], panel: usize) {
     assert!(columns.len().is_multiple_of(PANEL));
     let size = [PANEL, IMAGES];
     for (square, into) in columns.chunks_exact(PANEL).zip(into.chunks_mut(panel)) {
-        kernels::transpose(isa, square.as_flattened(), IMAGES, size, into, PANEL);
+        kernels::transpose(isa, square.as_flattened(), into, size, [IMAGES, PANEL]);
     }
 }

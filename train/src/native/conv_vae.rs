@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::f64::consts::TAU;
 
 use crate::kernels::Isa;
-use crate::kernels::images::{self as kernels, IMAGES, Lanes, Mask, PANEL, ROWS};
+use crate::kernels::images::{self as kernels, IMAGES, Images, Lanes, Mask, PANEL, ROWS};
 use crate::model::{ConvDecoder, ConvLoss, ConvVaeSpec};
 use crate::native::conv_layers::{
     BORDERED, CORNERS, Dense, HALF, Inner, Norm, Outer, QUARTER, SIDE, total, turn,
@@ -29,9 +29,8 @@ enum Gap {
 
 /// A row of pixels of a block of images.
 struct Pixels<'a> {
-    output: &'a [Lanes],
+    output: Images<'a>,
     x: &'a [Lanes],
-    mask: &'a Mask,
 }
 
 impl Gap {
@@ -49,15 +48,13 @@ impl Gap {
     /// The sum of a row of pixels' gaps, without factor and constant; see `kernels` for the
     /// outputs.
     fn judge(self, isa: Isa, pixels: &Pixels, weight: f64, d_output: &mut [Lanes]) -> f64 {
-        let Pixels { output, x, mask } = *pixels;
+        let Pixels { output, x } = *pixels;
         total(&match self {
             Self::Squared { factor, .. } => {
                 let weight = (2.0 * factor * weight) as f32;
-                kernels::squared_error(isa, output, x, weight, mask, d_output)
+                kernels::squared_error(isa, output, x, weight, d_output)
             }
-            Self::CrossEntropy => {
-                kernels::cross_entropy(isa, output, x, weight as f32, mask, d_output)
-            }
+            Self::CrossEntropy => kernels::cross_entropy(isa, output, x, weight as f32, d_output),
         })
     }
 }
@@ -281,7 +278,7 @@ impl Core {
             for (y, line) in block.image.chunks_exact_mut(BORDERED).skip(1).take(SIDE).enumerate() {
                 let into = line[1..].as_flattened_mut();
                 let from = &rows[y * SIDE..];
-                kernels::transpose(*isa, from, SIDE * SIDE, [IMAGES, SIDE], into, IMAGES);
+                kernels::transpose(*isa, from, into, [IMAGES, SIDE], [SIDE * SIDE, IMAGES]);
             }
             let Block { mask, image, sums: [sums, ..], .. } = block;
             for (y, line) in sums.chunks_exact_mut(HALF * first.channels).enumerate() {
@@ -326,10 +323,9 @@ impl Core {
                     lanes[image] = *value;
                 }
             }
-            let heads = &block.heads[..2 * latent];
+            let heads = Images { lanes: &block.heads[..2 * latent], mask: &block.mask };
             let (z_alone, spread) = (&mut z[..latent], &mut block.spread);
-            divergence +=
-                total(&kernels::draw(*isa, heads, &scratch.noise, &block.mask, z_alone, spread));
+            divergence += total(&kernels::draw(*isa, heads, &scratch.noise, z_alone, spread));
             z[latent] = ones;
             widening.forward(*isa, parameters, z, &mut scratch.quarter);
             turn(*isa, &scratch.quarter, &mut block.widened, PANEL * IMAGES);
@@ -356,10 +352,11 @@ impl Core {
                 }
                 last.double(*isa, &scratch.half, y, &mut scratch.corners);
                 for row in (2 * y).max(1)..(2 * y + 2).min(BORDERED - 1) {
-                    let output = &scratch.corners[row % 2 * 2..][..4 * CORNERS - 2];
+                    let lanes = &scratch.corners[row % 2 * 2..][..4 * CORNERS - 2];
+                    let output = Images { lanes, mask };
                     let pixels = row * BORDERED + 1..(row + 1) * BORDERED - 1;
                     let (x, d_output) = (&image[pixels.clone()], &mut scratch.d_image[pixels]);
-                    sum += gap.judge(*isa, &Pixels { output, x, mask }, weight, d_output);
+                    sum += gap.judge(*isa, &Pixels { output, x }, weight, d_output);
                 }
                 let Some(y) = y.checked_sub(1) else { continue };
                 let (place, line) = (y * size..(y + 1) * size, &mut d_half[y * size..][..size]);
@@ -384,7 +381,7 @@ impl Core {
         let latent = self.latent;
         for (number, block) in blocks.iter_mut().enumerate() {
             let Block { mask, sums, widened, d_half, .. } = &*block;
-            norms[2].backward(*isa, d_half, &sums[2], mask, &mut scratch.half);
+            norms[2].backward(*isa, d_half, Images { lanes: &sums[2], mask }, &mut scratch.half);
             third.gather(*isa, &scratch.half, widened);
             let lines = scratch.quarter.chunks_exact_mut(QUARTER * third.many);
             for (y, line) in lines.enumerate() {
@@ -394,7 +391,8 @@ impl Core {
             turn(*isa, &scratch.quarter, &mut together.d_widened[first..], panel);
             widening.d_input(*isa, parameters, &scratch.quarter, &mut scratch.d_z);
             let d_heads = &mut block.heads[..2 * latent];
-            kernels::through_draw(*isa, &scratch.d_z, &block.spread, weight, &block.mask, d_heads);
+            let d_z = Images { lanes: &scratch.d_z, mask: &block.mask };
+            kernels::through_draw(*isa, d_z, &block.spread, weight, d_heads);
             turn(*isa, &block.heads, &mut together.d_heads[first..], panel);
             heads.d_input(*isa, parameters, &block.heads[..2 * latent], &mut block.d_quarter);
             norms[1].through_relu(*isa, &mut block.d_quarter, &block.sums[1]);
@@ -407,7 +405,8 @@ impl Core {
         let size = HALF * second.few;
         for block in blocks {
             let Block { mask, sums, d_quarter, d_half, .. } = block;
-            norms[1].backward(*isa, d_quarter, &sums[1], mask, &mut scratch.quarter);
+            let given = Images { lanes: &sums[1], mask };
+            norms[1].backward(*isa, d_quarter, given, &mut scratch.quarter);
             turn(*isa, &scratch.quarter, &mut scratch.turned, PANEL * IMAGES);
             let lines = d_half.chunks_exact_mut(size).zip(sums[0].chunks_exact(size));
             let lines = lines.zip(scratch.half.chunks_exact_mut(size));
@@ -429,7 +428,7 @@ impl Core {
             let Block { mask, sums, d_half, image, .. } = &*block;
             let lines = d_half.chunks_exact(size).zip(sums[0].chunks_exact(size));
             for (y, (line, given)) in lines.enumerate() {
-                norms[0].backward(*isa, line, given, mask, by_line);
+                norms[0].backward(*isa, line, Images { lanes: given, mask }, by_line);
                 first.gather(*isa, image, y, by_line);
             }
         }

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use crate::kernels::Isa;
-use crate::kernels::pointwise::combine;
+use crate::kernels::pointwise::{Scaled, combine};
 use crate::kernels::product::{Finish, Panels, add_transposed, multiply};
 use crate::kernels::sparse::{Sparse, multiply_sparse, multiply_transposed_sparse};
 use crate::kernels::sums::{RowSums, column_sums, row_sums};
@@ -94,7 +94,7 @@ struct Room {
     by: [Vec<f32>; 2],
     mixture: MixtureRows,
     /// What is not zero in x, and whether that is little.
-    sparse: Sparse,
+    sparse: Option<Sparse>,
     is_sparse: bool,
 }
 
@@ -294,9 +294,10 @@ impl Core {
         let (isa, layer, finish) = (self.isa, self.layers[0], self.finish(0));
         let Room { sparse, outputs, is_sparse, .. } = &mut self.room;
         let (weight, bias) = (layer.weight(parameters), layer.bias(parameters));
-        *is_sparse = Sparse::WORTH.contains(&layer.inputs) && sparse.refill(isa, x, layer.inputs);
+        let sparse = sparse.get_or_insert_with(|| Sparse::empty(isa));
+        *is_sparse = Sparse::WORTH.contains(&layer.inputs) && sparse.refill(x, layer.inputs);
         let done = is_sparse
-            .then(|| multiply_sparse(isa, sparse, weight, bias, finish, &mut outputs[0]))
+            .then(|| multiply_sparse(sparse, weight, bias, finish, &mut outputs[0]))
             .flatten();
         if done.is_none() {
             multiply(x, panels, Some(bias), finish, &mut outputs[0]);
@@ -359,7 +360,9 @@ impl Core {
             let (x, output) = (&x[span(&block, features)], &outputs[last][span(&block, features)]);
             let [along_x, along] =
                 [&sums.along_x, &sums.along_reconstruction].map(|along| &along[block.clone()]);
-            combine(isa, x, output, along_x, along, &mut by[..x.len()]);
+            let into = &mut by[..x.len()];
+            let output = Scaled { matrix: output, factors: along };
+            combine(isa, Scaled { matrix: x, factors: along_x }, output, into);
             for number in (1..=last).rev() {
                 let layer = self.layers[number];
                 let input = &outputs[number - 1][span(&block, layer.inputs)];
@@ -381,12 +384,13 @@ impl Core {
             }
         }
         let layer = self.layers[0];
-        if self.room.is_sparse {
-            let into = &mut gradient[layer.weight..layer.weight + layer.inputs * layer.outputs];
-            multiply_transposed_sparse(isa, &self.room.sparse, &self.room.d_first, into);
-            layer.gather_bias(isa, &self.room.d_first, gradient);
-        } else {
-            layer.gather(isa, x, &self.room.d_first, gradient);
+        match &self.room.sparse {
+            Some(sparse) if self.room.is_sparse => {
+                let into = &mut gradient[layer.weight..layer.weight + layer.inputs * layer.outputs];
+                multiply_transposed_sparse(sparse, &self.room.d_first, into);
+                layer.gather_bias(isa, &self.room.d_first, gradient);
+            }
+            _ => layer.gather(isa, x, &self.room.d_first, gradient),
         }
     }
 }

@@ -89,7 +89,7 @@ impl<'a> Gradient<'a> {
         for (seed, (input, d_output)) in inputs.zip(d_outputs).enumerate() {
             let place = self.place(layer.weight, seed);
             match sparse {
-                Some(sparse) => multiply_transposed_sparse(isa, &sparse[seed], d_output, place),
+                Some(sparse) => multiply_transposed_sparse(&sparse[seed], d_output, place),
                 None => multiply_transposed(isa, input, d_output, shape.rows, place),
             }
             column_sums(isa, d_output, self.place(layer.bias, seed));

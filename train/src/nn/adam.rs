@@ -122,7 +122,7 @@ impl Adam {
         let targets = values_mut(&mut flat).chunks_exact_mut(count).zip(&self.steps);
         for ((target, &steps), (first, root)) in targets.zip(sources) {
             let rate = rate(steps.max(1)) as f32 * -self.learning_rate as f32;
-            move_values(isa, target, first, root, rate, epsilon(steps.max(1)) as f32);
+            move_values(isa, target, first, root, [rate, epsilon(steps.max(1)) as f32]);
         }
     }
 

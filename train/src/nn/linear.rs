@@ -59,9 +59,8 @@ impl Linear {
         let places = values_mut(&mut output).chunks_exact_mut(shape.rows * shape.outputs);
         for (seed, (input, place)) in input.zip(places).enumerate() {
             let [weight, bias] = [self.weight, self.bias].map(|index| parameters.of(index, seed));
-            let done = sparse.and_then(|sparse| {
-                multiply_sparse(isa, &sparse[seed], weight, bias, finish, place)
-            });
+            let done = sparse
+                .and_then(|sparse| multiply_sparse(&sparse[seed], weight, bias, finish, place));
             if done.is_none() {
                 let weight = Panels::of(isa, weight, shape.inputs, shape.outputs);
                 multiply(input, &weight, Some(bias), finish, place);

@@ -15,3 +15,10 @@ pub const IMAGES: usize = 32;
 pub type Lanes = [f32; IMAGES];
 /// Which lanes of a block hold images: all bits of those, none of the others.
 pub type Mask = [u32; IMAGES];
+
+/// Numbers of a block, [pixel][channel], and which of their lanes hold images.
+#[derive(Debug, Clone, Copy)]
+pub struct Images<'a> {
+    pub lanes: &'a [Lanes],
+    pub mask: &'a Mask,
+}

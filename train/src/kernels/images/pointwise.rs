@@ -2,7 +2,7 @@
 //! the draw of latent variables, errors; each with its gradient. Loops run along the images and are
 //! compiled for the widest registers.
 
-use super::{IMAGES, Lanes, Mask};
+use super::{IMAGES, Images, Lanes};
 use crate::kernels::arch::kernel;
 use crate::kernels::exp::{exp, log_of_1_and};
 
@@ -37,21 +37,26 @@ pub struct Backward {
     pub constant: f32,
 }
 
+/// Sums a channel: of numbers, and of each number's product with another.
+#[derive(Debug)]
+pub struct Sums<'a> {
+    pub plain: &'a mut [Lanes],
+    pub products: &'a mut [Lanes],
+}
+
+impl Sums<'_> {
+    fn channels(&mut self) -> impl Iterator<Item = (&mut Lanes, &mut Lanes)> {
+        self.plain.iter_mut().zip(self.products.iter_mut())
+    }
+}
+
 kernel! {
-    /// Adds the lanes that hold images, less each channel's centre, to `sums`, and their squares to
-    /// `squares`; a block is [pixel][channel].
-    pub fn add_moments(
-        V,
-        _proof,
-        block: &[Lanes],
-        centres: &[f32],
-        mask: &Mask,
-        sums: &mut [Lanes],
-        squares: &mut [Lanes],
-    ) {
+    /// Adds the lanes that hold images, less each channel's centre, and their squares.
+    pub fn add_moments(V, _proof, block: Images, centres: &[f32], sums: Sums) {
+        let mut sums = sums;
+        let Images { lanes: block, mask } = block;
         for pixel in block.chunks_exact(centres.len()) {
-            let sums = sums.iter_mut().zip(squares.iter_mut());
-            for ((x, centre), (sums, squares)) in pixel.iter().zip(centres).zip(sums) {
+            for ((x, centre), (sums, squares)) in pixel.iter().zip(centres).zip(sums.channels()) {
                 for lane in 0..IMAGES {
                     let centred = kept(x[lane] - centre, mask[lane]);
                     sums[lane] += centred;
@@ -62,7 +67,8 @@ kernel! {
     }
 
     /// Normalisation, then ReLU; 0 in lanes without an image.
-    pub fn normalise(V, _proof, block: &[Lanes], affine: &[Affine], mask: &Mask, into: &mut [Lanes]) {
+    pub fn normalise(V, _proof, block: Images, affine: &[Affine], into: &mut [Lanes]) {
+        let Images { lanes: block, mask } = block;
         let channels = affine.len();
         for (pixel, into) in block.chunks_exact(channels).zip(into.chunks_exact_mut(channels)) {
             for ((x, affine), into) in pixel.iter().zip(affine).zip(into) {
@@ -75,22 +81,21 @@ kernel! {
         }
     }
 
-    /// Takes the gradient by `normalise`'s output back through ReLU, and adds it to `sums` and its
-    /// product with the centred input to `products`.
+    /// Takes the gradient with respect to `normalise`'s output back through ReLU, and adds it and its
+    /// product with the centred input.
     pub fn through_relu(
         V,
         _proof,
         gradient: &mut [Lanes],
         block: &[Lanes],
         affine: &[Affine],
-        sums: &mut [Lanes],
-        products: &mut [Lanes],
+        sums: Sums,
     ) {
+        let mut sums = sums;
         let channels = affine.len();
         let pixels = gradient.chunks_exact_mut(channels).zip(block.chunks_exact(channels));
         for (gradient, pixel) in pixels {
-            let sums = sums.iter_mut().zip(products.iter_mut());
-            let channels = gradient.iter_mut().zip(pixel).zip(affine).zip(sums);
+            let channels = gradient.iter_mut().zip(pixel).zip(affine).zip(sums.channels());
             for (((gradient, x), affine), (sums, products)) in channels {
                 for lane in 0..IMAGES {
                     let passed = if affine.of(x[lane]) > 0.0 { gradient[lane] } else { 0.0 };
@@ -108,11 +113,11 @@ kernel! {
         V,
         _proof,
         gradient: &[Lanes],
-        block: &[Lanes],
+        block: Images,
         backward: &[Backward],
-        mask: &Mask,
         into: &mut [Lanes],
     ) {
+        let Images { lanes: block, mask } = block;
         let channels = backward.len();
         let pixels = gradient.chunks_exact(channels).zip(block.chunks_exact(channels));
         for ((gradient, pixel), into) in pixels.zip(into.chunks_exact_mut(channels)) {
@@ -130,12 +135,12 @@ kernel! {
     pub fn draw(
         V,
         _proof,
-        heads: &[Lanes],
+        heads: Images,
         noise: &[Lanes],
-        mask: &Mask,
         z: &mut [Lanes],
         spread: &mut [Lanes],
     ) -> Lanes {
+        let Images { lanes: heads, mask } = heads;
         let (means, log_variances) = heads.split_at(noise.len());
         let mut divergence = [0.0; IMAGES];
         for (number, noise) in noise.iter().enumerate() {
@@ -156,12 +161,12 @@ kernel! {
     pub fn through_draw(
         V,
         _proof,
-        d_z: &[Lanes],
+        d_z: Images,
         spread: &[Lanes],
         weight: f32,
-        mask: &Mask,
         heads: &mut [Lanes],
     ) {
+        let Images { lanes: d_z, mask } = d_z;
         let (means, log_variances) = heads.split_at_mut(d_z.len());
         for (number, d_z) in d_z.iter().enumerate() {
             let (mean, log_variance) = (&mut means[number], &mut log_variances[number]);
@@ -180,12 +185,12 @@ kernel! {
     pub fn squared_error(
         V,
         _proof,
-        output: &[Lanes],
+        output: Images,
         x: &[Lanes],
         weight: f32,
-        mask: &Mask,
         d_output: &mut [Lanes],
     ) -> Lanes {
+        let Images { lanes: output, mask } = output;
         let mut sums = [0.0; IMAGES];
         let output = output.chunks(4).flat_map(|four| &four[..2]).skip(1);
         for ((output, x), d_output) in output.zip(x).zip(d_output) {
@@ -202,12 +207,12 @@ kernel! {
     pub fn cross_entropy(
         V,
         _proof,
-        logits: &[Lanes],
+        logits: Images,
         x: &[Lanes],
         weight: f32,
-        mask: &Mask,
         d_logits: &mut [Lanes],
     ) -> Lanes {
+        let Images { lanes: logits, mask } = logits;
         let mut sums = [0.0; IMAGES];
         let logits = logits.chunks(4).flat_map(|four| &four[..2]).skip(1);
         for ((logits, x), d_logits) in logits.zip(x).zip(d_logits) {

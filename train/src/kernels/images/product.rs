@@ -203,12 +203,11 @@ kernel! {
         V,
         proof,
         matrix: &[f32],
-        stride: usize,
-        size: [usize; 2],
         into: &mut [f32],
-        into_stride: usize,
+        size: [usize; 2],
+        strides: [usize; 2],
     ) {
-        let [rows, columns] = size;
+        let ([rows, columns], [stride, into_stride]) = (size, strides);
         assert!(rows.is_multiple_of(8) && rows > 0 && columns >= 8);
         assert!(matrix.len() >= (rows - 1) * stride + columns);
         assert!(into.len() >= (columns - 1) * into_stride + rows);
