@@ -9,7 +9,7 @@ endif
 
 seedbed := target/release/seedbed
 experiments := synthetic dagmm-kddcup danieltan07-kddcup tnakae-kddcup needle-kddcup vae-kddcup vae-blog-kddcup \
-	vae-blog-bernoulli-kddcup vae-families-kddcup e2e-ae-kddcup pca-kddcup vae-mnist conv-vae-mnist \
+	vae-blog-bernoulli-kddcup vae-families-kddcup e2e-ae-kddcup pca-kddcup dagmm-kddcup-rev vae-mnist conv-vae-mnist \
 	conv-vae-notebook-mnist
 # grids of many cells, which are run in full or not at all
 searches := conv-vae-notebook-search-mnist conv-vae-notebook-fitted-mnist
@@ -26,12 +26,16 @@ setup: ## put libtorch 2.11.0 under .libtorch/ (530.6 MB download, once)
 build: setup ## build target/release/seedbed and the trainer beside it
 	cargo build --release --locked
 
+.PHONY: methods
+methods: ## make the Python environment of methods/ under .methods/: scikit-learn, PyOD, PyTorch
+	@scripts/setup-methods.sh
+
 .PHONY: quick
 quick: build ## train every experiment at reduced size and compare with the papers
 	$(seedbed) run --quick --available --mixed-code $(experiments)
 
 .PHONY: test
-test: setup browser slurm ## run the tests
+test: setup methods browser slurm ## run the tests
 	cargo test --release --locked
 
 .PHONY: test-portable
@@ -69,7 +73,7 @@ report: ## rebuild every table, report, picture and number in README.md and docs
 	$(seedbed) fill
 
 .PHONY: check
-check: setup browser slurm ## everything that continuous integration asks for
+check: setup methods browser slurm ## everything that continuous integration asks for
 	cargo fmt --all --check
 	cargo clippy --release --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --no-deps

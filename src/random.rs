@@ -30,6 +30,8 @@ pub enum Stream {
     ScoringNoise = 8,
     /// Which values a bootstrap resample holds.
     Bootstrap = 9,
+    /// Which attack rows of KDD Cup 99 there are, where not all; the seed is the data set's own.
+    Attacks = 10,
 }
 
 /// The numbers of one (seed, stream, step), from index 0 on.

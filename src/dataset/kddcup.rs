@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::{DataFile, Dataset, ScalingSpec};
 use crate::digest;
 use crate::error::{Error, Result};
+use crate::random::{Numbers, Stream};
 
 /// The one file of the data set.
 pub(super) static FILES: [DataFile; 1] = [DataFile {
@@ -28,7 +29,7 @@ pub(super) static FILES: [DataFile; 1] = [DataFile {
     npm: None,
 }];
 
-pub(super) const ROWS: usize = 494_021;
+const ROWS: usize = 494_021;
 const NORMAL_ROWS: usize = 97_278;
 
 /// `[dataset]` with `name = "kddcup"`.
@@ -41,6 +42,45 @@ pub struct KddcupSpec {
     pub scaling: ScalingSpec,
     #[serde(default)]
     pub anomaly: Anomaly,
+    /// Which attack rows there are, where not all.
+    // not written when all: the keys of stored runs were made without it
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attacks: Option<DrawnAttacks>,
+}
+
+/// Attack rows drawn at random once for all runs, in the file's order, beside all normal rows: KDDCUP-Rev of
+/// Zong et al. (2018) has 24,319 of them, a fifth of its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DrawnAttacks {
+    pub rows: u32,
+    /// Decides which; not a run's seed.
+    #[serde(default = "first_seed")]
+    pub seed: u64,
+}
+
+fn first_seed() -> u64 {
+    1
+}
+
+impl KddcupSpec {
+    pub(super) fn check(&self) -> Result<()> {
+        const ATTACKS: usize = ROWS - NORMAL_ROWS;
+        self.scaling.check()?;
+        match self.attacks {
+            Some(DrawnAttacks { rows, .. }) if !(1..=ATTACKS).contains(&(rows as usize)) => {
+                Err(Error::Usage(format!(
+                    "dataset.attacks.rows is {rows}; the file has {ATTACKS} attack rows: take 1 to so many"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How many rows there are.
+    pub(super) fn rows(&self) -> usize {
+        self.attacks.map_or(ROWS, |drawn| NORMAL_ROWS + drawn.rows as usize)
+    }
 }
 
 /// How the 41 fields become columns. One-hot columns come first, by field in the file's order and
@@ -252,6 +292,27 @@ impl Layout {
 }
 
 impl Table {
+    /// Leaves out the attack rows that are not drawn.
+    fn keep(&mut self, drawn: DrawnAttacks) {
+        let rows = 0..self.families.len();
+        let attacks: Vec<usize> =
+            rows.clone().filter(|&row| self.families[row].is_some()).collect();
+        let mut kept: Vec<bool> = self.families.iter().map(Option::is_none).collect();
+        let order = Numbers::new(drawn.seed, Stream::Attacks, 0).permutation(attacks.len());
+        for place in order.into_iter().take(drawn.rows as usize) {
+            kept[attacks[place as usize]] = true;
+        }
+        let rows = rows.filter(|&row| kept[row]);
+        self.words =
+            rows.clone().flat_map(|row| &self.words[row * WORDS..][..WORDS]).copied().collect();
+        self.numbers = rows
+            .clone()
+            .flat_map(|row| &self.numbers[row * NUMBERS..][..NUMBERS])
+            .copied()
+            .collect();
+        self.families = rows.map(|row| self.families[row]).collect();
+    }
+
     /// The family of the row's class, whatever the labels say; `None` for `normal.`.
     pub(super) fn family(&self, row: u32) -> Option<Family> {
         self.families[row as usize]
@@ -280,6 +341,9 @@ impl Table {
 pub(super) fn load(spec: &KddcupSpec, path: &Path) -> Result<Dataset> {
     let (layout, columns, scaled) = Layout::new(spec.encoding);
     let mut table = read(path)?;
+    if let Some(drawn) = spec.attacks {
+        table.keep(drawn);
+    }
     table.layout = layout;
     let anomaly = spec.anomaly == Anomaly::Normal;
     let labels = table.families.iter().map(|family| family.is_none() == anomaly).collect();
@@ -541,7 +605,7 @@ mod tests {
 
     fn spec(encoding: Encoding, fit: Fit) -> KddcupSpec {
         let scaling = ScalingSpec { kind: ScalingKind::MinMax, fit, ..ScalingSpec::default() };
-        KddcupSpec { encoding, scaling, anomaly: Anomaly::Normal }
+        KddcupSpec { encoding, scaling, anomaly: Anomaly::Normal, attacks: None }
     }
 
     fn every_row() -> Vec<u32> {
@@ -653,6 +717,44 @@ mod tests {
             let data = load(&spec, &path).unwrap();
             let encoded = data.encode(&every_row(), &data.fit(&[]));
             assert_eq!(encoded.iter().all(|x| (0.0..=1.0).contains(x)), wanted);
+        }
+    }
+
+    #[test]
+    fn drawn_attacks_stand_in_the_order_of_the_file_beside_all_normal_rows() {
+        let Some(path) = real() else { return };
+        let whole = spec(Encoding::ProtocolServiceFlag, Fit::All);
+        let of = |rows, seed| {
+            let attacks = Some(DrawnAttacks { rows, seed });
+            let spec = KddcupSpec { attacks, anomaly: Anomaly::Attack, ..whole.clone() };
+            assert!(spec.check().is_ok());
+            let data = load(&spec, &path).unwrap();
+            assert_eq!(data.rows(), spec.rows());
+            data
+        };
+        let drawn = of(24_319, 1);
+        assert_eq!(drawn.labels().iter().filter(|&&anomaly| anomaly).count(), 24_319);
+        // every row is one of the file's, in its order
+        let read = read(&path).unwrap();
+        let Table { numbers, families, .. } = &read;
+        let super::super::Table::Kddcup(table) = &drawn.table else { panic!("a table of KDD's") };
+        let mut rows = numbers.chunks(NUMBERS).zip(families).zip(read.words.chunks(WORDS));
+        for row in 0..drawn.rows() {
+            let wanted = (
+                (&table.numbers[row * NUMBERS..][..NUMBERS], &table.families[row]),
+                &table.words[row * WORDS..][..WORDS],
+            );
+            assert!(rows.any(|found| found == wanted), "row {row}");
+        }
+        // another seed draws others, the same one the same
+        let of_seed =
+            |seed| of(1000, seed).encode(&(0..98_278).collect::<Vec<u32>>(), &drawn.fit(&[]));
+        assert_eq!(of_seed(1), of_seed(1));
+        assert_ne!(of_seed(1), of_seed(2));
+        for rows in [0, 396_744] {
+            let attacks = Some(DrawnAttacks { rows, seed: 1 });
+            let error = KddcupSpec { attacks, ..whole.clone() }.check().unwrap_err().to_string();
+            assert!(error.contains("dataset.attacks.rows") && error.contains("396743"), "{error}");
         }
     }
 

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 pub use idx::{IdxFile, IdxSpec, MnistSpec};
-pub use kddcup::{Anomaly, Encoding, Family, KddcupSpec};
+pub use kddcup::{Anomaly, DrawnAttacks, Encoding, Family, KddcupSpec};
 pub use split::{Split, SplitSpec, split};
 pub use synthetic::SyntheticSpec;
 
@@ -189,7 +189,7 @@ impl DatasetSpec {
     /// Refuses values that no data set can have, with [`Error::Usage`] naming the key.
     pub fn check(&self) -> Result<()> {
         match self {
-            Self::Kddcup(spec) => spec.scaling.check(),
+            Self::Kddcup(spec) => spec.check(),
             Self::Mnist(spec) => spec.check(),
             Self::Idx(spec) => spec.check(),
             Self::Synthetic(spec) => spec.check(),
@@ -200,7 +200,7 @@ impl DatasetSpec {
     pub fn shape(&self) -> Option<Shape> {
         match self {
             Self::Kddcup(spec) => Some(Shape {
-                rows: kddcup::ROWS,
+                rows: spec.rows(),
                 official_train: None,
                 features: spec.encoding.columns(),
                 image: None,

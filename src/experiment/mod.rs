@@ -147,6 +147,7 @@ impl ProtocolSpec {
             ThresholdRule::Top { of: Population::Train | Population::TrainAndTest, .. } => true,
             ThresholdRule::Top { of: Population::Test, .. }
             | ThresholdRule::Value(_)
+            | ThresholdRule::AnomalyCount
             | ThresholdRule::BestF1 => false,
         };
         ranked || self.score == Some(Score::ReconstructionError)

@@ -102,7 +102,7 @@ impl<'de> Deserialize<'de> for Metrics {
 }
 
 /// How scores become flags. In an experiment file `{ top = 0.2, of = "test" }`, `{ value = 0.3 }`
-/// or `{ best-f1 = true }`; any other key or combination is refused.
+/// `{ anomaly-count = true }` or `{ best-f1 = true }`; any other key or combination is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RuleTable", into = "RuleTable")]
 pub enum ThresholdRule {
@@ -110,6 +110,10 @@ pub enum ThresholdRule {
     Top { top: f64, of: Population },
     /// Flags scores above this finite value.
     Value(f64),
+    /// Flags as many test rows as there are anomalies among them, those with the highest scores, so that
+    /// precision, recall and F1 are one number (GOAD's rule: Bergman and Hoshen, 2020). It looks at the test
+    /// labels, for their number only.
+    AnomalyCount,
     /// The threshold with the largest F1, which looks at the test labels: an upper bound on
     /// what a threshold can do, not a detector anyone could use.
     BestF1,
@@ -138,6 +142,8 @@ struct RuleTable {
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    anomaly_count: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     best_f1: Option<bool>,
 }
 
@@ -145,37 +151,46 @@ impl TryFrom<RuleTable> for ThresholdRule {
     type Error = String;
 
     fn try_from(table: RuleTable) -> std::result::Result<Self, String> {
-        match (table.top, table.of, table.value, table.best_f1) {
-            (Some(top), Some(of), None, None) if top > 0.0 && top < 1.0 => {
+        let RuleTable { top, of, value, anomaly_count, best_f1 } = table;
+        match (top, of, value, anomaly_count, best_f1) {
+            (Some(top), Some(of), None, None, None) if top > 0.0 && top < 1.0 => {
                 Ok(Self::Top { top, of })
             }
-            (Some(top), Some(_), None, None) => Err(format!(
+            (Some(top), Some(_), None, None, None) => Err(format!(
                 "threshold: top = {top} is not a share between 0 and 1 (0.2 flags a fifth)"
             )),
-            (Some(_), None, None, None) => Err("threshold: top needs the rows it is a share of: \
+            (Some(_), None, None, None, None) => {
+                Err("threshold: top needs the rows it is a share of: \
                 add of = \"test\", \"train-and-test\" or \"train\""
-                .into()),
-            (None, None, Some(value), None) if value.is_finite() => Ok(Self::Value(value)),
-            (None, None, Some(value), None) => {
+                    .into())
+            }
+            (None, None, Some(value), None, None) if value.is_finite() => Ok(Self::Value(value)),
+            (None, None, Some(value), None, None) => {
                 Err(format!("threshold: value = {value} is not a finite number"))
             }
-            (None, None, None, Some(true)) => Ok(Self::BestF1),
-            (None, None, None, Some(false)) => Err("threshold: best-f1 = false chooses no rule: \
-                write best-f1 = true or another rule"
-                .into()),
-            (_, _, _, _) => Err("threshold: exactly one rule is needed: \
-                { top = 0.2, of = \"test\" }, { value = 0.3 } or { best-f1 = true }"
+            (None, None, None, Some(true), None) => Ok(Self::AnomalyCount),
+            (None, None, None, None, Some(true)) => Ok(Self::BestF1),
+            (None, None, None, Some(false), None) => Err(no_rule("anomaly-count")),
+            (None, None, None, None, Some(false)) => Err(no_rule("best-f1")),
+            (_, _, _, _, _) => Err("threshold: exactly one rule is needed: \
+                { top = 0.2, of = \"test\" }, { value = 0.3 }, { anomaly-count = true } or \
+                { best-f1 = true }"
                 .into()),
         }
     }
 }
 
+fn no_rule(key: &str) -> String {
+    format!("threshold: {key} = false chooses no rule: write {key} = true or another rule")
+}
+
 impl From<ThresholdRule> for RuleTable {
     fn from(rule: ThresholdRule) -> Self {
-        let empty = Self { top: None, of: None, value: None, best_f1: None };
+        let empty = Self { top: None, of: None, value: None, anomaly_count: None, best_f1: None };
         match rule {
             ThresholdRule::Top { top, of } => Self { top: Some(top), of: Some(of), ..empty },
             ThresholdRule::Value(value) => Self { value: Some(value), ..empty },
+            ThresholdRule::AnomalyCount => Self { anomaly_count: Some(true), ..empty },
             ThresholdRule::BestF1 => Self { best_f1: Some(true), ..empty },
         }
     }
@@ -184,7 +199,7 @@ impl From<ThresholdRule> for RuleTable {
 /// What a [`ThresholdRule`] did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Flagged {
-    /// The lowest flagged score for `top … of test` and `best-f1` (+∞ when nothing is flagged);
+    /// The lowest flagged score for `top … of test`, `anomaly-count` and `best-f1` (+∞ when nothing is flagged);
     /// the value that flagged scores exceed for the other rules.
     pub threshold: f64,
     /// One flag for each test row, in the order of the scores.
@@ -192,10 +207,10 @@ pub struct Flagged {
 }
 
 /// Flags test rows by `rule`. `test` and `labels` run over the test rows, `train` over the scores
-/// of the training rows; only `best-f1` looks at `labels`, only two populations at `train`.
+/// of the training rows; only `anomaly-count` and `best-f1` look at `labels`, only two populations at `train`.
 ///
-/// `top … of test` flags exactly round-half-up(top · n) rows; among rows tied at the boundary the
-/// first ones in the slice are flagged. Callers pass test rows in the split's random order, so
+/// `top … of test` flags exactly round-half-up(top · n) rows, `anomaly-count` as many as there are anomalies; among
+/// rows tied at the boundary the first ones in the slice are flagged. Callers pass test rows in the split's random order, so
 /// that is a random choice made by the seed. The other rules treat tied rows alike.
 ///
 /// # Errors
@@ -206,7 +221,9 @@ pub fn flag(rule: &ThresholdRule, test: &[f64], labels: &[bool], train: &[f64]) 
     check_scores("test", test)?;
     check_scores("training", train)?;
     match *rule {
-        ThresholdRule::Top { top, of: Population::Test } => Ok(flag_top(top, test)),
+        ThresholdRule::Top { top, of: Population::Test } => {
+            Ok(flag_highest(top_rows(top, test.len()), test))
+        }
         ThresholdRule::Top { top, of: Population::TrainAndTest } => {
             flag_above(percentile(top, [train, test].concat(), "train-and-test")?, test)
         }
@@ -214,6 +231,9 @@ pub fn flag(rule: &ThresholdRule, test: &[f64], labels: &[bool], train: &[f64]) 
             flag_above(percentile(top, train.to_vec(), "train")?, test)
         }
         ThresholdRule::Value(value) => flag_above(value, test),
+        ThresholdRule::AnomalyCount => {
+            Ok(flag_highest(labels.iter().filter(|&&label| label).count(), test))
+        }
         ThresholdRule::BestF1 => flag_best_f1(test, labels),
     }
 }
@@ -225,8 +245,7 @@ fn top_rows(top: f64, rows: usize) -> usize {
     ((top * rows as f64 + 0.5 + 1e-9).floor() as usize).min(rows)
 }
 
-fn flag_top(top: f64, test: &[f64]) -> Flagged {
-    let flagged = top_rows(top, test.len());
+fn flag_highest(flagged: usize, test: &[f64]) -> Flagged {
     let mut flags = vec![false; test.len()];
     if flagged == 0 {
         return Flagged { threshold: f64::INFINITY, flags };
@@ -462,6 +481,24 @@ mod tests {
     }
 
     #[test]
+    fn as_many_rows_are_flagged_as_there_are_anomalies() {
+        let labels = [false, true, false, true, true];
+        let rule = ThresholdRule::AnomalyCount;
+        let flagged = flag(&rule, &[5.0, 4.0, 4.0, 4.0, 1.0], &labels, &[]).unwrap();
+        // two of three tied rows: the first ones
+        assert_eq!(
+            (flagged.threshold, &flagged.flags[..]),
+            (4.0, &[true, true, true, false, false][..])
+        );
+        let (_, metrics) = evaluate(&[5.0, 4.0, 4.0, 4.0, 1.0], &flagged.flags, &labels).unwrap();
+        for metric in [Metric::Precision, Metric::Recall, Metric::F1] {
+            assert_eq!(metrics[metric], Some(1.0 / 3.0), "{metric:?}");
+        }
+        let nothing = flag(&rule, &[1.0, 2.0], &[false, false], &[]).unwrap();
+        assert_eq!((nothing.threshold, &nothing.flags[..]), (INF, &[false, false][..]));
+    }
+
+    #[test]
     fn undefined_thresholds_are_errors() {
         let refused = |rule, test: &[f64], train: &[f64]| {
             flag(&rule, test, &vec![false; test.len()], train).unwrap_err().to_string()
@@ -517,6 +554,7 @@ mod tests {
             "{ top = 0.2, of = \"test\" }",
             "{ top = 0.2, of = \"train-and-test\" }",
             "{ value = 0.3 }",
+            "{ anomaly-count = true }",
             "{ best-f1 = true }",
         ] {
             let file: File = toml::from_str(&format!("threshold = {text}")).unwrap();
@@ -530,7 +568,9 @@ mod tests {
             ("{ top = 0.2, off = \"test\" }", "unknown field `off`"),
             ("{ value = 0.3, best-f1 = true }", "exactly one rule"),
             ("{ value = nan }", "not a finite number"),
-            ("{ best-f1 = false }", "chooses no rule"),
+            ("{ best-f1 = false }", "best-f1 = false chooses no rule"),
+            ("{ anomaly-count = false }", "anomaly-count = false chooses no rule"),
+            ("{ anomaly-count = true, best-f1 = true }", "exactly one rule"),
             ("{}", "exactly one rule"),
         ] {
             let error = toml::from_str::<File>(&format!("threshold = {text}")).unwrap_err();

@@ -4,8 +4,8 @@
 use indexmap::IndexMap;
 
 use crate::dataset::{
-    Anomaly, DatasetSpec, Encoding, Family, Fit, IdxSpec, KddcupSpec, MnistSpec, ScaledColumns,
-    ScalingKind, ScalingSpec, SplitSpec, SyntheticSpec,
+    Anomaly, DatasetSpec, DrawnAttacks, Encoding, Family, Fit, IdxSpec, KddcupSpec, MnistSpec,
+    ScaledColumns, ScalingKind, ScalingSpec, SplitSpec, SyntheticSpec,
 };
 use crate::experiment::{Cell, Control, LastBatch, ProtocolSpec};
 use crate::metrics::{Population, ThresholdRule};
@@ -126,8 +126,14 @@ fn kddcup(spec: &KddcupSpec) -> [String; 3] {
         }
         Anomaly::Attack => "The attacks are the anomalies.",
     };
+    let rows = match spec.attacks {
+        Some(DrawnAttacks { rows, seed }) => format!(
+            " All its normal rows, and {rows} of its attack rows, drawn at random once (seed {seed})."
+        ),
+        None => String::new(),
+    };
     [
-        "KDD Cup 99, the 10 % file.".into(),
+        format!("KDD Cup 99, the 10 % file.{rows}"),
         format!("{encoding} {}", scaling(&spec.scaling, NUMERIC_OF_KDDCUP)),
         anomalies.into(),
     ]
@@ -552,6 +558,12 @@ fn threshold(rule: &ThresholdRule) -> String {
         ThresholdRule::Top { top, of: Population::Train } => above(top, "the training rows"),
         ThresholdRule::Value(value) => {
             format!("Test rows are flagged whose score lies above {}.", plain(value))
+        }
+        ThresholdRule::AnomalyCount => {
+            "As many test rows are flagged as there are anomalies among \
+                                        them, those with the highest scores: precision, recall and \
+                                        F1 are one number."
+                .into()
         }
         ThresholdRule::BestF1 => {
             "The threshold is that with the largest F1 on the test labels: an \

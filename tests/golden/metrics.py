@@ -75,6 +75,9 @@ def expected_flags(test, labels, train):
                 "threshold": plain([threshold])[0],
                 "flags": (test > threshold).astype(int).tolist(),
             })
+    flags = np.zeros(len(test), int)
+    flags[np.argsort(-test, kind="stable")[:labels.sum()]] = 1
+    rules.append({"rule": {"anomaly-count": True}, "flags": flags.tolist()})
     if labels.any():
         threshold = expected_best_f1(test, labels)
         rules.append({
