@@ -8,8 +8,9 @@ endif
 endif
 
 seedbed := target/release/seedbed
-experiments := synthetic dagmm-kddcup danieltan07-kddcup tnakae-kddcup needle-kddcup vae-kddcup vae-blog-kddcup \
-	vae-blog-bernoulli-kddcup vae-families-kddcup e2e-ae-kddcup pca-kddcup dagmm-kddcup-rev vae-mnist conv-vae-mnist \
+experiments := synthetic dagmm-kddcup dagmm-kddcup-rev dagmm-thyroid dagmm-arrhythmia danieltan07-kddcup tnakae-kddcup \
+	needle-kddcup vae-kddcup vae-blog-kddcup vae-blog-bernoulli-kddcup vae-families-kddcup e2e-ae-kddcup pca-kddcup \
+	vae-mnist conv-vae-mnist \
 	conv-vae-notebook-mnist
 # grids of many cells, which are run in full or not at all
 searches := conv-vae-notebook-search-mnist conv-vae-notebook-fitted-mnist

@@ -1,14 +1,17 @@
 //! Readers of files that anybody may have written, under thousands of made-up and damaged ones each:
-//! experiments and papers in TOML, records, `runs.csv`, `losses.csv`, idx files, KDD Cup 99 and gzip.
-//! None panics or asks for more memory than its input accounts for, and what one accepts is what its
-//! module promises. The cases follow from fixed seeds. seedbed has no reader of `.mat` files yet.
+//! experiments and papers in TOML, records, `runs.csv`, `losses.csv`, idx files, KDD Cup 99, gzip, and
+//! tables as csv, arff, npz, mat and parquet. None panics or asks for more memory than its input accounts
+//! for, and what one accepts is what its module promises. The cases follow from fixed seeds.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::io::Write;
+use std::io::{Cursor, Read, Write};
 use std::path::{Component, Path};
 
-use flate2::{Compression, write::GzEncoder};
+use flate2::Compression;
+use flate2::read::MultiGzDecoder;
+use flate2::write::{GzEncoder, ZlibEncoder};
+use npyz::WriterBuilder;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use seedbed::dataset::{self, DatasetSpec};
@@ -20,6 +23,8 @@ use seedbed::store::{Store, Stored, Wanted};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 const CASES: u32 = 10_000;
 const MEBIBYTE: usize = 1 << 20;
@@ -652,6 +657,266 @@ fn a_gzip_bomb_is_refused_where_the_right_file_would_end() {
     (0..90).for_each(|_| encoder.write_all(million.as_bytes()).expect("memory"));
     let said = kddcup(&folder, &encoder.finish().expect("memory"), 3 * ROOM).expect("refused");
     assert!(said.contains("more than the 74889749 uncompressed bytes"), "{said}");
+}
+
+/// Reads a table of one's own whose author also wrote the experiment: the digest is right.
+fn table(folder: &TempDir, name: &str, bytes: &[u8], more: &str) -> Result<bool, TestCaseError> {
+    put(folder.path().join(name), bytes)?;
+    let mut raw = Vec::new();
+    let packed = bytes.starts_with(&[0x1f, 0x8b]);
+    let unpacked = packed && MultiGzDecoder::new(bytes).read_to_end(&mut raw).is_ok();
+    let raw = if unpacked { &raw } else { bytes };
+    let digest: String = Sha256::digest(raw).iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = format!("name = 'table'\nfile = '{name}'\nsha256 = '{digest}'\n{more}");
+    let spec: DatasetSpec = toml::from_str(&text).expect("a spec");
+    let (read, held) = measured(|| dataset::load(&spec, &[folder.path().to_path_buf()]));
+    prop_assert!(held < 400 * raw.len() + MEBIBYTE, "held {held} bytes for {}", raw.len());
+    let data = match read {
+        Ok(data) => data,
+        Err(error) => {
+            prop_assert!(error.to_string().contains(name), "{error}");
+            return Ok(false);
+        }
+    };
+    let rows: Vec<u32> = (0..data.rows() as u32).collect();
+    let values = data.encode(&rows, &data.fit(&rows));
+    prop_assert_eq!(values.len(), data.rows() * data.features());
+    prop_assert!(values.iter().all(|value| value.is_finite()));
+    let both = data.labels().contains(&true) && data.labels().contains(&false);
+    prop_assert!(both && data.features() > 0);
+    Ok(true)
+}
+
+const TABLE: &[&str] = &[
+    ",",
+    ";",
+    "\t",
+    "\n",
+    "\r\n",
+    "\r",
+    "\"",
+    "\"\"",
+    "'",
+    "\\",
+    "%",
+    "{",
+    "}",
+    "?",
+    "NaN",
+    "inf",
+    "1e999",
+    "-",
+    ".",
+    "-1.5e3",
+    "0.1",
+    "123456789012345678901234567890",
+    "x",
+    "\u{feff}",
+    "\u{0}",
+    "@data\n",
+    "@attribute a {0,1}\n",
+    "@attribute",
+    "@relation",
+    "1",
+    "0",
+    "kind",
+    "a",
+    "tcp",
+];
+
+const CELLS: &str = "label = 'y'\nanomaly = [1]\ncategorical = ['kind']";
+
+#[test]
+fn a_damaged_csv_table_is_a_data_set_or_is_refused() {
+    let folder = TempDir::new().expect("a folder");
+    let text = "a,kind,y\n1,\"t,c\"\"p\",0\n-2.5,udp,1\n3e2,'u',0\n.5,?,0\n".to_owned();
+    let cases = prop_oneof![
+        4 => changes(TABLE).prop_map(move |changes| changed(text.as_bytes(), &changes)),
+        1 => soup(TABLE),
+    ];
+    let more =
+        prop::sample::select(vec!["", "header = false", "missing = 'drop-row'", "separator = ';'"]);
+    each((cases, more, any::<bool>()), |(bytes, more, pack)| {
+        let bytes = if pack { packed(&bytes) } else { bytes };
+        table(&folder, "t.csv", &bytes, &format!("{CELLS}\n{more}")).map(drop)
+    });
+}
+
+#[test]
+fn a_damaged_arff_table_is_a_data_set_or_is_refused() {
+    let folder = TempDir::new().expect("a folder");
+    let text = "% one\n@relation r\n@attribute a numeric\n@attribute kind {tcp, 'u d'}\n\
+                @attribute y {0,1}\n@data\n1,tcp,0\n2.5,'u d',1\n% two\n3,'u\\'d',0\n";
+    let cases = prop_oneof![
+        4 => changes(TABLE).prop_map(move |changes| changed(text.as_bytes(), &changes)),
+        1 => soup(TABLE),
+    ];
+    each(cases, |bytes| table(&folder, "t.arff", &bytes, CELLS).map(drop));
+}
+
+fn npy<T: npyz::AutoSerialize + Copy>(shape: &[u64], values: &[T]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let options = npyz::WriteOptions::new().default_dtype().shape(shape);
+    let mut writer = options.writer(&mut bytes).begin_nd().expect("a header");
+    writer.extend(values).expect("memory");
+    writer.finish().expect("memory");
+    bytes
+}
+
+fn npz(arrays: [(&str, Vec<u8>); 2], method: CompressionMethod) -> Vec<u8> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in arrays {
+        let options = SimpleFileOptions::default().compression_method(method);
+        writer.start_file(format!("{name}.npy"), options).expect("memory");
+        writer.write_all(&bytes).expect("memory");
+    }
+    writer.finish().expect("memory").into_inner()
+}
+
+const NPZ: &[&str] = &[
+    "(",
+    ")",
+    "[",
+    "{",
+    ",",
+    "'",
+    ":",
+    "shape",
+    "descr",
+    "'|O'",
+    "'<f8'",
+    "'<U9'",
+    "'|S0'",
+    "'>i2'",
+    "True",
+    "False",
+    "1000000000000",
+    "18446744073709551615",
+    "18446744073709551616",
+    "0",
+    "-1",
+    "2",
+    "L",
+    "PK\u{3}\u{4}",
+    "\u{0}",
+    "\u{7f}\u{7f}\u{7f}\u{7f}",
+    "X.npy",
+    "y.npy",
+];
+
+#[test]
+fn a_damaged_npz_table_is_a_data_set_or_is_refused() {
+    let folder = TempDir::new().expect("a folder");
+    let (x, y) =
+        (npy(&[4, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]), npy(&[4], &[0i64, 1, 0, 0]));
+    let whole = |method| npz([("X", x.clone()), ("y", y.clone())], method);
+    let (stored, deflated) = (whole(CompressionMethod::Stored), whole(CompressionMethod::Deflated));
+    // the archive's own bytes, or those of an array inside a sound archive, whose sums are right then
+    each((0u8..4, changes(NPZ)), |(which, changes)| {
+        let bytes = match which {
+            0 => changed(&stored, &changes),
+            1 => changed(&deflated, &changes),
+            2 => npz([("X", changed(&x, &changes)), ("y", y.clone())], CompressionMethod::Deflated),
+            _ => npz([("X", x.clone()), ("y", changed(&y, &changes))], CompressionMethod::Stored),
+        };
+        table(&folder, "t.npz", &bytes, "label = 'y'\nanomaly = [1]").map(drop)
+    });
+}
+
+#[test]
+fn an_npz_that_claims_a_million_million_rows_is_refused_at_once() {
+    let folder = TempDir::new().expect("a folder");
+    let header = "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000, 6), }\n";
+    let mut x = b"\x93NUMPY\x01\x00".to_vec();
+    x.extend((header.len() as u16).to_le_bytes());
+    x.extend(header.as_bytes());
+    let bytes = npz([("X", x), ("y", npy(&[1], &[1i64]))], CompressionMethod::Stored);
+    let read = table(&folder, "t.npz", &bytes, "label = 'y'\nanomaly = [1]");
+    assert!(!read.expect("no panic"));
+}
+
+/// An element of a .mat file.
+fn element(kind: u32, bytes: &[u8]) -> Vec<u8> {
+    let mut all = [kind.to_le_bytes(), (bytes.len() as u32).to_le_bytes()].concat();
+    all.extend(bytes);
+    if kind != 15 {
+        all.resize(all.len().next_multiple_of(8), 0);
+    }
+    all
+}
+
+fn variable(name: &str, sides: [i32; 2], data: &[u8]) -> Vec<u8> {
+    let sides: Vec<u8> = sides.iter().flat_map(|side| side.to_le_bytes()).collect();
+    let flags = element(6, &[6, 0, 0, 0, 0, 0, 0, 0]);
+    let parts = [flags, element(5, &sides), element(1, name.as_bytes()), element(2, data)];
+    element(14, &parts.concat())
+}
+
+fn zlib(raw: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(raw).expect("memory");
+    element(15, &encoder.finish().expect("memory"))
+}
+
+const MAT: &[&str] = &[
+    "\u{0}",
+    "\u{0}\u{0}\u{0}\u{0}",
+    "\u{7f}\u{7f}\u{7f}\u{7f}",
+    "\u{e}\u{0}\u{0}\u{0}",
+    "\u{f}\u{0}\u{0}\u{0}",
+    "\u{9}\u{0}\u{0}\u{0}",
+    "\u{2}\u{0}\u{3}\u{0}",
+    "\u{1}",
+    "X",
+    "y",
+    "IM",
+    "MI",
+];
+
+#[test]
+fn a_damaged_mat_table_is_a_data_set_or_is_refused() {
+    let folder = TempDir::new().expect("a folder");
+    let mut head = b"MATLAB 5.0 MAT-file".to_vec();
+    head.resize(124, b' ');
+    head.extend([0, 1, b'I', b'M']);
+    let (x, y) =
+        (variable("X", [4, 2], &[1, 2, 3, 4, 5, 6, 7, 8]), variable("y", [4, 1], &[0, 1, 0, 0]));
+    let plain = [head.clone(), x.clone(), y.clone()].concat();
+    let packed = [head.clone(), zlib(&x), zlib(&y)].concat();
+    each((0u8..3, changes(MAT)), |(which, changes)| {
+        let bytes = match which {
+            0 => changed(&plain, &changes),
+            1 => changed(&packed, &changes),
+            _ => [head.clone(), zlib(&changed(&x, &changes)), zlib(&y)].concat(),
+        };
+        table(&folder, "t.mat", &bytes, "label = 'y'\nanomaly = [1]").map(drop)
+    });
+}
+
+const PARQUET: &[&str] = &[
+    "\u{0}",
+    "\u{15}",
+    "\u{7f}\u{7f}\u{7f}\u{7f}",
+    "PAR1",
+    "double",
+    "word",
+    "label",
+    "\u{1}",
+    "\u{4}",
+    "\u{18}",
+];
+
+#[test]
+fn a_damaged_parquet_table_is_a_data_set_or_is_refused() {
+    let folder = TempDir::new().expect("a folder");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/table.parquet");
+    let whole = std::fs::read(path).expect("a file");
+    let more = "label = 'label'\nanomaly = [true]\ncategorical = ['word']\nmissing = 'drop-row'\n\
+                drop = ['when', '__index_level_0__']";
+    assert!(table(&folder, "t.parquet", &whole, more).expect("a table"));
+    each(changes(PARQUET), |changes| {
+        table(&folder, "t.parquet", &changed(&whole, &changes), more).map(drop)
+    });
 }
 
 #[test]

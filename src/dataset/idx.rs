@@ -330,10 +330,21 @@ fn labels(classes: &[u8], labelling: Labelling) -> Result<Vec<bool>> {
 }
 
 /// Counts and hashes what is read.
-struct Hashed<R> {
+pub(super) struct Hashed<R> {
     input: R,
     hasher: Sha256,
     bytes: u64,
+}
+
+impl<R> Hashed<R> {
+    pub(super) fn new(input: R) -> Self {
+        Self { input, hasher: Sha256::new(), bytes: 0 }
+    }
+
+    /// Returns how many bytes were read, and their digest.
+    pub(super) fn digest(self) -> (u64, String) {
+        (self.bytes, digest::ended(self.hasher))
+    }
 }
 
 impl<R: Read> Read for Hashed<R> {
@@ -353,7 +364,7 @@ fn read(file: &DataFile, path: &Path, rank: usize, values: &mut Vec<u8>) -> Resu
     let unreadable = |error| wrong(format!("cannot be read: {error}"));
     let packed = std::fs::metadata(path).map_err(unreadable)?.len();
     let input = super::open(path, file.raw_bytes).map_err(unreadable)?;
-    let mut input = Hashed { input, hasher: Sha256::new(), bytes: 0 };
+    let mut input = Hashed::new(input);
     let broken =
         |bytes, error| wrong(format!("breaks off or is damaged after {bytes} bytes: {error}"));
     let parsed = match parse(&mut input, rank, packed, values) {
@@ -365,7 +376,7 @@ fn read(file: &DataFile, path: &Path, rank: usize, values: &mut Vec<u8>) -> Resu
         Ok(extra) => extra,
         Err(error) => return Err(broken(input.bytes, error)),
     };
-    let (bytes, digest) = (input.bytes, digest::ended(input.hasher));
+    let (bytes, digest) = input.digest();
     let parsed = match parsed {
         Ok(_) if extra > 0 => Err(format!("{extra} bytes follow the values that its header names")),
         Ok(dimensions) => Ok(dimensions),

@@ -9,6 +9,7 @@ mod idx;
 mod kddcup;
 mod split;
 mod synthetic;
+mod table;
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -23,6 +24,7 @@ pub use idx::{IdxFile, IdxSpec, MnistSpec};
 pub use kddcup::{Anomaly, DrawnAttacks, Encoding, Family, KddcupSpec};
 pub use split::{Split, SplitSpec, split};
 pub use synthetic::SyntheticSpec;
+pub use table::{Missing, TableSpec};
 
 /// The `[dataset]` table of an experiment file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +38,8 @@ pub enum DatasetSpec {
     Idx(IdxSpec),
     /// Made-up rows with a known best possible AUROC; needs no file.
     Synthetic(SyntheticSpec),
+    /// A table of one's own, in a file that the experiment file names.
+    Table(TableSpec),
 }
 
 /// The size of a data set.
@@ -50,9 +54,10 @@ pub struct Shape {
     pub image: Option<(usize, usize)>,
 }
 
-/// The names of the data sets whose files are known, as experiment files and `seedbed data fetch`
-/// spell them. The files of an `idx` data set are known to its experiment file only.
-pub const NAMES: [&str; 3] = ["kddcup", "mnist", "synthetic"];
+/// The names of the data sets whose files are known, as `seedbed data fetch` spells them. The files of
+/// an `idx` data set and of a `table` are known to their experiment file only, but for the tables that
+/// are named here.
+pub const NAMES: [&str; 5] = ["kddcup", "mnist", "synthetic", "thyroid", "arrhythmia"];
 
 /// How columns are scaled: `scaling = { kind = "min-max", fit = "train" }`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,6 +188,7 @@ impl DatasetSpec {
             Self::Mnist(_) => idx::MNIST.to_vec(),
             Self::Idx(spec) => spec.files().to_vec(),
             Self::Synthetic(_) => Vec::new(),
+            Self::Table(spec) => spec.files(),
         }
     }
 
@@ -193,6 +199,7 @@ impl DatasetSpec {
             Self::Mnist(spec) => spec.check(),
             Self::Idx(spec) => spec.check(),
             Self::Synthetic(spec) => spec.check(),
+            Self::Table(spec) => spec.check(),
         }
     }
 
@@ -213,6 +220,7 @@ impl DatasetSpec {
                 features: spec.features,
                 image: None,
             }),
+            Self::Table(spec) => spec.shape(),
         }
     }
 
@@ -223,6 +231,7 @@ impl DatasetSpec {
             Self::Mnist(_) => Ok(idx::sha256(&idx::MNIST)),
             Self::Idx(spec) => Ok(idx::sha256(&spec.files())),
             Self::Synthetic(spec) => Ok(synthetic::load(spec)?.sha256),
+            Self::Table(spec) => Ok(spec.digest()),
         }
     }
 }
@@ -238,7 +247,15 @@ pub fn files(name: &str) -> Result<Vec<DataFile>> {
              a data directory"
                 .into(),
         )),
+        "table" => Err(Error::Usage(
+            "the files of a 'table' are those that its experiment file names: put them into a data \
+             directory or beside the experiment file"
+                .into(),
+        )),
         unknown => {
+            if let Some(known) = table::KNOWN.iter().find(|known| known.file.dataset == unknown) {
+                return Ok(vec![known.file.clone()]);
+            }
             let distance = |known: &&&str| strsim::levenshtein(known, unknown);
             let nearest = NAMES.iter().min_by_key(distance).copied().unwrap_or_default();
             Err(Error::Usage(format!(
@@ -338,6 +355,8 @@ enum Table {
     Kddcup(kddcup::Table),
     /// Images of bytes.
     Bytes(idx::Table),
+    /// Numbers and words.
+    Cells(table::Cells),
     /// C order [rows, columns].
     Dense(Vec<f64>),
 }
@@ -357,6 +376,7 @@ pub fn load(spec: &DatasetSpec, search: &[PathBuf]) -> Result<Dataset> {
         DatasetSpec::Mnist(spec) => idx::load_mnist(spec, search),
         DatasetSpec::Idx(spec) => idx::load(spec, search),
         DatasetSpec::Synthetic(spec) => synthetic::load(spec),
+        DatasetSpec::Table(spec) => table::load(spec, search),
     }
 }
 
@@ -423,7 +443,7 @@ impl Dataset {
     pub fn family(&self, row: u32) -> Option<Family> {
         match &self.table {
             Table::Kddcup(table) => table.family(row),
-            Table::Bytes(_) | Table::Dense(_) => None,
+            Table::Bytes(_) | Table::Cells(_) | Table::Dense(_) => None,
         }
     }
 
@@ -438,9 +458,7 @@ impl Dataset {
             (Fit::Attack, Table::Kddcup(table)) => {
                 self.statistics(every.filter(|&row| table.family(row).is_some()))
             }
-            (Fit::All, _) | (Fit::Attack, Table::Bytes(_) | Table::Dense(_)) => {
-                self.statistics(every)
-            }
+            (Fit::All, _) | (Fit::Attack, _) => self.statistics(every),
         }
     }
 
@@ -510,6 +528,7 @@ impl Dataset {
         match &self.table {
             Table::Kddcup(table) => table.decode(row, values),
             Table::Bytes(table) => table.decode(row, values),
+            Table::Cells(cells) => cells.decode(row, values),
             Table::Dense(all) => {
                 let start = row as usize * values.len();
                 values.copy_from_slice(&all[start..start + values.len()]);
@@ -571,7 +590,7 @@ impl<R: Read> Read for Bounded<R> {
 fn open(path: &Path, most: Option<u64>) -> std::io::Result<Box<dyn Read>> {
     let mut packed = BufReader::with_capacity(1 << 17, File::open(path)?);
     if packed.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
-        return Ok(Box::new(Bounded::new(flate2::bufread::GzDecoder::new(packed), most)));
+        return Ok(Box::new(Bounded::new(flate2::bufread::MultiGzDecoder::new(packed), most)));
     }
     Ok(Box::new(Bounded::new(packed, most)))
 }

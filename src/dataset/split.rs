@@ -95,13 +95,17 @@ impl SplitSpec {
             (Self::HalfOfSample { .. }, _) => true,
             (Self::Official { whole_batches: 0 }, _) => return Err(zero("whole-batches")),
             (Self::Official { .. }, DatasetSpec::Mnist(_) | DatasetSpec::Idx(_)) => true,
+            (Self::Official { .. }, DatasetSpec::Table(spec)) => spec.test_file.is_some(),
             (Self::Official { .. }, DatasetSpec::Kddcup(_) | DatasetSpec::Synthetic(_)) => false,
             (Self::AttackFamily { .. }, DatasetSpec::Kddcup(spec)) => {
                 spec.anomaly == Anomaly::Attack
             }
             (
                 Self::AttackFamily { .. },
-                DatasetSpec::Mnist(_) | DatasetSpec::Idx(_) | DatasetSpec::Synthetic(_),
+                DatasetSpec::Mnist(_)
+                | DatasetSpec::Idx(_)
+                | DatasetSpec::Synthetic(_)
+                | DatasetSpec::Table(_),
             ) => false,
         };
         if possible { Ok(()) } else { Err(self.impossible()) }
@@ -140,7 +144,8 @@ impl SplitSpec {
             | Self::IndependentHalves
             | Self::HalfOfSample { .. } => "rows",
             Self::Official { .. } => {
-                "a data set with training and test files of its own: dataset.name = \"mnist\" or \"idx\""
+                "a data set with training and test files of its own: dataset.name = \"mnist\" or \"idx\", \
+                 or \"table\" with a test-file"
             }
             Self::AttackFamily { .. } => {
                 "attacks as anomalies: dataset.name = \"kddcup\" with dataset.anomaly = \"attack\""

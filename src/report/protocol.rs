@@ -4,8 +4,8 @@
 use indexmap::IndexMap;
 
 use crate::dataset::{
-    Anomaly, DatasetSpec, DrawnAttacks, Encoding, Family, Fit, IdxSpec, KddcupSpec, MnistSpec,
-    ScaledColumns, ScalingKind, ScalingSpec, SplitSpec, SyntheticSpec,
+    Anomaly, DatasetSpec, DrawnAttacks, Encoding, Family, Fit, IdxSpec, KddcupSpec, Missing,
+    MnistSpec, ScaledColumns, ScalingKind, ScalingSpec, SplitSpec, SyntheticSpec, TableSpec,
 };
 use crate::experiment::{Cell, Control, LastBatch, ProtocolSpec};
 use crate::metrics::{Population, ThresholdRule};
@@ -103,6 +103,7 @@ fn dataset(dataset: &DatasetSpec) -> [String; 3] {
         DatasetSpec::Mnist(spec) => mnist(spec),
         DatasetSpec::Idx(spec) => idx(spec),
         DatasetSpec::Synthetic(spec) => synthetic(spec),
+        DatasetSpec::Table(spec) => table(spec),
     }
 }
 
@@ -214,6 +215,37 @@ fn synthetic(spec: &SyntheticSpec) -> [String; 3] {
             plain(spec.excess)
         ),
     ]
+}
+
+fn table(spec: &TableSpec) -> [String; 3] {
+    let (first, rest) = (&spec.sha256[..spec.sha256.len().min(12)], &spec.test_file);
+    let mut data = format!("The table {} (sha256 {first}…).", spec.file);
+    if let Some(file) = rest {
+        data += &format!(" The rows of {file} are its test rows.");
+    }
+    let mut preparation = Vec::new();
+    if !spec.drop.is_empty() {
+        preparation.push(format!("Left out: {}.", spec.drop.join(", ")));
+    }
+    match spec.missing {
+        Missing::Refuse => {}
+        Missing::DropRow => preparation.push("Rows that lack a value are left out.".into()),
+    }
+    if !spec.categorical.is_empty() {
+        preparation.push(format!("One-hot: {}.", spec.categorical.join(", ")));
+    }
+    let kept = match (spec.categorical.is_empty(), spec.unscaled.is_empty()) {
+        (true, true) => "Each column".to_owned(),
+        (false, true) => "Each column of numbers".to_owned(),
+        (_, false) => format!("Each column of numbers but {}", spec.unscaled.join(", ")),
+    };
+    preparation.push(scaling(&spec.scaling, &kept));
+    let (classes, others) = match spec.anomaly.is_empty() {
+        false => (&spec.anomaly, "are anomalies; all others are normal"),
+        true => (&spec.normal, "are normal; all others are anomalies"),
+    };
+    let anomalies = format!("Rows whose {} is {} {others}.", spec.label, classes.join(" or "));
+    [data, preparation.join(" "), anomalies]
 }
 
 fn split(protocol: &ProtocolSpec) -> String {

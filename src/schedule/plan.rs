@@ -200,7 +200,7 @@ impl Plan {
     fn job(&self, cells: &[usize], data: &[PathBuf]) -> Job {
         let Experiment { name, scale, path, .. } = &self.experiment;
         let cells = cells.iter().map(|&cell| self.cells[cell].cell.clone()).collect();
-        let (data, pictures) = (data.to_vec(), self.pictures.clone());
+        let (data, pictures) = (self.searched(data), self.pictures.clone());
         // a worker's programs start in folders of their own
         let folder = path.parent().and_then(|folder| std::path::absolute(folder).ok());
         Job { data, folder, pictures, ..Job::of(name, *scale, cells, Vec::new()) }
@@ -447,11 +447,20 @@ impl Plan {
         )))
     }
 
+    /// Returns where data files are searched: last of all beside the experiment file.
+    pub fn searched(&self, search: &[PathBuf]) -> Vec<PathBuf> {
+        let beside = self.experiment.path.parent().map(Path::to_path_buf);
+        // the folder of a bare name has no name
+        let beside = beside.map(|folder| if folder == Path::new("") { ".".into() } else { folder });
+        search.iter().cloned().chain(beside).collect()
+    }
+
     /// Checks that the data of everything that is to run can be found.
     ///
     /// # Errors
     /// `Data` for the first file that cannot, with the next step.
     pub fn check_data(&self, search: &[PathBuf]) -> Result<()> {
+        let search = &self.searched(search);
         let places: Vec<String> = search.iter().map(|dir| dir.display().to_string()).collect();
         for planned in self.cells.iter().filter(|planned| self.is_needed(planned)) {
             for file in planned.cell.dataset.files() {
@@ -474,6 +483,7 @@ impl Plan {
     /// # Errors
     /// As [`dataset::fetch::check`].
     pub fn check_bytes(&self, search: &[PathBuf]) -> Result<()> {
+        let search = &self.searched(search);
         let to_run = self.cells.iter().filter(|planned| self.is_needed(planned));
         let mut checked: Vec<DataFile> = Vec::new();
         for file in to_run.flat_map(|planned| planned.cell.dataset.files()) {
