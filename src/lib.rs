@@ -21,6 +21,7 @@ pub mod dataset;
 pub mod digest;
 pub mod error;
 pub mod experiment;
+pub mod files;
 pub mod machine;
 pub mod method;
 pub mod metrics;

@@ -12,13 +12,13 @@ mod synthetic;
 mod table;
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::files;
 
 pub use idx::{IdxFile, IdxSpec, MnistSpec};
 pub use kddcup::{Anomaly, DrawnAttacks, Encoding, Family, KddcupSpec};
@@ -588,7 +588,7 @@ impl<R: Read> Read for Bounded<R> {
 /// The uncompressed bytes of `path`, which is taken for gzip if it begins like gzip; an error after
 /// `most` of them.
 fn open(path: &Path, most: Option<u64>) -> std::io::Result<Box<dyn Read>> {
-    let mut packed = BufReader::with_capacity(1 << 17, File::open(path)?);
+    let mut packed = BufReader::with_capacity(1 << 17, files::open(path, u64::MAX)?);
     if packed.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
         return Ok(Box::new(Bounded::new(flate2::bufread::MultiGzDecoder::new(packed), most)));
     }

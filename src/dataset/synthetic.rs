@@ -61,6 +61,11 @@ impl Default for SyntheticSpec {
     }
 }
 
+/// Bounds of what is made up: every load of the data makes it anew, and the rotation takes the cube of the
+/// columns.
+const MOST_VALUES: usize = 100_000_000;
+const MOST_FEATURES: usize = 1000;
+
 impl SyntheticSpec {
     /// [`Error::Usage`] names the first key whose value makes no data.
     pub(super) fn check(&self) -> Result<()> {
@@ -68,21 +73,26 @@ impl SyntheticSpec {
             Err(Error::Usage(format!("dataset.{key} is {value}; it must be {wanted}")))
         };
         let anomalies = self.anomalies();
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        if self.rows > u32::MAX as usize {
-            wrong("rows", &self.rows, "below 4294967296")
+        // far beyond what anyone makes up, and far from where f64 ends
+        let within = |value: f64, least: f64| (least..=1e6).contains(&value);
+        if self.rows > MOST_VALUES {
+            wrong("rows", &self.rows, "at most 100,000,000")
+        } else if self.features > MOST_FEATURES {
+            wrong("features", &self.features, "at most 1000")
+        } else if self.rows * self.features > MOST_VALUES {
+            wrong("rows", &self.rows, "so many that rows × features is at most 100,000,000")
         } else if self.subspace < 2 {
             wrong("subspace", &self.subspace, "at least 2")
         } else if self.features <= self.subspace {
             wrong("features", &self.features, "more than dataset.subspace")
-        } else if self.clusters < 1 {
-            wrong("clusters", &self.clusters, "at least 1")
-        } else if !(self.separation.is_finite() && self.separation >= 0.0) {
-            wrong("separation", &self.separation, "at least 0")
-        } else if !positive(self.noise) {
-            wrong("noise", &self.noise, "above 0")
-        } else if !(self.excess.is_finite() && self.excess > 1.0) {
-            wrong("excess", &self.excess, "above 1")
+        } else if !(1..=1000).contains(&self.clusters) {
+            wrong("clusters", &self.clusters, "between 1 and 1000")
+        } else if !within(self.separation, 0.0) {
+            wrong("separation", &self.separation, "between 0 and 1,000,000")
+        } else if !within(self.noise, 1e-6) {
+            wrong("noise", &self.noise, "between 0.000001 and 1,000,000")
+        } else if !within(self.excess, 1.0) || self.excess <= 1.0 {
+            wrong("excess", &self.excess, "above 1, and at most 1,000,000")
         } else if anomalies == 0 || anomalies >= self.rows {
             let wanted = "a share of dataset.rows that leaves anomalies and normal rows";
             wrong("anomaly-share", &self.anomaly_share, wanted)
@@ -267,6 +277,14 @@ mod tests {
         for (text, key) in [
             ("rows = 0", "dataset.anomaly-share"),
             ("features = 2", "dataset.features"),
+            ("rows = 4294967295", "dataset.rows"),
+            ("rows = 9223372036854775807", "dataset.rows"),
+            ("rows = 1000000\nfeatures = 101", "dataset.rows"),
+            ("features = 20000", "dataset.features"),
+            ("features = 9223372036854775807", "dataset.features"),
+            ("clusters = 4294967296", "dataset.clusters"),
+            ("excess = 1e308", "dataset.excess"),
+            ("noise = 1e-300", "dataset.noise"),
             ("subspace = 1", "dataset.subspace"),
             ("clusters = 0", "dataset.clusters"),
             ("separation = -1.0", "dataset.separation"),

@@ -27,6 +27,34 @@ pub struct Counts {
     pub tn: u64,
 }
 
+impl Counts {
+    /// A metric that follows from counts, `Some(None)` where its definition divides by zero; `None` for
+    /// those of scores.
+    pub fn metric(&self, metric: Metric) -> Option<Option<f64>> {
+        let Self { tp, fp, fn_, tn } = *self;
+        // flags are scores with two values: flagged anomalies beat unflagged normal rows, equal
+        // flags count half
+        let flags = || {
+            auroc(&[
+                Tied { score: 1.0, anomalies: tp, normals: fp },
+                Tied { score: 0.0, anomalies: fn_, normals: tn },
+            ])
+        };
+        match metric {
+            Metric::Precision => Some(ratio(tp, tp + fp)),
+            Metric::Recall => Some(ratio(tp, tp + fn_)),
+            Metric::F1 => Some(ratio(2 * tp, 2 * tp + fp + fn_)),
+            Metric::AurocOfFlags => Some(flags()),
+            Metric::Auroc | Metric::Auprc => None,
+        }
+    }
+
+    /// Whether no sum or product of them leaves u64.
+    fn are_sound(&self) -> bool {
+        [self.tp, self.fp, self.fn_, self.tn].iter().all(|&count| count <= u64::from(u32::MAX))
+    }
+}
+
 words! {
     /// The metrics that tables are made of, each in [0, 1].
     pub enum Metric {
@@ -65,6 +93,30 @@ impl Metrics {
             metrics[metric] = value(metric)?;
         }
         Ok(metrics)
+    }
+
+    /// Names the first metric that lies outside [0, 1] or is not what the counts give, and why.
+    pub fn fault(&self, counts: Option<&Counts>) -> Option<String> {
+        if counts.is_some_and(|counts| !counts.are_sound()) {
+            return Some("counts: more than 4,294,967,295 rows".to_owned());
+        }
+        Metric::ALL.into_iter().find_map(|metric| {
+            let (name, found) = (metric.as_str(), self[metric]);
+            if let Some(value) = found.filter(|value| !(0.0..=1.0).contains(value)) {
+                return Some(format!("{name}: {value} is not between 0 and 1"));
+            }
+            let given = counts?.metric(metric)?;
+            let same = match (found, given) {
+                (Some(found), Some(given)) => (found - given).abs() <= 1e-12,
+                (found, given) => found == given,
+            };
+            let number = |value: Option<f64>| {
+                value.map_or("undefined".to_owned(), |value| value.to_string())
+            };
+            (!same).then(|| {
+                format!("{name}: {} is not what the counts give, {}", number(found), number(given))
+            })
+        })
     }
 }
 
@@ -307,21 +359,13 @@ pub fn evaluate(scores: &[f64], labels: &[bool], flags: &[bool]) -> Result<(Coun
     check_lengths("flags", flags.len(), scores.len())?;
     check_scores("test", scores)?;
     let counts = count(labels, flags);
-    let Counts { tp, fp, fn_, tn } = counts;
     let groups = tied_groups(scores, labels);
-    // flags are scores with two values: flagged anomalies beat unflagged normal rows, equal
-    // flags count half
-    let flag_groups = [
-        Tied { score: 1.0, anomalies: tp, normals: fp },
-        Tied { score: 0.0, anomalies: fn_, normals: tn },
-    ];
     let metrics = Metrics::from_fn(|metric| match metric {
-        Metric::Precision => ratio(tp, tp + fp),
-        Metric::Recall => ratio(tp, tp + fn_),
-        Metric::F1 => ratio(2 * tp, 2 * tp + fp + fn_),
+        Metric::Precision | Metric::Recall | Metric::F1 | Metric::AurocOfFlags => {
+            counts.metric(metric).flatten()
+        }
         Metric::Auroc => auroc(&groups),
         Metric::Auprc => average_precision(&groups),
-        Metric::AurocOfFlags => auroc(&flag_groups),
     });
     Ok((counts, metrics))
 }

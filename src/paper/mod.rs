@@ -12,7 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
 use crate::error::{Error, Result};
-use crate::experiment::{CellName, read_text};
+use crate::experiment::CellName;
+use crate::files::read_text;
 use crate::metrics::{Metric, Population};
 use crate::store::record::State;
 use crate::words::words;

@@ -3,6 +3,7 @@
 //! all. Reading refuses whatever it would have to guess at, by file, line and column.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -13,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::metrics::{Metric, Metrics};
+use crate::files;
+use crate::metrics::{Counts, Metric, Metrics};
 use crate::paper::fingerprint::Quantity;
 use crate::report::document::Loss;
 use crate::store::whole;
@@ -135,7 +137,7 @@ pub fn read_losses(path: &Path) -> Result<Vec<Loss>> {
     let failed = |error: csv::Error| {
         Error::Data(format!("cannot read losses from {}: {error}", path.display()))
     };
-    let mut reader = ReaderBuilder::new().from_path(path).map_err(failed)?;
+    let mut reader = open(path).map_err(failed)?;
     reader.deserialize().collect::<std::result::Result<_, _>>().map_err(failed)
 }
 
@@ -291,7 +293,7 @@ lines! {
 /// column.
 pub fn read_runs(path: &Path) -> Result<Vec<Row>> {
     let failed = |error: csv::Error| unreadable(path, &error);
-    let mut reader = ReaderBuilder::new().from_path(path).map_err(failed)?;
+    let mut reader = open(path).map_err(failed)?;
     let columns = columns(path, reader.headers().map_err(failed)?)?;
     let mut rows = Vec::new();
     let mut seen = HashMap::new();
@@ -317,6 +319,11 @@ pub fn read_runs(path: &Path) -> Result<Vec<Row>> {
     }
     crate::summary::sort(&mut rows);
     Ok(rows)
+}
+
+/// A reader of the lines of a table.
+pub(super) fn open(path: &Path) -> csv::Result<csv::Reader<File>> {
+    Ok(ReaderBuilder::new().from_reader(files::open(path, files::LARGEST_TABLE)?))
 }
 
 /// What the csv crate found, by line.
@@ -383,6 +390,7 @@ struct Line<'a> {
 impl Line<'_> {
     fn row(&self) -> Result<Row> {
         let axes = self.columns.keys().filter(|name| name.contains('.'));
+        self.check_metrics()?;
         Ok(Row {
             experiment: self.name("experiment")?.into(),
             cell: self.name("cell")?.into(),
@@ -412,6 +420,31 @@ impl Line<'_> {
                 .map(|axis| (axis.clone(), self.text(axis).into()))
                 .collect(),
         })
+    }
+
+    /// Holds metrics against the counts beside them, as far as their digits go.
+    fn check_metrics(&self) -> Result<()> {
+        let [tp, fp, fn_, tn] = ["tp", "fp", "fn", "tn"].map(|column| self.whole::<u32>(column));
+        let (Some(tp), Some(fp), Some(fn_), Some(tn)) = (tp?, fp?, fn_?, tn?) else {
+            return Ok(());
+        };
+        let counts = Counts { tp: tp.into(), fp: fp.into(), fn_: fn_.into(), tn: tn.into() };
+        for metric in Metric::ALL {
+            let column = metric.as_str();
+            let (Some(found), Some(given)) = (self.fraction(column)?, counts.metric(metric)) else {
+                continue;
+            };
+            let rounding = 0.5 * last_place(self.text(column)) + 1e-12;
+            match given {
+                Some(given) if (found - given).abs() <= rounding => {}
+                Some(given) => {
+                    let what = format!("is not what its counts give, {given}");
+                    return Err(self.wrong(column, &what));
+                }
+                None => return Err(self.wrong(column, "is undefined for its counts")),
+            }
+        }
+        Ok(())
     }
 
     /// Empty for a column that the file does not have.
@@ -482,6 +515,14 @@ impl Line<'_> {
     }
 }
 
+/// What the last digit of a decimal number counts for: 0.01 of `0.93`, 0.001 of `9.31e-1`.
+fn last_place(number: &str) -> f64 {
+    let (digits, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let decimals = digits.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    10f64.powi(exponent.saturating_sub(i32::try_from(decimals).unwrap_or(i32::MAX)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -506,17 +547,15 @@ mod tests {
 
     fn complete(seed: u64) -> Row {
         Row {
-            tp: Some(1),
-            fp: Some(2),
+            tp: Some(7),
+            fp: Some(3),
             fn_: Some(3),
-            tn: Some(4),
+            tn: Some(9),
             metrics: Metrics::from_fn(|metric| match metric {
-                Metric::Precision => Some(0.1 + 0.2),
-                Metric::Recall => Some(1.0),
-                Metric::F1 => Some(0.7),
-                Metric::Auroc => Some(1.0 / 3.0),
+                Metric::Precision | Metric::Recall | Metric::F1 => Some(0.7),
+                Metric::Auroc => Some(0.1 + 0.2),
                 Metric::Auprc => Some(5e-324),
-                Metric::AurocOfFlags => Some(0.75),
+                Metric::AurocOfFlags => Some(0.725),
             }),
             threshold: Some(f64::INFINITY),
             epochs: Some(200),
@@ -548,8 +587,8 @@ mod tests {
         let text = written(|path| write_runs(path, &runs));
         assert_eq!(
             text.lines().nth(1).unwrap(),
-            "made-up,\"reconstruction=sum,hidden=[60, 30]\",1,full,ok,1,2,3,4,\
-             0.30000000000000004,1.0,0.7,0.3333333333333333,5e-324,0.75,inf,200,4,cpu,1234.5,\
+            "made-up,\"reconstruction=sum,hidden=[60, 30]\",1,full,ok,7,3,3,9,\
+             0.7,0.7,0.7,0.30000000000000004,5e-324,0.725,inf,200,4,cpu,1234.5,\
              d,s,i,c,k,1,abc-dirty,2.11.0,sum,\"[60, 30]\""
         );
         assert!(text.starts_with(&format!(
@@ -572,6 +611,32 @@ mod tests {
             [(1, State::OutOfMemory, None), (2, State::Ok, None), (10, State::Ok, Some(0.5))];
         assert_eq!(seeds, expected);
         assert_eq!(runs[0].scale, Scale::Full);
+    }
+
+    #[test]
+    fn metrics_are_what_their_counts_give_as_far_as_their_digits_go() {
+        let header = "experiment,cell,seed,scale,state,tp,fp,fn,tn,precision,f1\n";
+        let of = |counts: &str, metrics: &str| {
+            read(&format!("{header}a,base,1,full,ok,{counts},{metrics}\n"))
+        };
+        // 2/3 and 4/7
+        for metrics in
+            ["0.6666666666666666,0.5714285714285714", "0.667,0.57", "0.67,", ",5.714286e-1"]
+        {
+            assert!(of("2,1,2,5", metrics).is_ok(), "{metrics}");
+        }
+        for (counts, metrics, complaint) in [
+            ("2,1,2,5", "0.668,", "column precision: `0.668` is not what its counts give, 0.666"),
+            ("2,1,2,5", ",0.8", "column f1: `0.8` is not what its counts give, 0.571"),
+            ("2,1,2,5", ",5.8e-1", "column f1: `5.8e-1` is not what its counts give"),
+            ("0,0,0,5", "0.5,", "column precision: `0.5` is undefined for its counts"),
+            ("99999999999,1,2,5", "0.5,", "column tp: `99999999999` is not a whole number"),
+        ] {
+            let error = of(counts, metrics).unwrap_err().to_string();
+            assert!(error.contains(complaint), "{error}");
+        }
+        // who gives no counts is believed
+        assert!(of(",,,", "0.8,0.8").is_ok());
     }
 
     #[test]

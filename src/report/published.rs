@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 
 use crate::error::{Error, Result};
 use crate::experiment::{Cell, CellName, Experiment, Scale};
+use crate::files;
 use crate::machine::device;
 use crate::report::csv;
 use crate::report::document::Loss;
@@ -159,7 +160,7 @@ pub fn reasons<'a>(each: impl Iterator<Item = &'a str>) -> String {
 /// `Data` for a file that cannot be read, with what to do: what it holds may count as stored, and no
 /// table may take its place.
 pub fn rows(table: &Path) -> Result<Vec<Row>> {
-    let text = match fs::read(table) {
+    let text = match files::read(table, files::LARGEST_TABLE) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Error::of_file("read", table, &error)),
@@ -371,7 +372,7 @@ fn copy_all(folder: &Path, count: usize) -> Result<bool> {
         let (table, kept) = (folder.join(name), aside(folder, name, count));
         let refused =
             |error| Error::of_file(&format!("keep {} as", table.display()), &kept, &error);
-        let bytes = match fs::read(&table) {
+        let bytes = match files::read(&table, files::LARGEST_TABLE) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(refused(error)),
@@ -403,7 +404,8 @@ pub fn move_pictures(folder: &Path, runs: &[Run]) -> Result<()> {
     for Run { row, was } in runs.iter().filter(renamed) {
         let place = |label| pictures::folder(folder, label, row.seed);
         let (from, to) = (place(was), place(&row.cell));
-        let Ok(mark) = fs::read_to_string(from.join(pictures::MARK)) else { continue };
+        let mark = files::read_text(&from.join(pictures::MARK), files::LARGEST_NOTE);
+        let Ok(mark) = mark else { continue };
         let mark: serde_json::Value = serde_json::from_str(&mark).unwrap_or_default();
         if mark["key"] != row.key.as_str() || to.exists() {
             continue;

@@ -4,7 +4,6 @@
 
 use std::path::Path;
 
-use csv::ReaderBuilder;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -187,7 +186,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     let failed = |error: csv::Error| {
         Error::Data(format!("cannot read what runs left in {}: {error}", path.display()))
     };
-    let mut reader = ReaderBuilder::new().from_path(path).map_err(failed)?;
+    let mut reader = super::csv::open(path).map_err(failed)?;
     reader.deserialize().collect::<std::result::Result<_, _>>().map_err(failed)
 }
 

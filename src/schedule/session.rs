@@ -384,6 +384,7 @@ mod tests {
     fn ended(job: &Job, seed: u64, state: State) -> Message {
         let data = job.cell().dataset.sha256().unwrap();
         let record = Record::of(job, job.cell(), seed, &data);
+        let record = if state == State::Ok { record.ended_well() } else { record };
         Message::Record(Box::new(Record { state, ..record }))
     }
 

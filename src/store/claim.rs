@@ -3,15 +3,16 @@
 //! process alone takes it over. Knows nothing of records or of what a claim is for.
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, HashMap};
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::hash::BuildHasher;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::store::whole;
 
 /// How often `beat` is to be called.
@@ -188,7 +189,7 @@ impl Claims {
         let held = lock(&self.held).clone();
         for path in held {
             // a beat that fails is one that others miss
-            if let Ok(file) = OpenOptions::new().write(true).open(path) {
+            if let Ok(file) = files::open_to_change(&path) {
                 drop(file.set_modified(SystemTime::now()));
             }
         }
@@ -225,9 +226,9 @@ impl std::fmt::Display for Claim {
 }
 
 fn read(path: &Path) -> io::Result<Option<Claim>> {
-    let found = fs::File::open(path).and_then(|file| {
+    let found = files::open(path, files::LARGEST_NOTE).and_then(|file| {
         let beat = file.metadata()?.modified()?;
-        Ok((io::read_to_string(file), beat))
+        Ok((io::read_to_string(file.take(files::LARGEST_NOTE)), beat))
     });
     match found {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -358,7 +359,7 @@ mod tests {
         assert!(patient.take(&path).unwrap().is_some());
         let hasty = hasty();
         assert!(hasty.take(&path).unwrap().is_some());
-        let beat = OpenOptions::new().write(true).open(&path).unwrap();
+        let beat = fs::OpenOptions::new().write(true).open(&path).unwrap();
         beat.set_modified(SystemTime::now() + Duration::from_secs(5)).unwrap();
         assert!(hasty.take(&path).unwrap().is_some());
         assert_eq!(hasty.take(&path).unwrap(), None);

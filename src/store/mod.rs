@@ -5,6 +5,7 @@
 pub mod claim;
 pub mod pictures;
 pub mod record;
+mod sound;
 pub mod whole;
 
 use std::fs;
@@ -17,7 +18,8 @@ use serde_json::{Value, json};
 
 use crate::digest::sha256;
 use crate::error::{Error, Result};
-use crate::experiment::{Cell, Scale, read_text};
+use crate::experiment::{Cell, Scale};
+use crate::files::read_text;
 use record::{Record, State};
 
 /// The field that a file has beside those of its record: SHA-256 of the rest.
@@ -32,6 +34,12 @@ const LARGEST_RECORD: u64 = 1 << 28;
 pub fn key(cell: &Cell, seed: u64, data_sha256: &str, device_kind: &str) -> String {
     let version = cell.model.protocol_version();
     sha256(canonical(parts(cell, seed, data_sha256, version, device_kind)))
+}
+
+/// The key that a record's own fields give.
+fn key_of(record: &Record) -> String {
+    let Record { cell, seed, protocol_version, device_kind, digests, .. } = record;
+    sha256(canonical(parts(cell, *seed, &digests.data, *protocol_version, device_kind)))
 }
 
 fn parts(cell: &Cell, seed: u64, data: &str, version: u32, device_kind: &str) -> Value {
@@ -277,8 +285,8 @@ impl Store {
 
     /// The record that a file's text is, or why it is none.
     fn record_in(&self, text: &str, path: &Path) -> std::result::Result<Box<Record>, String> {
-        let mut value: Value = serde_json::from_str(text)
-            .map_err(|error| format!("is not whole, or no JSON: {error}"))?;
+        let mut value =
+            sound::json(text).map_err(|error| format!("is not whole, or no JSON: {error}"))?;
         let written = value.as_object_mut().and_then(|object| object.shift_remove(CHECKSUM));
         let Some(Value::String(written)) = written else {
             return Err(format!("is no record of a run: it has no '{CHECKSUM}'"));
@@ -288,6 +296,9 @@ impl Store {
         }
         let record: Record = serde_json::from_value(value)
             .map_err(|error| format!("is no record of this version of seedbed: {error}"))?;
+        if let Some(fault) = sound::fault(&record) {
+            return Err(format!("contradicts itself, whole as it is: {fault}"));
+        }
         let place = self.path(&record.cell.label, record.seed);
         if record.experiment != self.experiment || place != path {
             return Err(format!(
@@ -391,6 +402,7 @@ fn text_of(value: &Value) -> String {
 mod tests {
     use super::*;
     use crate::experiment::{Experiment, Selection};
+    use crate::metrics::Metric;
     use record::Job;
 
     fn cell(set: &[&str]) -> Cell {
@@ -403,13 +415,12 @@ mod tests {
     fn record(cell: &Cell, seed: u64) -> Record {
         let job = Job::of("synthetic", Scale::Full, vec![cell.clone()], vec![seed]);
         Record {
-            threshold: Some(0.1 + 0.2),
             diagnostics: [("x".to_owned(), 1e-300)].into(),
             epochs: 3,
             loss_curve: vec![vec![1.0 / 3.0], vec![f64::MAX]],
             loss_terms: vec!["reconstruction".to_owned()],
             wall_seconds: 1.5,
-            ..Record::of(&job, cell, seed, "d")
+            ..Record::of(&job, cell, seed, "d").ended_well()
         }
     }
 
@@ -510,7 +521,9 @@ mod tests {
         let either = Wanted { device_kind: None, ..base };
         assert!(matches!(store.get(&either), Ok(Stored::Same(_))));
         let version = old.model.protocol_version();
-        store.put(&Record { protocol_version: 99, ..record(&old, 1) }).unwrap();
+        let mut other = Record { protocol_version: 99, ..record(&old, 1) };
+        other.key = key_of(&other);
+        store.put(&other).unwrap();
         assert_eq!(parts_of(base), format!("protocol-version 99 -> {version}"));
     }
 
@@ -546,6 +559,68 @@ mod tests {
         assert_eq!(fs::read_to_string(aside).unwrap(), "half");
         assert!(matches!(store.get(&wanted(&cell, 1)), Ok(Stored::Same(_))));
         assert_eq!(store.load_all().unwrap().1.len(), 1);
+    }
+
+    #[test]
+    fn a_record_that_contradicts_itself_is_not_believed_whatever_its_checksum() {
+        type Change = fn(&mut Record);
+        let (_folder, store) = store();
+        let cell = cell(&["training.epochs=3"]);
+        let found = |record: &Record| {
+            store.put(record).unwrap();
+            match store.load_all().unwrap() {
+                (records, unreadable) if unreadable.is_empty() => Ok(records.len()),
+                (_, unreadable) => Err(unreadable.concat()),
+            }
+        };
+        assert_eq!(found(&record(&cell, 1)), Ok(1));
+        let failed =
+            Record { state: State::Crashed, counts: None, metrics: None, ..record(&cell, 1) };
+        assert_eq!(found(&failed), Ok(1));
+        let changes: [(&str, Change); 12] = [
+            ("f1: 0.9 is not what the counts give", |r| set(r, Metric::F1, Some(0.9))),
+            ("f1: 7 is not between 0 and 1", |r| set(r, Metric::F1, Some(7.0))),
+            ("auroc: -17000", |r| set(r, Metric::Auroc, Some(-1.7e308))),
+            ("precision: undefined is not", |r| set(r, Metric::Precision, None)),
+            ("counts: a run that ended well", |r| r.counts = None),
+            ("metrics: a run that ended well", |r| r.metrics = None),
+            ("threshold: a run that ended well", |r| r.threshold = None),
+            ("counts: more than", |r| r.counts.as_mut().unwrap().tp = u64::MAX),
+            ("digests.split: a run that ended well", |r| r.digests.split.clear()),
+            ("digests.scores: a run that ended well", |r| r.digests.scores.clear()),
+            ("wall_seconds: -1 is no number of seconds", |r| r.wall_seconds = -1.0),
+            ("key: it is not that of the cell", |r| r.cell.training.epochs = 4),
+        ];
+        for (why, change) in changes {
+            let mut record = record(&cell, 1);
+            change(&mut record);
+            let text = found(&record).unwrap_err();
+            assert!(text.contains("contradicts itself") && text.contains(why), "{why}: {text}");
+        }
+        let mut lie = record(&cell, 1);
+        lie.cell.axes.insert("training.epochs".to_owned(), "300".to_owned());
+        assert!(found(&lie).unwrap_err().contains("cell.axes: 'training.epochs' is not"));
+        lie.cell.axes.insert("training.epochs".to_owned(), "3".to_owned());
+        assert_eq!(found(&lie), Ok(1));
+    }
+
+    fn set(record: &mut Record, metric: Metric, value: Option<f64>) {
+        record.metrics.as_mut().unwrap()[metric] = value;
+    }
+
+    #[test]
+    fn an_object_with_a_key_twice_is_no_record() {
+        let (_folder, store) = store();
+        let cell = cell(&[]);
+        store.put(&record(&cell, 1)).unwrap();
+        let path = store.path(&cell.label, 1);
+        let text = fs::read_to_string(&path).unwrap();
+        let twice = text.replacen("\"epochs\": 3", "\"epochs\": 900, \"epochs\": 3", 1);
+        assert_ne!(text, twice);
+        fs::write(&path, twice).unwrap();
+        let (records, unreadable) = store.load_all().unwrap();
+        assert_eq!(records.len(), 0);
+        assert!(unreadable[0].contains("the key `epochs` is there twice"), "{unreadable:?}");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Where the pictures of a run lie, and the mark that says whose they are and that they are complete.
 //! Which pictures there are, and how they look, is others' business.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::record::Pictures;
+use crate::files;
 
 /// Written when a run's pictures are done: of which run they are, and which were asked for.
 pub const MARK: &str = "pictures.json";
@@ -24,5 +24,5 @@ pub fn mark(pictures: &Pictures, key: &str) -> String {
 /// Whether a cell has its pictures, of the run with this key.
 pub fn are_complete(pictures: &Pictures, cell: &str, key: &str) -> bool {
     let path = folder(&pictures.folder, cell, pictures.seed).join(MARK);
-    fs::read_to_string(path).is_ok_and(|text| text == mark(pictures, key))
+    files::read_text(&path, files::LARGEST_NOTE).is_ok_and(|text| text == mark(pictures, key))
 }

@@ -174,6 +174,23 @@ impl Record {
     }
 }
 
+#[cfg(test)]
+impl Record {
+    /// The record with what every run that ended well has.
+    pub fn ended_well(self) -> Self {
+        let counts = Counts { tp: 2, fp: 1, fn_: 2, tn: 5 };
+        let metrics = Metrics::from_fn(|metric| counts.metric(metric).unwrap_or(Some(0.1)));
+        let [split, scores] = ["s", "c"].map(str::to_owned);
+        Self {
+            counts: Some(counts),
+            metrics: Some(metrics),
+            threshold: Some(0.1 + 0.2),
+            digests: Digests { split, scores, ..self.digests },
+            ..self
+        }
+    }
+}
+
 /// SHA-256, in hexadecimal, of what a run was made from and made.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

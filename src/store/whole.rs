@@ -1,12 +1,14 @@
 //! Files that appear whole or not at all: written beside their place, synced, then renamed. What a
 //! killed process leaves half written has a name that no reader takes for a file's, and is swept
 //! away. Knows nothing of what the files hold.
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
+
+use crate::files;
 
 /// How the name of a file begins that is being written, or was when its writer died.
 const UNFINISHED: &str = ".writing-";
@@ -18,7 +20,7 @@ const UNFINISHED: &str = ".writing-";
 pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     let file = unfinished(path, bytes.as_ref())?;
     file.persist(path).map_err(|refused| refused.error)?;
-    Ok(())
+    sync_folder(path)
 }
 
 /// Puts bytes in a place where nothing is; false where something is.
@@ -27,7 +29,7 @@ pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
 /// Those of the file system.
 pub fn create(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<bool> {
     match unfinished(path, bytes.as_ref())?.persist_noclobber(path) {
-        Ok(_) => Ok(true),
+        Ok(_) => sync_folder(path).map(|()| true),
         Err(refused) if refused.error.kind() == ErrorKind::AlreadyExists => Ok(false),
         Err(refused) => Err(refused.error),
     }
@@ -40,22 +42,36 @@ pub fn sweep(folder: &Path) {
         if !entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
             continue;
         }
-        let (path, mut options) = (entry.path(), OpenOptions::new());
-        let opened = options.write(true).custom_flags(libc::O_NOFOLLOW).open(&path);
-        if opened.is_ok_and(|file| file.try_lock().is_ok()) {
+        let path = entry.path();
+        if files::open_to_change(&path).is_ok_and(|file| file.try_lock().is_ok()) {
             drop(fs::remove_file(&path));
         }
     }
 }
 
+/// Makes a file's name last as long as its bytes: until then a power cut may take it back.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match File::open(folder_of(path))?.sync_all() {
+        // some file systems have no such thing for folders
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
+            Ok(())
+        }
+        ended => ended,
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
 /// The whole file, under another name beside its place.
 fn unfinished(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut builder = tempfile::Builder::new();
     // as for any file that a program writes: temporary ones are private by default
     builder.prefix(UNFINISHED).permissions(Permissions::from_mode(0o666));
     let mut file = loop {
-        let file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
+        let file = builder.tempfile_in(folder_of(path))?;
         // without locks nothing is swept
         drop(file.as_file().lock());
         let was_swept = file.as_file().metadata()?.nlink() == 0;

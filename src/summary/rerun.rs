@@ -93,15 +93,16 @@ impl Check {
         known.max_by(|a, b| a.distance.unwrap_or(0.0).total_cmp(&b.distance.unwrap_or(0.0)))
     }
 
-    fn judge(&self, tolerance: f64) -> Verdict {
+    fn judge(&self, tolerance: f64, blank: bool) -> Verdict {
         let different = self.different();
         // a row may say little: scores decide that bits agree, and a failed run has none
         if different.is_empty() && (self.is_same("scores") || self.is_same("failure")) {
             return Verdict::SameBits;
         }
-        let decisive = ["state", "data", "split"];
-        // the same scores have the same metrics on any machine
-        if (self.circumstances.is_empty() && !different.is_empty())
+        let decisive = ["state", "data", "split", "epochs"];
+        // the same scores have the same metrics on any machine, and no circumstance empties a field
+        if blank
+            || (self.circumstances.is_empty() && !different.is_empty())
             || different.iter().any(|name| decisive.contains(name))
             || self.is_same("scores")
         {
@@ -109,8 +110,8 @@ impl Check {
         }
         let near = |one: &Distance| match (one.stored, one.again) {
             (Some(_), Some(_)) => one.distance.is_some_and(|distance| distance <= tolerance),
-            (None, _) => true,
-            (Some(_), None) => false,
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
         };
         let mut metrics = self.distances.iter().filter(|one| one.name != THRESHOLD);
         if metrics.all(near) { Verdict::WithinTolerance } else { Verdict::Differs }
@@ -139,8 +140,16 @@ pub fn check(stored: Stored, again: &Record, again_row: &Row, tolerance: f64) ->
         distances,
         loss_distance: stored.record.map(|record| loss_distance(record, again)),
     };
-    check.verdict = check.judge(tolerance);
+    check.verdict = check.judge(tolerance, has_blanks(stored.row));
     check
+}
+
+/// Whether a row of a run that ended well lacks what each such run has.
+fn has_blanks(row: &Row) -> bool {
+    let digests = [&row.data_sha256, &row.split_sha256, &row.init_sha256, &row.scores_sha256];
+    let counts = [row.tp, row.fp, row.fn_, row.tn];
+    row.state == State::Ok
+        && (digests.iter().any(|digest| digest.is_empty()) || counts.contains(&None))
 }
 
 /// 0 also between equal infinities.
@@ -150,8 +159,8 @@ fn distance(stored: f64, again: f64) -> f64 {
 
 fn parts(stored: Stored, again: &Record, again_row: &Row, numbers: &[Distance]) -> Vec<Part> {
     let row = stored.row;
-    // in a record of a run that ended well nothing is blank for want of a column
-    let complete = stored.record.is_some() && row.state == State::Ok;
+    // a run that ended well has them all: what is blank was taken out
+    let complete = row.state == State::Ok;
     let digest = |name, known: &str, now: &str| Part {
         name,
         same: (!known.is_empty() || complete).then_some(known == now),
@@ -379,11 +388,26 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_says_little_is_never_called_the_same_bits() {
-        let bare = changed(|record| {
-            record.digests = Digests::default();
-            record.provenance = Provenance::default();
-        });
-        assert_eq!(checked(&bare, false).verdict, Verdict::WithinTolerance);
+    fn what_a_row_leaves_blank_is_a_difference() {
+        let elsewhere = |change: fn(&mut Record)| {
+            let bare = changed(|record| {
+                record.provenance = Provenance::default();
+                record.digests.scores = "x".into();
+                change(record);
+            });
+            checked(&bare, false)
+        };
+        assert_eq!(elsewhere(|_| ()).verdict, Verdict::WithinTolerance);
+        let changes: [fn(&mut Record); 6] = [
+            |record| record.digests.data.clear(),
+            |record| record.digests.split.clear(),
+            |record| record.digests.scores.clear(),
+            |record| record.metrics.as_mut().unwrap()[Metric::F1] = None,
+            |record| record.counts = None,
+            |record| record.epochs = 30_000,
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            assert_eq!(elsewhere(change).verdict, Verdict::Differs, "change {number}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 use serde_json::json;
 
 use seedbed::error::{Error, Result};
+use seedbed::files;
 use seedbed::report;
 use seedbed::report::lock::{self, Difference, Digests, Form, Lock, Locked};
 use seedbed::report::published;
@@ -30,9 +31,9 @@ pub fn lock(names: &[String], out: &Path) -> Result<u8> {
         )));
     }
     let path = out.join(lock::FILE);
-    if path.is_file() {
-        let earlier =
-            fs::read_to_string(&path).map_err(|error| Error::of_file("read", &path, &error))?;
+    if path.symlink_metadata().is_ok() {
+        let earlier = files::read_text(&path, files::LARGEST_TABLE)
+            .map_err(|error| Error::of_file("read", &path, &error))?;
         let earlier = lock::read(&earlier)
             .map_err(|error| Error::Data(format!("{}: {error}; move it away", path.display())))?;
         if let Some(broken) = earlier.broken {
@@ -67,7 +68,7 @@ fn locked_runs(folders: &[String], out: &Path, form: Form) -> Result<Lock> {
 /// Compares the runs below `out` with its `results.lock`; 1 when any differs.
 pub fn verify(names: &[String], out: &Path, json: bool) -> Result<u8> {
     let path = out.join(lock::FILE);
-    let text = fs::read_to_string(&path).map_err(|error| {
+    let text = files::read_text(&path, files::LARGEST_TABLE).map_err(|error| {
         Error::Data(format!("cannot read {}: {error}; 'seedbed lock' writes one", path.display()))
     })?;
     let Locked { form, lock: mut locked, broken: root } =
