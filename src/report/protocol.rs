@@ -218,9 +218,9 @@ fn synthetic(spec: &SyntheticSpec) -> [String; 3] {
 }
 
 fn table(spec: &TableSpec) -> [String; 3] {
-    let (first, rest) = (&spec.sha256[..spec.sha256.len().min(12)], &spec.test_file);
-    let mut data = format!("The table {} (sha256 {first}…).", spec.file);
-    if let Some(file) = rest {
+    let start: String = spec.sha256.chars().take(12).collect();
+    let mut data = format!("The table {} (sha256 {start}…).", spec.file);
+    if let Some(file) = &spec.test_file {
         data += &format!(" The rows of {file} are its test rows.");
     }
     let mut preparation = Vec::new();

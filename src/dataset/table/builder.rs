@@ -231,6 +231,19 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Takes the column's last word once more if it `is` the cell; returns its length.
+    #[inline]
+    pub(super) fn repeated(&mut self, column: usize, is: impl Fn(&[u8]) -> bool) -> Option<usize> {
+        let (vocabulary, codes) = match self.roles[column] {
+            Role::Word(place) => (&self.vocabularies[place], &mut self.words),
+            Role::Label => (&self.classes, &mut self.labels),
+            Role::Number | Role::Dropped => return None,
+        };
+        let word = vocabulary.plain_last().filter(|word| is(word))?;
+        codes.push(vocabulary.last as u32);
+        Some(word.len())
+    }
+
     /// Takes the text of a number.
     fn number_from(&mut self, text: &[u8]) -> Result<(), String> {
         if is_missing(text) {
@@ -469,6 +482,8 @@ struct Vocabulary {
     numbers: HashMap<u64, u32>,
     /// The place of the last word: rows often repeat it.
     last: usize,
+    /// Whether the last word would look the same with quotes around it as without.
+    is_plain: bool,
 }
 
 impl Vocabulary {
@@ -477,6 +492,8 @@ impl Vocabulary {
         if self.words.get_index(self.last).is_some_and(|last| **last == *word) {
             return Ok(self.last as u32);
         }
+        self.is_plain =
+            word.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(byte));
         if let Some(place) = self.words.get_index_of(word) {
             self.last = place;
             return Ok(place as u32);
@@ -490,6 +507,12 @@ impl Vocabulary {
         }
         self.last = self.words.insert_full(word.into()).0;
         Ok(self.last as u32)
+    }
+
+    /// Returns the last word, if it can stand in a text as it is.
+    #[inline]
+    fn plain_last(&self) -> Option<&[u8]> {
+        self.words.get_index(self.last).filter(|_| self.is_plain).map(|word| &**word)
     }
 
     fn code_of(&mut self, number: f64) -> Result<u32, String> {

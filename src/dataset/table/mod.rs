@@ -68,10 +68,8 @@ pub(super) fn load(spec: &TableSpec, search: &[PathBuf]) -> Result<Dataset> {
         train.get_or_insert(builder.rows());
     }
     let official_train = train.filter(|_| spec.test_file.is_some());
-    let built = builder.finish().map_err(|problem| match problem {
-        Problem::Spec(text) => Error::Usage(text),
-        Problem::Data(text) => Error::Data(format!("{}: {text}", spec.file)),
-    })?;
+    let built = builder.finish();
+    let built = built.map_err(|problem| of_problem(Path::new(&spec.file), problem))?;
     Ok(Dataset {
         columns: built.columns,
         scaled: built.scaled,
@@ -143,6 +141,10 @@ fn read(file: &DataFile, path: &Path, builder: &mut Builder) -> Result<()> {
         Ok(Format::Npz | Format::Mat | Format::Parquet) | Err(_) => {}
     }
     super::fetch::check(file, path)?;
+    if File::open(path).is_ok_and(|file| begins_like_gzip(file)) {
+        let what = "it is packed with gzip, as csv and arff files alone may be; unpack it".into();
+        return Err(wrong(what));
+    }
     let format = format.map_err(|what| wrong(format!("its sha256 is right, but {what}")))?;
     let arrays = builder.spec().arrays();
     let outcome = builder.spec().refuse_text_keys().and_then(|()| match format {
@@ -153,6 +155,11 @@ fn read(file: &DataFile, path: &Path, builder: &mut Builder) -> Result<()> {
         }
     });
     outcome.map_err(|problem| of_problem(path, problem))
+}
+
+fn begins_like_gzip(mut file: File) -> bool {
+    let mut start = [0; 2];
+    file.read_exact(&mut start).is_ok() && start == [0x1f, 0x8b]
 }
 
 /// Opens a file that is not packed, and gives its size.

@@ -97,11 +97,14 @@ impl TableSpec {
             ));
         }
         self.check_columns()?;
+        // what a number or a plain word may hold splits none of them
+        let splits = |byte: u8| byte.is_ascii() && !byte.is_ascii_alphanumeric();
         if let Some(separator) = &self.separator
-            && !matches!(separator.as_bytes(), [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte))
+            && !matches!(separator.as_bytes(), [byte] if splits(*byte) && !b"\"\r\n+-._".contains(byte))
         {
             return wrong(format!(
-                "dataset.separator is '{}'; it must be one character, such as \";\" or \"\\t\"",
+                "dataset.separator is '{}'; it must be one character that is neither letter nor digit, \
+                 such as \";\" or \"\\t\"",
                 separator.escape_debug()
             ));
         }

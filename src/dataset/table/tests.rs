@@ -141,6 +141,16 @@ fn quotes_may_hold_separators_quotes_and_line_ends() {
 }
 
 #[test]
+fn a_word_is_told_from_one_that_it_begins_and_from_its_parts() {
+    let rows = "\"a,b\",1,0\na,1,0\na,2,1\nab,3,0\na,4,0\n\"a\",5,0\n\"a,b\",6,0\n\"a,b\",7,0\n";
+    let data = csv(&format!("k,x,y\n{rows}"), &format!("{Y}\ncategorical = ['k']"));
+    assert_eq!(data.columns(), ["k=a", "k=a,b", "k=ab", "x"]);
+    let column = |row: &[f64]| row.iter().position(|value| *value == 1.0);
+    let found: Vec<_> = values(&data).chunks(4).map(|row| column(&row[..3])).collect();
+    assert_eq!(found, [1, 0, 0, 2, 0, 0, 1, 1].map(Some));
+}
+
+#[test]
 fn a_file_without_a_header_has_columns_called_by_their_place() {
     // as NSL-KDD: the label last but one, then a difficulty
     let text = "0,tcp,http,491,normal,20\n0,udp,other,146,neptune,15\n5,tcp,smtp,0,normal,21\n";
@@ -221,8 +231,8 @@ fn a_cell_that_cannot_be_used_is_named_by_its_place_and_what_to_do() {
         ("3,4", "3,\"4,5\"", 3, "'4,5' is not a number; numbers need a decimal point"),
         ("3,4", "3,inf", 3, "line 3, column 2 (kind): 'inf' is not a finite number"),
         ("3,4", "3,1e999", 3, "'1e999' is not a finite number"),
-        ("3,4,1", "3,4", 3, "line 3, column 2 (kind): the row does not end with its column 3"),
-        ("3,4,1", "3,4,1,9", 3, "line 3, column 3 (y): the row does not end with its column 3"),
+        ("3,4,1", "3,4", 3, "line 3, column 2 (kind): the row ends here with '4'; it needs 3"),
+        ("3,4,1", "3,4,1,9", 3, "line 3, column 3 (y): the row goes on after '1'; it needs 3"),
         ("3,4,1", "3,4,", 3, "line 3, column 3 (y): '' is a missing value"),
         ("3,4", "3,\"4\"x", 3, "line 3, column 2 (kind): text follows its closing quote"),
         ("3,4", "3,\"4", 3, "line 3: a quote is never closed"),
@@ -283,6 +293,7 @@ fn keys_that_contradict_each_other_are_refused_before_a_file_is_read() {
         ("label = 'y'\nanomaly = 1\ndrop = ['y']", "dataset.drop names the column 'y', and"),
         ("label = 'y'\nanomaly = 1\ndrop = ['a']\ncategorical = ['a']", "dataset.categorical does"),
         ("label = 'y'\nanomaly = 1\nseparator = ';;'", "dataset.separator is ';;'"),
+        ("label = 'y'\nanomaly = 1\nseparator = '.'", "dataset.separator is '.'"),
         (
             "label = 'y'\nanomaly = 1\ntest-file = 'x'",
             "dataset.test-file needs dataset.test-sha256",
@@ -552,6 +563,9 @@ fn a_mat_file_that_cannot_be_used_is_refused_by_its_variable() {
         assert_eq!(got, code, "{error}");
     }
     assert!(complaint("t.mat", b"MATLAB 7.3 MAT-file", Y).1.contains("save it with '-v7'"));
+    let whole = mat_file(&[x, y]);
+    assert!(read("t.mat", &whole, Y).is_ok());
+    assert!(complaint("t.mat", &gzip(&whole), Y).1.contains("packed with gzip"));
     assert!(complaint("t.mat", b"abc", Y).1.contains("does not begin like a .mat file"));
     assert!(complaint("t.mat", b"MATLAB 5.0", Y).1.contains("breaks off"));
 }

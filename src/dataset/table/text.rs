@@ -275,7 +275,7 @@ impl Rows<'_, '_> {
         let mut lines = 1;
         for column in 0..=self.last {
             let start = at;
-            at = match self.number(bytes, at, column) {
+            at = match self.plain(bytes, at, column) {
                 Some(end) => end,
                 None => {
                     let field = self.syntax.field(bytes, at);
@@ -294,7 +294,7 @@ impl Rows<'_, '_> {
             };
             let (found, wanted) = (bytes[at], if column < self.last { separator } else { newline });
             if found != wanted {
-                return Err(self.fault(column, &self.width(&bytes[start..at])));
+                return Err(self.fault(column, &self.width(column, &bytes[start..at])));
             }
             at += 1;
         }
@@ -303,17 +303,24 @@ impl Rows<'_, '_> {
         Ok(Some(at))
     }
 
-    /// Takes a cell that is a plain number of a column of numbers, and returns where it ends.
+    /// Takes a cell that is a plain number in a column of numbers, or the word of the row before, and
+    /// returns where it ends. Such are nearly all cells.
     #[inline]
-    fn number(&mut self, bytes: &[u8], at: usize, column: usize) -> Option<usize> {
+    fn plain(&mut self, bytes: &[u8], at: usize, column: usize) -> Option<usize> {
+        let Syntax { separator, newline, .. } = self.syntax;
+        let ends = |byte: u8| byte == separator || byte == newline;
         if self.builder.roles()[column] != Role::Number {
-            return None;
+            let rest = &bytes[at..];
+            let length = self.builder.repeated(column, |word| {
+                rest.starts_with(word) && rest.get(word.len()).is_some_and(|next| ends(*next))
+            })?;
+            return Some(at + length);
         }
         let (number, mut end) = plain_number(bytes, at)?;
-        if bytes[end] == b'\r' && bytes.get(end + 1) == Some(&self.syntax.newline) {
+        if bytes[end] == b'\r' && bytes.get(end + 1) == Some(&newline) {
             end += 1;
         }
-        if bytes[end] != self.syntax.separator && bytes[end] != self.syntax.newline {
+        if !ends(bytes[end]) {
             return None;
         }
         self.builder.finite(number);
@@ -321,9 +328,12 @@ impl Rows<'_, '_> {
     }
 
     /// Says that a row has too few or too many columns.
-    fn width(&self, last: &[u8]) -> String {
-        let (text, needed) = (String::from_utf8_lossy(trimmed(last)), self.last + 1);
-        format!("the row does not end with its column {needed}: '{text}' is here")
+    fn width(&self, column: usize, cell: &[u8]) -> String {
+        let (text, needed) = (String::from_utf8_lossy(trimmed(cell)), self.last + 1);
+        match column < self.last {
+            true => format!("the row ends here with '{text}'; it needs {needed} columns"),
+            false => format!("the row goes on after '{text}'; it needs {needed} columns"),
+        }
     }
 
     fn fault(&self, column: usize, what: &str) -> Problem {
