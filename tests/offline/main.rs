@@ -12,6 +12,7 @@ mod examples;
 mod golden_metrics;
 mod golden_stats;
 mod methods;
+mod own_table;
 mod report;
 mod tables;
 mod verdict_engine;

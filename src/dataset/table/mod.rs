@@ -111,7 +111,7 @@ impl Format {
                 Err("it is of MATLAB's version 7.3; save it with '-v7'")
             }
             _ if start.starts_with(b"MATLAB 5.0") => Ok(Self::Mat),
-            _ if name.ends_with(".arff") => Ok(Self::Arff),
+            _ if name.ends_with(".arff") || begins_like_arff(start) => Ok(Self::Arff),
             _ if name.ends_with(".npz") => Err("it is not a zip file, which every .npz is"),
             _ if name.ends_with(".mat") => {
                 Err("it does not begin like a .mat file of version 5; save it with '-v7'")
@@ -123,6 +123,14 @@ impl Format {
             _ => Ok(Self::Csv),
         }
     }
+}
+
+/// Whether the first line that is no comment names a relation.
+fn begins_like_arff(start: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(start);
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.find(|line| !line.starts_with('%')).unwrap_or_default();
+    first.to_ascii_lowercase().starts_with("@relation")
 }
 
 /// Adds a file's rows to those there are.
@@ -141,7 +149,7 @@ fn read(file: &DataFile, path: &Path, builder: &mut Builder) -> Result<()> {
         Ok(Format::Npz | Format::Mat | Format::Parquet) | Err(_) => {}
     }
     super::fetch::check(file, path)?;
-    if File::open(path).is_ok_and(|file| begins_like_gzip(file)) {
+    if File::open(path).is_ok_and(begins_like_gzip) {
         let what = "it is packed with gzip, as csv and arff files alone may be; unpack it".into();
         return Err(wrong(what));
     }

@@ -18,7 +18,15 @@ const AT_ONCE: usize = 1024;
 
 impl From<ParquetError> for Problem {
     fn from(error: ParquetError) -> Self {
-        Self::Data(format!("it cannot be read as parquet: {error}"))
+        let text = error.to_string();
+        Self::Data(match text.split_once("Disabled feature at compile time: ") {
+            Some((_, packed)) => {
+                format!(
+                    "it is packed with {packed}; write it with snappy, zstd or gzip, or unpacked"
+                )
+            }
+            None => format!("it cannot be read as parquet: {text}"),
+        })
     }
 }
 

@@ -222,7 +222,7 @@ fn check_file(prefix: &str, file: &str, sha256: &str) -> Result<()> {
 
 /// A text, which may be written as a number: `label = 42`.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "a text or a number")]
+#[serde(untagged, expecting = "it must be a text or a number")]
 enum Word {
     Text(String),
     Whole(i64),
@@ -243,7 +243,7 @@ impl From<Word> for String {
 
 /// A list of texts, or one: `anomaly = [1, "two"]`.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "a list of texts or numbers")]
+#[serde(untagged, expecting = "it must be a list of texts or numbers")]
 enum Words {
     One(Word),
     Several(Vec<Word>),

@@ -421,71 +421,57 @@ fn an_npz_of_either_order_and_any_kind_of_number_is_read() {
     }
 }
 
+/// Arrays of two rows and their classes.
+fn two_rows() -> [Vec<u8>; 2] {
+    [npy(&[2, 2], C, &[1.0, 2.0, 3.0, 4.0]), npy(&[2], C, &[0i64, 1])]
+}
+
 #[test]
-fn an_npz_that_cannot_be_used_is_refused_by_its_array() {
-    let x = npy(&[2, 2], C, &[1.0, 2.0, 3.0, 4.0]);
-    let y = npy(&[2], C, &[0i64, 1]);
-    let both = |x: Vec<u8>, y: Vec<u8>| npz(&[("X", x), ("y", y)], Deflated);
-    let head = |kind: &str, shape: &str| {
-        format!("{{'descr': {kind}, 'fortran_order': False, 'shape': {shape}, }}\n")
-    };
+fn arrays_that_do_not_fit_together_are_refused_by_their_names_and_places() {
+    let [x, y] = two_rows();
+    let two = |x: &[u8], y: &[u8]| npz(&[("X", x.to_vec()), ("y", y.to_vec())], Deflated);
+    let column = |value: f64| npy(&[2, 1], C, &[1.0, value]);
     let cases = [
-        (npz(&[("data", x.clone()), ("y", y.clone())], Stored), "has no array 'X'", 2),
-        (
-            npz(&[("X", x.clone()), ("Y", y.clone())], Stored),
-            "has no array 'y'; did you mean 'Y'?",
-            2,
-        ),
-        (npz(&[], Stored), "it holds no array", 3),
-        (
-            both(npy(&[4], C, &[1.0, 2.0, 3.0, 4.0]), y.clone()),
-            "'X' has the shape 4; it must be",
-            3,
-        ),
-        (both(x.clone(), npy(&[3], C, &[0i64, 1, 1])), "'y' has the shape 3; 'X' has 2 rows", 3),
-        (
-            both(npy(&[2, 1], C, &[1.0, f64::NAN]), y.clone()),
-            "'X', row 2, column 1: 'NaN' is a missing",
-            3,
-        ),
-        (
-            both(npy(&[2, 1], C, &[1.0, f64::INFINITY]), y.clone()),
-            "row 2, column 1: inf is not a finite",
-            3,
-        ),
-        (both(x.clone(), npy(&[2], C, &[0.0, f64::NAN])), "'y', row 2: 'NaN' is a missing", 3),
-        (both(raw_npy(&head("'|O'", "(2, 2)"), b""), y.clone()), "holds Python objects", 3),
-        (
-            both(raw_npy(&head("'<c16'", "(1, 1)"), &[0; 16]), y.clone()),
-            "holds '<c16'; write numbers",
-            3,
-        ),
-        (
-            both(raw_npy(&head("'<f8'", "(2, 2)"), &[0; 30]), y.clone()),
-            "which 30 bytes cannot hold",
-            3,
-        ),
-        (both(raw_npy("{}\n", b""), y.clone()), "without a usable shape", 3),
-        (both(b"PK".to_vec(), y.clone()), "has no header of numpy's", 3),
-        (both(raw_npy(&"(".repeat(5000), b""), y.clone()), "has no header of numpy's", 3),
-        (
-            both(raw_npy(&head("'<f8'", "(1000000000000, 6)"), b""), y.clone()),
-            "1000000000000 × 6 values",
-            3,
-        ),
-        (
-            both(raw_npy(&head("'<f8'", "(4294967296, 4294967296)"), b""), y.clone()),
-            "cannot hold",
-            3,
-        ),
+        (npz(&[("data", x.clone()), ("y", y.clone())], Stored), 2, "has no array 'X'"),
+        (npz(&[("X", x.clone()), ("Y", y.clone())], Stored), 2, "no array 'y'; did you mean 'Y'?"),
+        (npz(&[], Stored), 3, "it holds no array"),
+        (two(&npy(&[2], C, &[1.0, 2.0]), &y), 3, "'X' has the shape 2; it must be rows × columns"),
+        (two(&x, &npy(&[3], C, &[0i64, 1, 1])), 3, "'y' has the shape 3; 'X' has 2 rows"),
+        (two(&column(f64::NAN), &y), 3, "'X', row 2, column 1: 'NaN' is a missing value"),
+        (two(&column(f64::INFINITY), &y), 3, "row 2, column 1: inf is not a finite number"),
+        (two(&x, &npy(&[2], C, &[0.0, f64::NAN])), 3, "'y', row 2: 'NaN' is a missing value"),
     ];
-    for (bytes, wanted, code) in cases {
+    for (bytes, code, wanted) in cases {
         let (got, error) = complaint("t.npz", &bytes, Y);
         assert!(error.contains(wanted), "{wanted}: {error}");
         assert_eq!(got, code, "{error}");
     }
-    let (_, error) = complaint("t.npz", &both(x, y), &format!("{Y}\nheader = true"));
+    let (_, error) = complaint("t.npz", &two(&x, &y), &format!("{Y}\nheader = true"));
     assert!(error.contains("dataset.header goes with csv files alone"), "{error}");
+}
+
+#[test]
+fn an_array_whose_header_lies_or_cannot_be_read_is_refused() {
+    let [_, y] = two_rows();
+    let head = |kind: &str, shape: &str| {
+        format!("{{'descr': {kind}, 'fortran_order': False, 'shape': {shape}, }}\n")
+    };
+    let array = |kind: &str, shape: &str, data: &[u8]| raw_npy(&head(kind, shape), data);
+    for (x, wanted) in [
+        (array("'|O'", "(2, 2)", b"1234"), "holds Python objects"),
+        (array("'<c16'", "(1, 1)", &[0; 16]), "holds '<c16'; write numbers"),
+        (array("'<f8'", "(2, 2)", &[0; 30]), "which 30 bytes cannot hold"),
+        (array("'<f8'", "(1000000000000, 6)", b""), "1000000000000 × 6 values"),
+        (array("'<f8'", "(4294967296, 4294967296)", b""), "cannot hold"),
+        (raw_npy("{}\n", b""), "without a usable shape"),
+        (raw_npy(&"(".repeat(5000), b""), "has no header of numpy's"),
+        (b"PK".to_vec(), "has no header of numpy's"),
+    ] {
+        let bytes = npz(&[("X", x), ("y", y.clone())], Deflated);
+        let (code, error) = complaint("t.npz", &bytes, Y);
+        assert!(error.contains(wanted), "{wanted}: {error}");
+        assert_eq!(code, 3, "{error}");
+    }
 }
 
 /// An element of a .mat file.
@@ -529,11 +515,10 @@ fn a_mat_file_is_read_compressed_or_not_with_numbers_of_any_width() {
         [1.0f64, 3.0, 5.0, 2.0, 4.0, 6.0].iter().flat_map(|x| x.to_le_bytes()).collect();
     let x = matrix("X", 6, [3, 2], 9, &doubles);
     // doubles that are kept as bytes, as MATLAB does, in a small element
-    let mut y = matrix("y", 6, [3, 1], 2, &[0, 1, 0]);
+    let y = matrix("y", 6, [3, 1], 2, &[0, 1, 0]);
     let small = matrix("y", 6, [3, 1], 2, &[]);
     let mut short = small[..small.len() - 8].to_vec();
     short.extend([2, 0, 3, 0, 0, 1, 0, 0]);
-    y.truncate(y.len());
     for (x, y) in [(x.clone(), y.clone()), (zlib(&x), zlib(&y)), (x.clone(), short)] {
         let other = matrix("other", 4, [1, 2], 4, &[65, 0, 66, 0]);
         let data = read("t.mat", &mat_file(&[other, y, x]), Y).unwrap();
@@ -576,8 +561,12 @@ fn an_arff_file_is_read_with_comments_quotes_and_nominal_columns() {
                 @attribute proto {tcp, 'u d p', icmp}\n@ATTRIBUTE \"flag\" {0,1}\n@attribute class {no,yes}\n\
                 % another\n@DATA\n% in the data\n1.5, tcp, 0, no\n\n2,'u d p',1,yes\n3,\"tcp\",0,'no'\n";
     let more = "label = 'class'\nanomaly = ['yes']\ncategorical = ['proto']";
-    for text in [text.to_owned(), text.replace('\n', "\r\n")] {
-        let data = read("t.arff", text.as_bytes(), more).unwrap();
+    for (name, text) in [
+        ("t.arff", text.to_owned()),
+        ("t.txt", text.to_owned()),
+        ("t.ARFF", text.replace('\n', "\r\n")),
+    ] {
+        let data = read(name, text.as_bytes(), more).unwrap();
         assert_eq!(data.columns(), ["proto=tcp", "proto=u d p", "the size", "flag"]);
         let wanted = [[1.0, 0.0, 1.5, 0.0], [0.0, 1.0, 2.0, 1.0], [1.0, 0.0, 3.0, 0.0]];
         assert_eq!(values(&data), wanted.concat());
