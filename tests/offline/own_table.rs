@@ -97,5 +97,5 @@ fn what_a_table_lacks_ends_the_run_with_its_place_and_the_exit_code_of_its_kind(
     sandbox.write("mine.toml", &experiment("other bytes", MORE));
     sandbox.seedbed("run mine.toml --out out").expect(3).says("its 200 rows can be read");
     sandbox.write("mine.toml", &experiment(&text, MORE).replace("mine.csv", "none.csv"));
-    sandbox.seedbed("plan mine.toml --out out").expect(3).says("none.csv");
+    sandbox.seedbed("run mine.toml --out out").expect(3).says("needs none.csv, which is not in");
 }
