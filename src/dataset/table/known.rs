@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::super::DataFile;
+use super::super::{DataFile, kddcup};
 
 /// A file with a public home.
 #[derive(Debug)]
@@ -70,4 +70,10 @@ const fn mat(
 /// Returns the known table with this digest.
 pub(super) fn of(sha256: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.file.raw_sha256 == sha256)
+}
+
+/// Returns the file with this digest that can be fetched, be it a table or not only that.
+pub(super) fn file(sha256: &str) -> Option<&'static DataFile> {
+    let tables = KNOWN.iter().map(|known| &known.file);
+    tables.chain(&kddcup::FILES).find(|file| file.raw_sha256 == sha256)
 }

@@ -165,9 +165,9 @@ impl TableSpec {
     }
 
     pub(in super::super) fn files(&self) -> Vec<DataFile> {
-        let file = |name: &str, sha256: &str| match known::of(sha256) {
+        let file = |name: &str, sha256: &str| match known::file(sha256) {
             // what is fetched lies under its own name
-            Some(known) if known.file.name == name => known.file.clone(),
+            Some(known) if known.name == name => known.clone(),
             Some(_) | None => DataFile {
                 name: name.to_owned().into(),
                 folder: None,

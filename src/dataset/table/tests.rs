@@ -635,6 +635,16 @@ fn the_real_files_have_the_published_counts_and_the_values_that_scipy_reads() {
     }
 }
 
+#[test]
+fn a_file_with_a_public_home_is_told_by_its_digest_and_its_name() {
+    let known = super::super::kddcup::FILES[0].clone();
+    let files = |name: &str| spec(name, &known.raw_sha256, Y).files();
+    assert_eq!(files(&known.name), std::slice::from_ref(&known));
+    assert!(known.if_missing().contains("seedbed data fetch kddcup"));
+    let [renamed] = &files("mine.csv.gz")[..] else { panic!("one file") };
+    assert!(renamed.if_missing().starts_with("put it there"), "{}", renamed.if_missing());
+}
+
 /// KDD Cup 99 as a table of one's own, with these columns one-hot and these unscaled.
 fn kddcup(categorical: &str, unscaled: &str, scaling: &str) -> DatasetSpec {
     let file = super::super::kddcup::FILES[0].clone();
