@@ -316,6 +316,13 @@ impl Rows<'_, '_> {
             })?;
             return Some(at + length);
         }
+        // the commonest number has one digit
+        if let [digit @ b'0'..=b'9', next, ..] = bytes[at..]
+            && ends(next)
+        {
+            self.builder.finite(f64::from(digit - b'0'));
+            return Some(at + 1);
+        }
         let (number, mut end) = plain_number(bytes, at)?;
         if bytes[end] == b'\r' && bytes.get(end + 1) == Some(&newline) {
             end += 1;
