@@ -1,6 +1,6 @@
 //! MATLAB's files of version 5 (as `-v6` and `-v7` write them): a head, then elements, one a variable,
-//! each perhaps compressed. Own code: the one library for them is no longer kept, and trusts sizes that a
-//! file claims. After "MAT-File Format", MathWorks.
+//! each perhaps compressed. Own code because little may unpack to very much: the library there is,
+//! `matfile`, holds the whole file and unpacks without a limit. After "MAT-File Format", MathWorks.
 
 use std::io::{self, Read};
 
