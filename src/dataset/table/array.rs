@@ -20,7 +20,7 @@ pub(super) enum Values {
     Words(Vec<String>),
 }
 
-/// Values of an array at most: an index into them has to be a number of 32 bits times a few columns.
+/// Values of an array at most: half a tebibyte of them.
 pub(super) const MOST_VALUES: u128 = 1 << 36;
 
 /// Refuses a shape whose values, of `size` bytes each, do not fit into `bytes`; else returns how many
