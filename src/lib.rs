@@ -12,13 +12,15 @@
 //! report       the same, for people
 //! ```
 //!
-//! Beside the path: `plausibility` asks of a paper's figures alone whether they can be right.
+//! Beside the path: `elsewhere` writes rows for who trains by hand, and judges the scores that come back;
+//! `plausibility` asks of a paper's figures alone whether they can be right.
 //!
 //! What stands right of a record is a pure function of `runs.csv`. The library never prints: the program
 //! `seedbed` (`bin/seedbed/`) is a user of it, and `seedbed-train` trains.
 
 pub mod dataset;
 pub mod digest;
+pub mod elsewhere;
 pub mod error;
 pub mod experiment;
 pub mod files;

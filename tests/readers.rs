@@ -1,6 +1,6 @@
 //! Readers of files that anybody may have written, under thousands of made-up and damaged ones each:
-//! experiments and papers in TOML, records, `runs.csv`, `losses.csv`, idx files, KDD Cup 99, gzip, and
-//! tables as csv, arff, npz, mat and parquet. None panics or asks for more memory than its input accounts
+//! experiments and papers in TOML, records, `runs.csv`, `losses.csv`, idx files, KDD Cup 99, gzip, files of
+//! scores, and tables as csv, arff, npz, mat and parquet. None panics or asks for more memory than its input accounts
 //! for, and what one accepts is what its module promises. The cases follow from fixed seeds.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -16,6 +16,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use seedbed::dataset::{self, DatasetSpec};
 use seedbed::experiment::{Experiment, Scale, Selection};
+use seedbed::method::score_file;
 use seedbed::paper;
 use seedbed::report::csv;
 use seedbed::store::record::{Job, Record};
@@ -941,4 +942,62 @@ fn nesting_of_any_depth_is_refused_without_overflowing_the_stack() {
             assert!(Experiment::parse(Path::new(&path), &text, &selection).is_err());
         }
     }
+}
+
+/// The word that an array's header is made of, and what could stand there.
+const ARRAY: &[&str] = &[
+    "{",
+    "}",
+    "(",
+    ")",
+    "[",
+    "]",
+    "'descr'",
+    "'<f8'",
+    "'>f4'",
+    "'|O'",
+    "'<f16'",
+    "'fortran_order'",
+    "True",
+    "'shape'",
+    "7",
+    "(7,)",
+    "(18446744073709551615,)",
+    "(4294967296, 4294967296)",
+    "-1",
+    ",",
+    ":",
+    "\n",
+    "\u{93}NUMPY",
+    "nan",
+    "1e308",
+];
+
+#[test]
+fn files_of_scores_hold_as_many_numbers_as_asked_for_or_say_what_is_wrong() {
+    const ROWS: usize = 7;
+    let scores: Vec<f64> = (0..ROWS).map(|row| (row as f64).exp()).collect();
+    let folder = TempDir::new().unwrap();
+    let array = folder.path().join("whole.npy");
+    score_file::write(&array, &scores).unwrap();
+    let array = std::fs::read(array).unwrap();
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    archive.start_file("scores.npy", options).unwrap();
+    archive.write_all(&array).unwrap();
+    let archive = archive.finish().unwrap().into_inner();
+    let lines: String = scores.iter().map(|score| format!("{score:?}\n")).collect();
+    let kinds =
+        prop::sample::select(vec![("npy", array), ("npz", archive), ("csv", lines.into_bytes())]);
+    each((kinds, changes(ARRAY)), |((kind, whole), changes)| {
+        let path = folder.path().join(format!("scores.{kind}"));
+        put(&path, changed(&whole, &changes)).unwrap();
+        let (read, most) = measured(|| score_file::ScoreFile::read(&path, ROWS));
+        prop_assert!(most < 2 * MEBIBYTE, "{most} bytes");
+        if let Ok(file) = read {
+            prop_assert_eq!(file.scores.len(), ROWS);
+            prop_assert!(file.scores.iter().all(|score| !score.is_nan()));
+        }
+        Ok(())
+    });
 }

@@ -3,6 +3,7 @@
 //! Knows no data, no tensors and no stored records.
 mod name;
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use crate::dataset::{DatasetSpec, SplitSpec};
 use crate::error::{Error, Result};
 use crate::files::read_text;
 use crate::metrics::{Population, ThresholdRule};
-use crate::model::{Average, ModelSpec, Score, Scoring};
+use crate::model::{Average, FileDigests, ModelSpec, Score, ScoresSpec, Scoring};
 use crate::words::words;
 
 pub use name::CellName;
@@ -383,6 +384,34 @@ impl Experiment {
         self.path.parent().unwrap_or(Path::new("")).join("papers")
     }
 
+    /// Whether its scores are made elsewhere.
+    pub fn is_elsewhere(&self) -> bool {
+        self.cells.iter().all(|cell| cell.model.is_elsewhere())
+    }
+
+    /// Returns the experiment as it judges scores that were made elsewhere: the same data, splits and
+    /// thresholds, and no word of its own method, which did not make them. It has no controls: those are of
+    /// the method.
+    #[must_use]
+    pub fn of_scores(&self) -> Self {
+        if self.is_elsewhere() {
+            return self.clone();
+        }
+        let trained = self.cells.iter().filter(|cell| cell.control.is_none());
+        let cells = trained.map(|cell| {
+            let (score, samples, average) = (None, None, None);
+            let protocol = ProtocolSpec { score, samples, average, ..cell.protocol.clone() };
+            let model = match &cell.model {
+                ModelSpec::Scores(spec) => spec.clone(),
+                _ => ScoresSpec::default(),
+            };
+            let (model, training) = (ModelSpec::Scores(model), TrainingSpec::none());
+            Cell { protocol, model, training, ..cell.clone() }
+        });
+        let title = format!("{}: scores from elsewhere", self.title);
+        Self { title, cells: cells.collect(), ..self.clone() }
+    }
+
     /// Keeps the cells with these labels and the controls that belong to them.
     ///
     /// # Errors
@@ -476,12 +505,14 @@ struct Source<'a> {
     path: &'a Path,
     text: &'a str,
     root: Spanned<DeTable<'a>>,
+    /// Of files that cells name.
+    digests: RefCell<FileDigests>,
 }
 
 impl<'a> Source<'a> {
     fn new(path: &'a Path, text: &'a str) -> Result<Self> {
         match DeTable::parse(text) {
-            Ok(root) => Ok(Self { path, text, root }),
+            Ok(root) => Ok(Self { path, text, root, digests: RefCell::default() }),
             Err(error) => {
                 let at = error.span().map_or(0, |span| span.start);
                 Err(Error::Usage(format!(
@@ -893,12 +924,17 @@ fn cell_of(
         training: training(source, &spec, &model, &changes)?,
         model,
     };
-    if let ModelSpec::Command(command) = &mut cell.model {
-        let folder = source.path.parent().unwrap_or(Path::new(""));
-        command.digest_files(folder).map_err(|(name, error)| {
-            let path = folder.join(name);
-            source.fault("model.files", &format!("cannot read {}: {error}", path.display()))
-        })?;
+    match &mut cell.model {
+        ModelSpec::Command(command) => {
+            let folder = source.path.parent().unwrap_or(Path::new(""));
+            let mut known = source.digests.borrow_mut();
+            command.digest_files(folder, &mut known).map_err(|(name, error)| {
+                let path = folder.join(name);
+                source.fault("model.files", &format!("cannot read {}: {error}", path.display()))
+            })?;
+        }
+        ModelSpec::Scores(scores) => scores.forget_files(),
+        _ => {}
     }
     cell.dataset.check().map_err(|error| source.fault("dataset", &error.to_string()))?;
     let split = cell.protocol.split.check(&cell.dataset);

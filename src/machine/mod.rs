@@ -53,6 +53,8 @@ impl Versions {
             rustc: env!("SEEDBED_RUSTC").to_owned(),
             glibc: glibc(),
             card: None,
+            environment: String::new(),
+            elsewhere: None,
         }
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::prepare::{Prepared, Run};
+use super::score_file;
 use crate::digest;
 use crate::error::Error;
 use crate::metrics::{self, Counts, Metrics};
 use crate::store::record::{Provenance, Record, State};
+use crate::store::scores::{self, Of};
 
 /// Scores of a run's rows; higher means more anomalous.
 #[derive(Debug, Clone)]
@@ -69,8 +71,32 @@ impl Prepared<'_> {
         if mean.is_finite() {
             diagnostics.insert("score_train".to_owned(), mean);
         }
+        self.keep_scores(run, cell, scored, train)?;
         let (threshold, scores_digest) = (flagged.threshold, digest::of_numbers(&test));
         Ok(Measured { counts, metrics, threshold, diagnostics, scores_digest })
+    }
+
+    /// Writes the scores of all rows that were scored beside the run's record, where the job keeps them.
+    fn keep_scores(
+        &self,
+        run: &Run,
+        cell: usize,
+        scored: &Scored,
+        train: &[f64],
+    ) -> Result<(), (State, String)> {
+        let Some(kept) = self.job.kept.as_ref().filter(|kept| kept.scores) else { return Ok(()) };
+        let label = &self.job.cells[cell].label;
+        for (of, scores) in [(Of::Test, scored.test.as_slice()), (Of::Train, train)] {
+            if of == Of::Train && scores.is_empty() {
+                continue;
+            }
+            let path = scores::place(&kept.folder, label, run.seed, of);
+            // a full disk says nothing of the run: it may be tried again
+            score_file::write(&path, scores).map_err(|error| {
+                (State::Crashed, format!("cannot write {}: {error}", path.display()))
+            })?;
+        }
+        Ok(())
     }
 
     /// Makes the record of a run for the job's cell of this number.

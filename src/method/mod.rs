@@ -3,20 +3,22 @@
 //! that are somebody's program. Networks are the trainer's, which takes everything else from here. Decides
 //! nothing that an experiment file does not say, and stores nothing: `store` does.
 
+pub mod folder;
 mod measure;
 mod pca;
 mod prepare;
 mod program;
+pub mod score_file;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::experiment::Cell;
 use crate::machine::Versions;
 use crate::machine::memory::Need;
-use crate::model::ModelSpec;
-use crate::store::record::{Calibration, Job, Message, State};
+use crate::model::{Bytes, ModelSpec};
+use crate::store::record::{Calibration, Job, Message, Provenance, State};
 
 pub use measure::{Ending, Measured, Outcome, Scored};
 pub use prepare::{Prepared, Run, Tested};
@@ -35,38 +37,49 @@ impl Rows<'_> {
     }
 }
 
-/// What a method is given of a run.
-#[derive(Debug)]
-pub struct Given<'a> {
-    pub seed: u64,
-    pub train: Rows<'a>,
-    pub test: Rows<'a>,
-    /// Names of the features.
-    pub columns: &'a [String],
-    /// Height and width, where rows are images.
-    pub image: Option<(usize, usize)>,
-    /// Whether the training rows must be scored too.
-    pub wants_train: bool,
-    /// The experiment file's folder.
-    pub folder: PathBuf,
+/// What a method gives back of a run.
+#[derive(Debug, Clone)]
+struct Fitted {
+    scored: Scored,
+    /// Names of the loss's terms, and their means, an entry an epoch; empty for a method without epochs.
+    terms: Vec<String>,
+    curve: Vec<Vec<f64>>,
+    /// What the method measured itself.
+    diagnostics: BTreeMap<String, f64>,
+}
+
+impl Fitted {
+    fn of(scored: Scored) -> Self {
+        let (terms, curve, diagnostics) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { scored, terms, curve, diagnostics }
+    }
 }
 
 /// How a run failed, and why.
 pub type Failure = (State, String);
 
-/// Fits a method on training rows, and scores them and test rows.
+/// Fits a job's method on a run's training rows, and scores them and the test rows.
 fn fit_and_score(
-    model: &ModelSpec,
-    given: &Given,
+    prepared: &Prepared,
+    run: &Run,
     emit: &mut dyn FnMut(Message),
-) -> std::result::Result<Scored, Failure> {
-    match model {
+) -> std::result::Result<Fitted, Failure> {
+    match &prepared.job.cell().model {
         ModelSpec::Pca(spec) => {
-            let pca = pca::Pca::fit(spec, given.train);
-            let (train, test) = (Some(pca.scores(given.train)), pca.scores(given.test));
-            Ok(Scored { train, test_error: test.clone(), test, broken: None })
+            let dataset = &prepared.dataset;
+            let [train, test] =
+                [&run.split.train, &run.split.test].map(|rows| dataset.encode(rows, &run.scaling));
+            let [train, test] = [&train, &test]
+                .map(|values| Rows { values, features: prepared.dataset.features() });
+            let pca = pca::Pca::fit(spec, train);
+            let (train, test) = (Some(pca.scores(train)), pca.scores(test));
+            Ok(Fitted::of(Scored { train, test_error: test.clone(), test, broken: None }))
         }
-        ModelSpec::Command(spec) => program::fit_and_score(spec, given, emit),
+        ModelSpec::Command(spec) => program::fit_and_score(spec, prepared, run, emit),
+        ModelSpec::Scores(_) => {
+            let what = "these scores come from elsewhere: 'seedbed score' judges them";
+            Err((State::InvalidData, what.to_owned()))
+        }
         ModelSpec::Dagmm(_)
         | ModelSpec::Autoencoder(_)
         | ModelSpec::Vae(_)
@@ -78,17 +91,30 @@ fn fit_and_score(
 }
 
 /// What a job of a cell needs of memory, roughly and rather more; none where only the data's files know
-/// how large they are.
+/// how large they are and nothing is declared. A program needs what its experiment declares beside.
 pub fn memory_need(cell: &Cell) -> Option<Need> {
     const PROGRAM: u64 = 64 << 20;
-    let shape = cell.dataset.shape()?;
-    let (train, test) = cell.protocol.split.at_most(&shape);
-    let bytes = |values: usize| (values * size_of::<f32>()) as u64;
-    // the data set as it is read, a byte a value; covariance, its vectors and some rows in f64
+    let declared = match &cell.model {
+        ModelSpec::Command(spec) => spec.memory.map(|Bytes(bytes)| bytes),
+        _ => None,
+    };
+    let Some(shape) = cell.dataset.shape() else {
+        return declared.map(|bytes| Need { fixed: PROGRAM + bytes, per_seed: 0 });
+    };
+    // the data set as it is read, a byte a value
     let table = (shape.rows * shape.features) as u64;
-    let fitted = 8 * bytes(shape.features * shape.features.max(ROWS_AT_ONCE));
-    let fixed = PROGRAM + table + fitted + bytes((train + test) * shape.features);
-    Some(Need { fixed, per_seed: 0 })
+    let bytes = |values: usize| (values * size_of::<f32>()) as u64;
+    let (train, test) = cell.protocol.split.at_most(&shape);
+    let fitted = match declared {
+        // rows go to the program some at a time
+        Some(bytes) => bytes,
+        // covariance, its vectors and some rows in f64; a program is taken to hold its rows
+        None => {
+            8 * bytes(shape.features * shape.features.max(ROWS_AT_ONCE))
+                + bytes((train + test) * shape.features)
+        }
+    };
+    Some(Need { fixed: PROGRAM + table + fitted, per_seed: 0 })
 }
 
 /// Rows that a method takes into f64 at a time; bounds its memory.
@@ -101,45 +127,54 @@ const ROWS_AT_ONCE: usize = 4096;
 /// than columns.
 pub fn execute(job: &Job, emit: &mut dyn FnMut(Message)) -> Result<()> {
     let prepared = Prepared::new(job)?;
-    job.cell().model.fits(prepared.dataset.features())?;
+    let model = &job.cell().model;
+    model.fits(prepared.dataset.features())?;
     emit(Message::Progress { epoch: 0, epochs: 0, loss: None, rows_per_second: 0.0 });
+    let environment = match model {
+        ModelSpec::Command(spec) => program::environment(spec, job),
+        _ => Ok(String::new()),
+    };
     for run in &prepared.runs {
         let started = Instant::now();
-        let scored = score(&prepared, run, emit);
-        let labels = prepared.labels(run);
+        let fitted = environment.clone().and_then(|_| fit_and_score(&prepared, run, emit));
         let wall = started.elapsed().as_secs_f64() / job.cells.len() as f64;
-        for cell in 0..job.cells.len() {
-            let outcome = match &scored {
-                Ok(scored) => prepared.measure(run, cell, scored, &labels),
-                Err(failure) => Err(failure.clone()),
-            };
-            let provenance = Versions::of_build(String::new()).provenance(&job.device, 1);
-            let ending = Ending { outcome, curve: Vec::new(), terms: Vec::new(), wall, provenance };
-            emit(Message::Record(Box::new(prepared.record(run, cell, ending))));
-        }
+        let provenance = Provenance {
+            environment: environment.clone().unwrap_or_default(),
+            ..Versions::of_build(String::new()).provenance(&job.device, model.cores())
+        };
+        emit_records(&prepared, run, &fitted, (wall, &provenance), emit);
     }
     Ok(())
 }
 
-fn score(
+/// Emits the record of each cell of a run.
+fn emit_records(
     prepared: &Prepared,
     run: &Run,
+    fitted: &std::result::Result<Fitted, Failure>,
+    (wall, provenance): (f64, &Provenance),
     emit: &mut dyn FnMut(Message),
-) -> std::result::Result<Scored, Failure> {
-    let Prepared { job, dataset, .. } = prepared;
-    let features = dataset.features();
-    let [train, test] =
-        [&run.split.train, &run.split.test].map(|rows| dataset.encode(rows, &run.scaling));
-    let given = Given {
-        seed: run.seed,
-        train: Rows { values: &train, features },
-        test: Rows { values: &test, features },
-        columns: dataset.columns(),
-        image: dataset.image(),
-        wants_train: job.cells.iter().any(|cell| cell.protocol.scores_training_rows()),
-        folder: job.folder.clone().unwrap_or_default(),
-    };
-    fit_and_score(&job.cell().model, &given, emit)
+) {
+    let labels = prepared.labels(run);
+    for cell in 0..prepared.job.cells.len() {
+        let mut ending = Ending {
+            outcome: match fitted {
+                Ok(fitted) => prepared.measure(run, cell, &fitted.scored, &labels),
+                Err(failure) => Err(failure.clone()),
+            },
+            curve: Vec::new(),
+            terms: Vec::new(),
+            wall,
+            provenance: provenance.clone(),
+        };
+        if let Ok(fitted) = fitted {
+            (ending.curve, ending.terms) = (fitted.curve.clone(), fitted.terms.clone());
+        }
+        if let (Ok(measured), Ok(fitted)) = (&mut ending.outcome, fitted) {
+            measured.diagnostics.extend(fitted.diagnostics.clone());
+        }
+        emit(Message::Record(Box::new(prepared.record(run, cell, ending))));
+    }
 }
 
 /// Times a job's first run: what a network does in steps is one here.
@@ -152,7 +187,7 @@ pub fn calibrate(job: &Job, first: &mut dyn FnMut()) -> Result<Calibration> {
     job.cell().model.fits(prepared.dataset.features())?;
     let load_seconds = started.elapsed().as_secs_f64();
     let started = Instant::now();
-    if let Err((_, why)) = score(&prepared, &prepared.runs[0], &mut |_| {}) {
+    if let Err((_, why)) = fit_and_score(&prepared, &prepared.runs[0], &mut |_| {}) {
         return Err(Error::Failed(why));
     }
     first();

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::dataset::{self, Dataset, Scaling, Split};
 use crate::error::Result;
-use crate::experiment::Cell;
+use crate::experiment::{Cell, ProtocolSpec};
 use crate::store::record::{Digests, Job};
 
 /// A job's data, and its runs.
@@ -62,23 +62,37 @@ impl<'a> Prepared<'a> {
     /// # Errors
     /// Data missing or wrong, and a split that the data set cannot give.
     pub fn new(job: &'a Job) -> Result<Self> {
-        let cell = job.cell();
-        let dataset = dataset::load(&cell.dataset, &job.data)?;
-        let contamination = cell.protocol.contamination;
-        let mut runs = Vec::new();
-        for (index, &seed) in job.seeds.iter().enumerate() {
-            let scored = cell.protocol.split.before_batches();
-            let split = dataset::split(&dataset, &scored, contamination, seed)?;
-            let of_cell = |cell: &Cell| {
-                let own = dataset::split(&dataset, &cell.protocol.split, contamination, seed)?;
-                Ok(Tested::new(&own, &split))
-            };
-            let tested = job.cells.iter().map(of_cell).collect::<Result<_>>()?;
-            let scaling = dataset.fit(&split.train);
-            let digests = Digests { data: dataset.sha256().to_owned(), ..Digests::default() };
-            runs.push(Run { index, seed, split, tested, scaling, digests });
-        }
-        Ok(Self { job, dataset, runs })
+        let mut prepared = Self::without_runs(job)?;
+        let runs = job.seeds.iter().enumerate().map(|(index, &seed)| prepared.run(index, seed));
+        prepared.runs = runs.collect::<Result<_>>()?;
+        Ok(prepared)
+    }
+
+    /// Loads the job's data alone, for who goes through many seeds one at a time.
+    ///
+    /// # Errors
+    /// Data missing or wrong.
+    pub fn without_runs(job: &'a Job) -> Result<Self> {
+        let dataset = dataset::load(&job.cell().dataset, &job.data)?;
+        Ok(Self { job, dataset, runs: Vec::new() })
+    }
+
+    /// Splits and scales the data for a seed.
+    ///
+    /// # Errors
+    /// A split that the data set cannot give.
+    pub fn run(&self, index: usize, seed: u64) -> Result<Run> {
+        let Self { job, dataset, .. } = self;
+        let ProtocolSpec { split, contamination, .. } = &job.cell().protocol;
+        let split = dataset::split(dataset, &split.before_batches(), *contamination, seed)?;
+        let of_cell = |cell: &Cell| {
+            let own = dataset::split(dataset, &cell.protocol.split, *contamination, seed)?;
+            Ok(Tested::new(&own, &split))
+        };
+        let tested = job.cells.iter().map(of_cell).collect::<Result<_>>()?;
+        let scaling = dataset.fit(&split.train);
+        let digests = Digests { data: dataset.sha256().to_owned(), ..Digests::default() };
+        Ok(Run { index, seed, split, tested, scaling, digests })
     }
 
     /// Whether each of a run's test rows is an anomaly.

@@ -7,7 +7,10 @@ mod classical;
 mod command;
 mod conv_vae;
 mod dagmm;
+mod scores;
 mod vae;
+
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,9 +18,11 @@ use crate::error::{Error, Result};
 
 pub use autoencoder::AutoencoderSpec;
 pub use classical::PcaSpec;
-pub use command::CommandSpec;
+pub(crate) use command::FileDigests;
+pub use command::{Bytes, CommandSpec};
 pub use conv_vae::{ConvDecoder, ConvLoss, ConvVaeSpec};
 pub use dagmm::{DagmmSpec, Determinant, EnergyGuard, Mixture, Precision};
+pub use scores::ScoresSpec;
 pub use vae::{Decoder, LogVariance, VaeSpec};
 
 /// The `[model]` table of an experiment file.
@@ -36,6 +41,8 @@ pub enum ModelSpec {
     Pca(PcaSpec),
     /// Somebody's program.
     Command(CommandSpec),
+    /// No method of seedbed's: scores that were made elsewhere.
+    Scores(ScoresSpec),
 }
 
 /// What is asked of every model's table.
@@ -68,6 +75,7 @@ impl ModelSpec {
             Self::ConvVae(table) => table,
             Self::Pca(table) => table,
             Self::Command(table) => table,
+            Self::Scores(table) => table,
         }
     }
 
@@ -92,6 +100,35 @@ impl ModelSpec {
         self.table().is_trained()
     }
 
+    /// Whether its scores are made elsewhere: seedbed judges them and runs nothing.
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Scores(_))
+    }
+
+    /// Cores that a run takes.
+    pub fn cores(&self) -> usize {
+        match self {
+            Self::Command(spec) => spec.threads,
+            Self::Scores(_)
+            | Self::Pca(_)
+            | Self::Dagmm(_)
+            | Self::Autoencoder(_)
+            | Self::Vae(_)
+            | Self::ConvVae(_) => 1,
+        }
+    }
+
+    /// The table as a run's key has it: without what a result does not depend on.
+    pub fn of_key(&self) -> Cow<'_, Self> {
+        match self {
+            Self::Command(spec) if !spec.environment.is_empty() || spec.memory.is_some() => {
+                let (environment, memory) = (Vec::new(), None);
+                Cow::Owned(Self::Command(CommandSpec { environment, memory, ..spec.clone() }))
+            }
+            _ => Cow::Borrowed(self),
+        }
+    }
+
     /// Refuses data of so many columns that the model cannot be fitted to.
     ///
     /// # Errors
@@ -106,6 +143,7 @@ impl ModelSpec {
             }
             Self::Pca(_)
             | Self::Command(_)
+            | Self::Scores(_)
             | Self::Dagmm(_)
             | Self::Autoencoder(_)
             | Self::Vae(_)

@@ -21,6 +21,9 @@ use crate::report::document::Loss;
 use crate::store::whole;
 use crate::summary::{Comparison, Pair, Row, Summary, Verdict};
 
+/// A column of files that hold scores from elsewhere: see [`Row::scores_from`].
+const SCORES_FROM: &str = "scores_from";
+
 /// Without these a row says nothing.
 const REQUIRED: [&str; 5] = ["experiment", "cell", "seed", "scale", "state"];
 
@@ -79,9 +82,14 @@ pub fn write_runs(path: &Path, rows: &[Row]) -> Result<()> {
 pub fn runs_text(rows: &[Row]) -> Result<String> {
     let axes: IndexSet<&str> =
         rows.iter().flat_map(|row| row.axes.keys()).map(String::as_str).collect();
-    let header = run_columns().into_iter().chain(axes.iter().map(|&axis| axis.to_owned()));
+    // other files stay what they were before there was such a column
+    let elsewhere = rows.iter().any(Row::is_elsewhere).then_some(SCORES_FROM);
+    let further = elsewhere.into_iter().chain(axes.iter().copied()).map(str::to_owned);
+    let header = run_columns().into_iter().chain(further);
     let lines = rows.iter().map(|row| {
-        let values: Vec<Option<&String>> = axes.iter().map(|&axis| row.axes.get(axis)).collect();
+        let from = elsewhere.map(|_| Some(&row.scores_from));
+        let values: Vec<Option<&String>> =
+            from.into_iter().chain(axes.iter().map(|&axis| row.axes.get(axis))).collect();
         (row, values)
     });
     let failed = |error: &dyn std::fmt::Display| {
@@ -326,6 +334,12 @@ pub(super) fn open(path: &Path) -> csv::Result<csv::Reader<File>> {
     Ok(ReaderBuilder::new().from_reader(files::open(path, files::LARGEST_TABLE)?))
 }
 
+/// Says whether a `runs.csv` has the column of scores from elsewhere; not where it cannot be read.
+pub(super) fn may_be_elsewhere(path: &Path) -> bool {
+    let header = open(path).and_then(|mut reader| reader.headers().cloned());
+    header.is_ok_and(|header| header.iter().any(|name| name == SCORES_FROM))
+}
+
 /// What the csv crate found, by line.
 fn unreadable(path: &Path, error: &csv::Error) -> Error {
     let path = path.display();
@@ -345,7 +359,8 @@ fn unreadable(path: &Path, error: &csv::Error) -> Error {
 /// Column name → index.
 fn columns(path: &Path, header: &StringRecord) -> Result<IndexMap<String, usize>> {
     let wrong = |what: String| Error::Data(format!("{}:1: {what}", path.display()));
-    let (mut columns, known) = (IndexMap::new(), run_columns());
+    let (mut columns, mut known) = (IndexMap::new(), run_columns());
+    known.push(SCORES_FROM.to_owned());
     for (index, name) in header.iter().enumerate() {
         if !known.iter().any(|known| known == name) && !name.contains('.') {
             // comparing takes memory by the product of the lengths
@@ -415,6 +430,7 @@ impl Line<'_> {
             protocol_version: self.whole("protocol_version")?,
             commit: self.text("commit").into(),
             libtorch: self.text("libtorch").into(),
+            scores_from: self.digests(SCORES_FROM)?.into(),
             axes: axes
                 .filter(|axis| !self.text(axis).is_empty())
                 .map(|axis| (axis.clone(), self.text(axis).into()))
@@ -445,6 +461,18 @@ impl Line<'_> {
             }
         }
         Ok(())
+    }
+
+    /// One SHA-256 or two, or nothing.
+    fn digests(&self, column: &str) -> Result<&str> {
+        let text = self.text(column);
+        let is_one =
+            |word: &str| word.len() == 64 && word.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let words: Vec<&str> = text.split(' ').collect();
+        match text.is_empty() || (words.len() <= 2 && words.into_iter().all(is_one)) {
+            true => Ok(text),
+            false => Err(self.wrong(column, "is no SHA-256, nor two with a space between them")),
+        }
     }
 
     /// Empty for a column that the file does not have.

@@ -1,6 +1,7 @@
 //! What follows from the runs of an experiment: its rows, estimates and verdicts, and the files made
 //! of them. It trains nothing and prints no table; what it leaves out it says to `Making::tell`.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,13 +16,13 @@ use crate::paper::{self, Paper};
 use crate::report::document::{Loss, Picture, Section};
 use crate::report::terminal::printable;
 use crate::report::{self, csv, series};
-use crate::shell::quoted;
+use crate::shell::{self, quoted};
 use crate::store::record::Record;
 use crate::store::whole;
 use crate::store::{self, Store, Wanted};
 use crate::summary::{self, Comparison, Measurement, Pair, Row, Summary};
 
-use crate::report::published::{self, Beside, Grid, Keyless, Keys, Published};
+use crate::report::published::{self, Beside, Grid, Keyed, Keyless, Keys, Published};
 
 /// How tables are made.
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +104,7 @@ impl Derived {
         for why in unreadable {
             (making.tell)(&format!("left out: {}", printable(&why)));
         }
+        let experiment = &*as_made(experiment, &records, &table)?;
         let grid = Grid::new(experiment)?;
         let mut left_out = LeftOut::default();
         let places: Places = records.iter().map(|one| (one.cell.label.clone(), one.seed)).collect();
@@ -136,6 +138,7 @@ impl Derived {
                 table.display()
             )));
         }
+        let experiment = &*as_made(experiment, &[], &table)?;
         let grid = Grid::new(experiment)?;
         let published = Published::read(&table, &grid, &HashSet::new(), Keyless::Taken)?;
         let mut left_out = LeftOut::default();
@@ -159,6 +162,11 @@ impl Derived {
         Ok(Self { losses, notes: left_out.tell(&experiment.name, making.tell), ..derived })
     }
 
+    /// Whether the runs' scores were made elsewhere, so that nothing can make them again.
+    pub fn is_elsewhere(&self) -> bool {
+        self.rows.iter().any(Row::is_elsewhere)
+    }
+
     /// The records of the rows, where they were made from records.
     pub fn records(&self) -> &[Record] {
         match &self.origin {
@@ -179,6 +187,9 @@ impl Derived {
         experiment: Option<&Experiment>,
         making: Making,
     ) -> Result<Self> {
+        let judged = experiment.filter(|_| rows.iter().all(Row::is_elsewhere));
+        let judged = judged.map(Experiment::of_scores);
+        let experiment = judged.as_ref().or(experiment);
         Self::of_rows(name, rows, Origin::File(file.to_owned()), experiment, making)
     }
 
@@ -192,7 +203,7 @@ impl Derived {
         if !making.mixed_code {
             summary::refuse_mixed_code(&rows)?;
         }
-        summary::refuse_shared_digests(&rows)?;
+        summary::refuse_shared(&rows, &|cell| program_of(experiment, cell))?;
         let papers = experiment.map_or(Ok(Vec::new()), papers_of)?;
         let mut summaries = summary::summarise(&rows)?;
         add_bootstrap(&mut summaries, &rows, making);
@@ -416,6 +427,19 @@ impl Derived {
         };
         let set = self.set.iter().map(|change| format!(" --set {}", quoted(change)));
         let set = set.collect::<String>();
+        if self.is_elsewhere() {
+            let train = self.cells.iter().any(|cell| cell.protocol.scores_training_rows());
+            let train = if train { " --train-scores 'DIR/{cell}/{seed}.train.npy'" } else { "" };
+            let name = quoted(&self.name);
+            let judge = |(seeds, _): (Vec<u64>, Vec<&CellName>)| {
+                let seeds = ranges(&seeds);
+                format!(
+                    "seedbed score {name}{quick}{set} --seeds {seeds} --scores 'DIR/{{cell}}/{{seed}}.npy'{train}"
+                )
+            };
+            let made = "# the scores were made elsewhere, and nothing here makes them again; to judge them:";
+            return [made.to_owned()].into_iter().chain(groups.into_iter().map(judge)).collect();
+        }
         let named = self.cells.iter().any(|cell| matches!(cell.model, ModelSpec::Command(_)));
         let allow = if named { " --allow-commands" } else { "" };
         let mut commands = checkout(&self.rows);
@@ -507,6 +531,18 @@ fn missing(rows: &[Row], declared: u64) -> Vec<String> {
     }
     let few = cells.into_iter().filter(|(_, runs)| *runs < declared);
     few.map(|(cell, runs)| format!("{cell}: {runs} of {declared} runs")).collect()
+}
+
+/// The program that makes a cell's scores, for people.
+fn program_of(experiment: Option<&Experiment>, cell: &CellName) -> Option<String> {
+    let cell = experiment?.cells.iter().find(|known| known.label == *cell)?;
+    match &cell.model {
+        ModelSpec::Command(spec) => {
+            let words = shell::command(spec.program.iter().map(String::as_str));
+            Some(printable(&words).into_owned())
+        }
+        _ => None,
+    }
 }
 
 /// The papers an experiment names.
@@ -605,8 +641,13 @@ fn current_records(
     let mut keys = Keys::new(grid);
     let mut left_out = Vec::new();
     for (record, why) in others {
-        let (label, kind) = (&record.cell.label, &record.device_kind);
-        let cell = keys.cell(label, record.seed, kind, &record.key);
+        let cell = keys.cell(&Keyed {
+            label: &record.cell.label,
+            seed: record.seed,
+            kind: &record.device_kind,
+            key: &record.key,
+            scores_from: "",
+        });
         let same_scale = record.scale == experiment.scale;
         match cell.filter(|_| same_scale).cloned() {
             // stored before its cell was given another label
@@ -619,6 +660,29 @@ fn current_records(
         }
     }
     (current, left_out)
+}
+
+/// Returns the experiment as a folder's runs have it: where their scores were made elsewhere, it has no
+/// method of its own.
+///
+/// # Errors
+/// `Data` for records of both kinds, which no table could be made of, and a damaged `runs.csv`.
+fn as_made<'a>(
+    experiment: &'a Experiment,
+    records: &[Record],
+    table: &Path,
+) -> Result<Cow<'a, Experiment>> {
+    let elsewhere = records.iter().filter(|record| record.cell.model.is_elsewhere()).count();
+    if elsewhere > 0 && elsewhere < records.len() {
+        return Err(Error::Data(format!(
+            "{} holds {elsewhere} scores from elsewhere beside {} runs that seedbed made: move one kind's \
+             folders of runs/ away, into another folder of --out",
+            table.parent().unwrap_or(Path::new("")).display(),
+            records.len() - elsewhere,
+        )));
+    }
+    let judged = if records.is_empty() { published::is_elsewhere(table)? } else { elsewhere > 0 };
+    Ok(if judged { Cow::Owned(experiment.of_scores()) } else { Cow::Borrowed(experiment) })
 }
 
 /// In what a record is not the run of the cell with its label; nothing when it is.

@@ -25,6 +25,7 @@ mod wording;
 
 use indexmap::IndexMap;
 
+use crate::model::ModelSpec;
 use crate::stats;
 use crate::store::record::Record;
 use crate::summary::{self, Row};
@@ -41,6 +42,8 @@ pub fn rows_of(records: &[Record]) -> Vec<Row> {
 
 fn row_of(record: &Record) -> Row {
     let counts = record.counts.as_ref();
+    // nobody knows how long what was done elsewhere took, for how many epochs, and beside what
+    let here = !record.cell.model.is_elsewhere();
     Row {
         experiment: record.experiment.clone(),
         cell: record.cell.label.clone(),
@@ -53,10 +56,10 @@ fn row_of(record: &Record) -> Row {
         tn: counts.map(|counts| counts.tn),
         metrics: record.metrics.clone().unwrap_or_default(),
         threshold: record.threshold,
-        epochs: Some(record.epochs),
-        batch_width: Some(record.batch_width),
+        epochs: here.then_some(record.epochs),
+        batch_width: here.then_some(record.batch_width),
         device: record.provenance.device.clone(),
-        wall_seconds: Some(record.wall_seconds),
+        wall_seconds: here.then_some(record.wall_seconds),
         data_sha256: record.digests.data.clone(),
         split_sha256: record.digests.split.clone(),
         init_sha256: record.digests.init.clone(),
@@ -65,6 +68,10 @@ fn row_of(record: &Record) -> Row {
         protocol_version: Some(record.protocol_version),
         commit: commit_of(record),
         libtorch: record.provenance.libtorch.clone(),
+        scores_from: match &record.cell.model {
+            ModelSpec::Scores(spec) => spec.files(),
+            _ => String::new(),
+        },
         axes: record.cell.axes.clone(),
     }
 }

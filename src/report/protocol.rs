@@ -12,7 +12,7 @@ use crate::metrics::{Population, ThresholdRule};
 use crate::model::{
     Activation, AutoencoderSpec, Average, CommandSpec, ConvDecoder, ConvLoss, ConvVaeSpec,
     DagmmSpec, Decoder, Determinant, EnergyGuard, LogVariance, Mixture, ModelSpec, Reconstruction,
-    Reduction, Score, Start, VaeSpec,
+    Reduction, Score, ScoresSpec, Start, VaeSpec,
 };
 use crate::shell;
 
@@ -317,6 +317,7 @@ fn model(model: &ModelSpec) -> [String; 2] {
             "Components along which the training rows vary most.".into(),
         ],
         ModelSpec::Command(spec) => [command(spec), "The program's own affair.".into()],
+        ModelSpec::Scores(spec) => [elsewhere(spec), "Not known.".into()],
     }
 }
 
@@ -324,12 +325,26 @@ fn command(spec: &CommandSpec) -> String {
     let words = shell::command(spec.program.iter().map(String::as_str));
     let settings = match spec.settings.is_empty() {
         true => "without settings".to_owned(),
-        false => {
-            let all = spec.settings.iter().map(|(key, value)| format!("{key} = {value}"));
-            format!("with {}", all.collect::<Vec<_>>().join(", "))
-        }
+        false => format!("with {}", settings(&spec.settings)),
     };
     format!("The program {words}, {settings}. It sees training and test rows and no label.")
+}
+
+fn settings(settings: &serde_json::Map<String, serde_json::Value>) -> String {
+    let all = settings.iter().map(|(key, value)| format!("{key} = {value}"));
+    all.collect::<Vec<_>>().join(", ")
+}
+
+fn elsewhere(spec: &ScoresSpec) -> String {
+    let said = match spec.settings.is_empty() {
+        true => String::new(),
+        false => format!(" Whoever made them says: {}.", settings(&spec.settings)),
+    };
+    format!(
+        "None of seedbed's: the scores were made elsewhere and read from a file for each run. seedbed made the \
+         splits, flagged and measured. That the scores are of these rows, and of a model that trained on \
+         these rows alone, is the word of whoever made them.{said}"
+    )
 }
 
 /// How squared differences become a row's error.
@@ -482,6 +497,7 @@ fn training(cell: &Cell) -> String {
     if !cell.model.is_trained() {
         return match &cell.model {
             ModelSpec::Command(_) => "The program's own affair, under the seed that it is given.",
+            ModelSpec::Scores(_) => "Done elsewhere, and not known.",
             _ => "Fitted once, in closed form: nothing is drawn, nothing trained in epochs.",
         }
         .into();
@@ -519,6 +535,11 @@ fn score(cell: &Cell) -> String {
         }
         ModelSpec::Command(_) => {
             "What the program writes for a row; higher is more anomalous.".into()
+        }
+        ModelSpec::Scores(_) => {
+            "What the file of a run holds for a row; higher is more anomalous. The run's record has the \
+             file's SHA-256."
+                .into()
         }
     }
 }

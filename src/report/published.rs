@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::experiment::{Cell, CellName, Experiment, Scale};
 use crate::files;
 use crate::machine::device;
+use crate::model::ModelSpec;
 use crate::report::csv;
 use crate::report::document::Loss;
 use crate::report::series::{self, Curve, OfRun};
@@ -53,9 +54,16 @@ impl<'a> Grid<'a> {
         Some((*cell, digest))
     }
 
-    fn key(&self, place: usize, seed: u64, kind: &str) -> String {
+    /// The key of a cell's run; of scores from elsewhere, of those in these files.
+    fn key(&self, place: usize, seed: u64, kind: &str, scores_from: &str) -> String {
         let (cell, data) = &self.cells[place];
-        store::key(cell, seed, data, kind)
+        match &cell.model {
+            ModelSpec::Scores(spec) => {
+                let model = ModelSpec::Scores(spec.with_files(scores_from));
+                store::key(&Cell { model, ..(*cell).clone() }, seed, data, kind)
+            }
+            _ => store::key(cell, seed, data, kind),
+        }
     }
 }
 
@@ -176,6 +184,31 @@ pub fn rows(table: &Path) -> Result<Vec<Row>> {
     })
 }
 
+/// Says whether all rows of a `runs.csv` are of scores that were made elsewhere.
+///
+/// # Errors
+/// As [`rows`].
+pub fn is_elsewhere(table: &Path) -> Result<bool> {
+    // most tables can be told by their header, and some are long
+    if !csv::may_be_elsewhere(table) {
+        return Ok(false);
+    }
+    let rows = rows(table)?;
+    Ok(!rows.is_empty() && rows.iter().all(Row::is_elsewhere))
+}
+
+/// A run as a file names it.
+#[derive(Debug, Clone, Copy)]
+pub struct Keyed<'a> {
+    pub label: &'a str,
+    pub seed: u64,
+    /// `cpu` or `cuda`.
+    pub kind: &'a str,
+    pub key: &'a str,
+    /// See [`Row::scores_from`].
+    pub scores_from: &'a str,
+}
+
 /// Finds the cells of keys.
 pub struct Keys<'a, 'b> {
     grid: &'b Grid<'a>,
@@ -189,22 +222,26 @@ impl<'a, 'b> Keys<'a, 'b> {
         Self { grid, by_run: HashMap::new() }
     }
 
-    /// The cell that a key is of, whatever its label was.
-    pub fn cell(&mut self, label: &str, seed: u64, kind: &str, key: &str) -> Option<&'a Cell> {
-        let place = self.place_of(label, seed, kind, key)?;
+    /// The cell that a run is of by its key, whatever its label was.
+    pub fn cell(&mut self, run: &Keyed) -> Option<&'a Cell> {
+        let place = self.place_of(run)?;
         Some(self.grid.cells[place].0)
     }
 
-    fn place_of(&mut self, label: &str, seed: u64, kind: &str, key: &str) -> Option<usize> {
-        let grid = self.grid;
+    fn place_of(&mut self, run: &Keyed) -> Option<usize> {
+        let (grid, &Keyed { label, seed, kind, key, scores_from }) = (self.grid, run);
         // most have the label of their cell
         if let Some(&place) = grid.by_label.get(label)
-            && grid.key(place, seed, kind) == key
+            && grid.key(place, seed, kind, scores_from) == key
         {
             return Some(place);
         }
+        // the same file of scores may be given for two cells: only a label tells them apart
+        if grid.experiment.is_elsewhere() {
+            return None;
+        }
         let keys = self.by_run.entry((seed, kind.to_owned())).or_insert_with(|| {
-            (0..grid.cells.len()).map(|place| (grid.key(place, seed, kind), place)).collect()
+            (0..grid.cells.len()).map(|place| (grid.key(place, seed, kind, ""), place)).collect()
         });
         keys.get(key).copied()
     }
@@ -228,7 +265,18 @@ impl<'a, 'b> Keys<'a, 'b> {
                 Keyless::LeftOut => Err(format!("cell {label}, without a key")),
             };
         }
-        if let Some(place) = self.place_of(label, row.seed, device::kind(&row.device), &row.key) {
+        if row.is_elsewhere() != experiment.is_elsewhere() {
+            let what = if row.is_elsewhere() { "scores from elsewhere" } else { "made by seedbed" };
+            return Err(format!("cell {label}: {what}"));
+        }
+        let run = Keyed {
+            label,
+            seed: row.seed,
+            kind: device::kind(&row.device),
+            key: &row.key,
+            scores_from: &row.scores_from,
+        };
+        if let Some(place) = self.place_of(&run) {
             return Ok(place);
         }
         let Some(place) = here else { return Err(unknown()) };

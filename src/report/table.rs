@@ -448,7 +448,10 @@ pub fn margins(section: &Section, paper: &Paper) -> Vec<String> {
 pub fn provenance(section: &Section) -> Vec<(&'static str, Vec<String>)> {
     type Value = fn(&Row) -> String;
     let topics: [(&'static str, Value); 7] = [
-        ("commit", |row| row.commit.clone()),
+        ("commit", |row| match row.is_elsewhere() {
+            true => format!("judged by {}", row.commit),
+            false => row.commit.clone(),
+        }),
         ("libtorch", |row| row.libtorch.clone()),
         ("protocol version", |row| {
             row.protocol_version.map(|version| version.to_string()).unwrap_or_default()

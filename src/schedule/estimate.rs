@@ -22,6 +22,8 @@ pub enum Source {
     OtherCells,
     /// A few steps, timed.
     Calibration,
+    /// A run, timed, of a method without steps.
+    TimedRun,
 }
 
 /// Expected seconds of a slot for one run of a cell.
@@ -53,7 +55,7 @@ impl Outlook {
         });
         let used: Vec<Source> =
             cells.filter_map(|(_, estimate)| estimate.map(|(_, source)| source)).collect();
-        let all = [Source::Cell, Source::OtherCells, Source::Calibration];
+        let all = [Source::Cell, Source::OtherCells, Source::Calibration, Source::TimedRun];
         let bytes = plans
             .iter()
             .zip(needs)
@@ -67,18 +69,20 @@ impl Outlook {
     }
 }
 
-/// Reckons the seconds that all jobs of plans take on the slots; none where the time of some cell is not
-/// known.
+/// Reckons the seconds that all jobs of plans take on the slots, as many at once as the widest leaves room
+/// for; none where the time of some cell is not known.
 fn total_seconds(plans: &[Plan], expected: &[Vec<Estimate>], devices: &Devices) -> Option<f64> {
-    let mut seconds = Vec::new();
+    let (mut seconds, mut widest) = (Vec::new(), 1);
     for (plan, estimates) in plans.iter().zip(expected) {
         for (cells, job) in plan.jobs(devices.width, &[]) {
+            widest = widest.max(job.cell().model.cores());
             let each = cells.iter().map(|&cell| estimates[cell].map(|(seconds, _)| seconds));
             seconds.push(each.sum::<Option<f64>>()? * job.seeds.len() as f64);
         }
     }
     seconds.sort_by(|a, b| b.total_cmp(a));
-    Some(makespan(vec![0.0; devices.slots.len()], seconds))
+    let at_once = (devices.slots.len() / widest).max(1);
+    Some(makespan(vec![0.0; at_once], seconds))
 }
 
 /// How long a reckoning lasts: with 100,000 jobs it takes its time.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use serde_json::{Value, json};
 
 use crate::dataset::{self, DataFile, DatasetSpec};
@@ -18,8 +18,8 @@ use crate::schedule::estimate::{Estimate, Source};
 use crate::schedule::{self, trainer};
 use crate::shell;
 use crate::store::claim::{self, Claims};
-use crate::store::record::{Calibration, Digests, Job, Pictures, Record, State};
-use crate::store::{self, Store, Stored, Wanted};
+use crate::store::record::{Calibration, Digests, Job, Kept, Pictures, Record, State};
+use crate::store::{self, Store, Stored, Wanted, scores};
 use crate::summary::Row;
 
 use crate::report::published::{Grid, Keyless, Published};
@@ -31,6 +31,8 @@ pub struct Plan {
     pub cells: Vec<PlannedCell>,
     /// To be made of one seed.
     pub pictures: Option<Pictures>,
+    /// Whether the scores of what runs are kept beside its records.
+    pub keep_scores: bool,
     /// Rows of the folder's `runs.csv` that are no run of the experiment as it now is.
     others: Published,
     /// The device kind that runs are for, `cpu` or `cuda`.
@@ -106,6 +108,7 @@ impl Plan {
             store,
             cells: planned,
             pictures: None,
+            keep_scores: false,
             others: Published::default(),
             kind,
         };
@@ -144,7 +147,21 @@ impl Plan {
             }
         }
         self.others = published;
-        Ok(())
+        self.check_origin()
+    }
+
+    /// Refuses to train into a folder of scores that were made elsewhere: no table could say what its rows
+    /// are.
+    fn check_origin(&self) -> Result<()> {
+        let mut others = self.others.others.iter();
+        if self.experiment.is_elsewhere() || others.all(|(row, _)| row.scores_from.is_empty()) {
+            return Ok(());
+        }
+        Err(Error::Usage(format!(
+            "{} holds scores from elsewhere that 'seedbed score' judged, and runs that seedbed makes need \
+             a folder of their own: name another with --out DIR",
+            self.store.dir().display()
+        )))
     }
 
     /// Makes the jobs that train what is not stored, with the indices of their cells. Cells that share
@@ -203,7 +220,14 @@ impl Plan {
         let (data, pictures) = (self.searched(data), self.pictures.clone());
         // a worker's programs start in folders of their own
         let folder = path.parent().and_then(|folder| std::path::absolute(folder).ok());
-        Job { data, folder, pictures, ..Job::of(name, *scale, cells, Vec::new()) }
+        let job = Job { data, folder, pictures, ..Job::of(name, *scale, cells, Vec::new()) };
+        let has_environment = |cell: &Cell| match &cell.model {
+            ModelSpec::Command(spec) => !spec.environment.is_empty(),
+            _ => false,
+        };
+        let keeps = self.keep_scores || job.cells.iter().any(has_environment);
+        let (folder, scores) = (self.store.dir().to_owned(), self.keep_scores);
+        Job { kept: keeps.then_some(Kept { folder, scores }), ..job }
     }
 
     /// Returns how a run that is left alone ended, and the digests of what it was made from and made.
@@ -426,24 +450,46 @@ impl Plan {
     }
 
     /// Refuses to run programs that an experiment names, unless they are `allowed`: a file from elsewhere
-    /// could name any.
+    /// could name any. Refuses an experiment without a method too.
     ///
     /// # Errors
-    /// `Usage`, with the program of the first cell that is to run one.
+    /// `Usage`, with the programs of what is to run.
     pub fn check_commands(&self, allowed: bool) -> Result<()> {
-        let mut open = self.cells.iter().filter(|planned| self.is_needed(planned));
-        let program = open.find_map(|planned| match &planned.cell.model {
-            ModelSpec::Command(spec) => Some(spec),
-            _ => None,
-        });
-        let Some(spec) = program.filter(|_| !allowed) else { return Ok(()) };
-        let words: Vec<&str> = spec.program.iter().map(String::as_str).collect();
+        let Experiment { name, path, .. } = &self.experiment;
+        let open = self.cells.iter().filter(|planned| self.is_needed(planned));
+        let mut programs: IndexSet<String> = IndexSet::new();
+        for planned in open {
+            match &planned.cell.model {
+                ModelSpec::Command(spec) => {
+                    let both = [&spec.program, &spec.environment];
+                    let words = both.into_iter().filter(|words| !words.is_empty());
+                    programs.extend(words.map(|words| said(words)));
+                }
+                ModelSpec::Scores(_) => {
+                    return Err(Error::Usage(format!(
+                        "experiment {name} has no method to run, its scores come from elsewhere: 'seedbed \
+                         split {name} --to DIR' writes rows to train on, and 'seedbed score {name} --scores \
+                         DIR/{{cell}}/{{seed}}.npy' judges the scores"
+                    )));
+                }
+                _ => {}
+            }
+        }
+        if allowed || programs.is_empty() {
+            return Ok(());
+        }
+        let count = programs.len();
+        let more = if count > MOST_SAID {
+            format!(" and {} more", count - MOST_SAID)
+        } else {
+            String::new()
+        };
+        let shown: Vec<String> = programs.into_iter().take(MOST_SAID).collect();
         Err(Error::Usage(format!(
-            "experiment {} runs a program that is not seedbed's: {} (from {}). Read it, then say \
+            "experiment {name} runs a program that is not seedbed's: {}{more} (from {}). Read it, then say \
              --allow-commands",
-            self.experiment.name,
-            printable(&shell::command(words)),
-            self.experiment.path.display(),
+            shown.join("; "),
+            path.display(),
         )))
     }
 
@@ -453,6 +499,38 @@ impl Plan {
         // the folder of a bare name has no name
         let beside = beside.map(|folder| if folder == Path::new("") { ".".into() } else { folder });
         search.iter().cloned().chain(beside).collect()
+    }
+
+    /// Says that a run takes more cores than there are slots; nothing where none does.
+    pub fn on_cores(&self, slots: usize) -> Option<String> {
+        let open = self.cells.iter().filter(|planned| self.is_needed(planned));
+        let widest = open.map(|planned| planned.cell.model.cores()).max()?;
+        (widest > slots).then(|| {
+            format!(
+                "a run of {} takes {widest} cores (model.threads), and --slots gives {slots}: each has them \
+                 to itself",
+                self.experiment.name
+            )
+        })
+    }
+
+    /// Counts the runs that are left alone and have no scores beside their records.
+    pub fn without_scores(&self) -> usize {
+        let lacks = |planned: &PlannedCell, seed: u64| {
+            let place =
+                scores::place(self.store.dir(), &planned.cell.label, seed, scores::Of::Test);
+            !place.exists()
+        };
+        let of = |planned: &PlannedCell| {
+            let runs = planned.runs.iter().filter(|(_, status)| match status {
+                Status::Stored(record) => record.state == State::Ok,
+                Status::Published(row) => row.state == State::Ok,
+                Status::Missing | Status::Failed(..) => false,
+                Status::Changed(..) | Status::Unreadable(_) => false,
+            });
+            runs.filter(|(seed, _)| lacks(planned, **seed)).count()
+        };
+        self.cells.iter().map(of).sum()
     }
 
     /// Checks that the data of everything that is to run can be found.
@@ -541,7 +619,9 @@ impl Plan {
             // a record's time is its share of the training, and its own scoring
             let sharing = groups.iter().find(|group| group.contains(&index)).map_or(1, Vec::len);
             let seconds = seconds / (together * sharing as f64) + timed.scoring_seconds;
-            estimates[index] = Some((seconds, Source::Calibration));
+            let is_trained = self.cells[index].cell.model.is_trained();
+            let source = if is_trained { Source::Calibration } else { Source::TimedRun };
+            estimates[index] = Some((seconds, source));
         }
         Ok(())
     }
@@ -715,6 +795,14 @@ impl Status {
     fn is_left_alone(&self) -> bool {
         matches!(self, Self::Stored(_) | Self::Published(_))
     }
+}
+
+/// Commands of an experiment that are shown.
+const MOST_SAID: usize = 5;
+
+/// A command as people are shown it.
+fn said(words: &[String]) -> String {
+    printable(&shell::command(words.iter().map(String::as_str))).into_owned()
 }
 
 /// Of a stored run that failed: why it is left alone.

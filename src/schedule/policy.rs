@@ -75,7 +75,7 @@ pub struct Short<'a> {
 /// The jobs and devices of one call of `schedule::run`.
 #[derive(Debug, Default)]
 pub struct Policy {
-    /// By need and by the slot that may not have them: what is true of one of them is true of all.
+    /// By need, cores and the slot that may not have them: what is true of one of them is true of all.
     waiting: BTreeMap<Lane, BinaryHeap<Entry>>,
     /// Those that need a device to themselves, once nothing else waits for it.
     alone: VecDeque<Waiting>,
@@ -88,7 +88,13 @@ pub struct Policy {
     entries: u64,
 }
 
-type Lane = (Option<Need>, Option<usize>);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Lane {
+    need: Option<Need>,
+    cores: usize,
+    /// A slot that may not have them.
+    barred: Option<usize>,
+}
 
 /// A device.
 #[derive(Debug, Default)]
@@ -98,6 +104,8 @@ struct Place {
     memory: Option<Memory>,
     /// Bytes given to what runs.
     reserved: u64,
+    /// Cores given to what runs, by its slot; there are as many as slots.
+    cores: BTreeMap<usize, usize>,
     running: usize,
     /// One job has it to itself.
     occupied: bool,
@@ -173,7 +181,7 @@ impl Policy {
         let others = self.slots > 1;
         let open = |(lane, heap): (&Lane, &BinaryHeap<Entry>)| {
             let planned = &heap.peek()?.waiting.planned;
-            let barred = others && lane.1 == Some(slot.index);
+            let barred = others && lane.barred == Some(slot.index);
             (!barred && place.fits(planned).is_some()).then_some((*lane, planned.weight))
         };
         let best = self.waiting.iter().filter_map(open).max_by(|a, b| a.1.total_cmp(&b.1));
@@ -186,8 +194,10 @@ impl Policy {
         let Some(waiting) = first.and_then(|first| self.alone.remove(first)) else {
             return Next::Wait;
         };
-        self.place(slot).running = 1;
-        self.place(slot).occupied = true;
+        let place = self.place(slot);
+        place.running = 1;
+        place.occupied = true;
+        place.cores.insert(slot.index, cores_of(&waiting.planned));
         Next::Start(Box::new(Start { waiting, reserved: 0, too_large: false }))
     }
 
@@ -215,6 +225,7 @@ impl Policy {
         let place = self.place(slot);
         place.running += 1;
         place.reserved += reserved;
+        place.cores.insert(slot.index, cores_of(&waiting.planned));
         place.occupied = too_large;
         place.tired = false;
         Next::Start(Box::new(Start { waiting, reserved, too_large }))
@@ -231,6 +242,7 @@ impl Policy {
         place.occupied = false;
         place.running -= 1;
         place.reserved -= reserved;
+        place.cores.remove(&slot.index);
     }
 
     /// Puts jobs back.
@@ -240,7 +252,11 @@ impl Policy {
             return;
         }
         self.entries += 1;
-        let lane = (waiting.planned.need, waiting.tries.died_on);
+        let lane = Lane {
+            need: waiting.planned.need,
+            cores: cores_of(&waiting.planned),
+            barred: waiting.tries.died_on,
+        };
         let entry = Entry { waiting, number: self.entries };
         self.waiting.entry(lane).or_default().push(entry);
     }
@@ -302,11 +318,21 @@ impl Policy {
     }
 }
 
+/// Cores that a job takes.
+fn cores_of(planned: &Planned) -> usize {
+    planned.job.cells.first().map_or(1, |cell| cell.model.cores().max(1))
+}
+
 impl Place {
-    /// How many seeds of a job a slot takes now and the bytes that they need; none where they do not
-    /// fit beside what runs.
+    /// How many seeds of a job a slot takes now and the bytes that they need; none where they, or the cores
+    /// that it takes, do not fit beside what runs.
     fn fits(&self, planned: &Planned) -> Option<(usize, u64)> {
         let seeds = planned.job.seeds.len();
+        let (slots, taken) = (self.slots as usize, self.cores.values().sum::<usize>());
+        // one that takes more than there are has the device to itself
+        if cores_of(planned).min(slots) > slots.saturating_sub(taken) {
+            return None;
+        }
         let (Some(memory), Some(need)) = (self.memory, planned.need) else {
             return Some((seeds, 0));
         };
@@ -542,6 +568,51 @@ mod tests {
         policy.end(&slots[2], alone.reserved);
         policy.end(&slots[0], first.reserved);
         assert_eq!(policy.next(&slots[3]), Next::Done);
+    }
+
+    /// A job whose program takes so many cores.
+    fn threaded(seeds: &[u64], weight: f64, threads: usize) -> Planned {
+        let program = serde_json::json!({"name": "command", "program": ["x"], "threads": threads});
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/synthetic.toml");
+        let experiment = Experiment::load(&path.to_string_lossy(), &Selection::default()).unwrap();
+        let mut cell = experiment.cells[0].clone();
+        cell.model = serde_json::from_value(program).unwrap();
+        let mut planned = planned(seeds, weight, None);
+        planned.job.cells = vec![cell];
+        planned
+    }
+
+    #[test]
+    fn a_job_takes_its_cores_and_narrower_ones_go_by() {
+        let slots = slots(1, 4);
+        let jobs = vec![
+            threaded(&[1], 9.0, 3),
+            threaded(&[2], 8.0, 3),
+            threaded(&[3], 2.0, 1),
+            threaded(&[4], 1.0, 1),
+            threaded(&[5], 0.5, 9),
+        ];
+        let mut policy = Policy::new(&slots, jobs, 2);
+        let wide = started(&mut policy, &slots[0]);
+        assert_eq!(seeds(&wide), [1]);
+        let by = started(&mut policy, &slots[1]);
+        assert_eq!(seeds(&by), [3]);
+        assert_eq!(policy.next(&slots[2]), Next::Wait);
+        policy.end(&slots[1], by.reserved);
+        let by = started(&mut policy, &slots[1]);
+        assert_eq!(seeds(&by), [4]);
+        policy.end(&slots[0], wide.reserved);
+        let wide = started(&mut policy, &slots[2]);
+        assert_eq!(seeds(&wide), [2]);
+        policy.end(&slots[1], by.reserved);
+        // nine of four cores are all of them
+        assert_eq!(policy.next(&slots[0]), Next::Wait);
+        policy.end(&slots[2], wide.reserved);
+        let widest = started(&mut policy, &slots[3]);
+        assert_eq!(seeds(&widest), [5]);
+        assert_eq!(policy.next(&slots[0]), Next::Wait);
+        policy.end(&slots[3], widest.reserved);
+        assert_eq!(policy.next(&slots[0]), Next::Done);
     }
 
     /// What a made-up state is drawn from.

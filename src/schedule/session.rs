@@ -169,13 +169,18 @@ impl<'a> Session<'a> {
         if let Some((_, stored)) = plan.left_alone(cell, seed) {
             // it was trained once more for its pictures alone
             if record.state == State::Ok && stored != record.digests {
+                plan.store.forget_scores(cell, seed)?;
                 tell(&Event::Warning { text: otherwise(record) });
             }
-        } else if plan.stored_since(cell, seed)?.is_none_or(|record| !record.state.is_final())
-            && let Some(aside) = plan.store.put(record)?
-        {
-            let text = format!("kept what was no record as {}", aside.display());
-            tell(&Event::Warning { text });
+        } else if plan.stored_since(cell, seed)?.is_none_or(|record| !record.state.is_final()) {
+            // what lies there may be of the run that was here before
+            if !plan.keep_scores || record.state != State::Ok {
+                plan.store.forget_scores(cell, seed)?;
+            }
+            if let Some(aside) = plan.store.put(record)? {
+                let text = format!("kept what was no record as {}", aside.display());
+                tell(&Event::Warning { text });
+            }
         }
         Ok(())
     }
@@ -231,8 +236,8 @@ impl<'a> Session<'a> {
         Record {
             state: death.state,
             failure: Some(death.why.clone()),
-            // a worker has one thread, whatever this process has
-            provenance: versions.provenance(&job.device, 1),
+            // whatever this process has
+            provenance: versions.provenance(&job.device, cell.model.cores()),
             ..Record::of(job, cell, seed, data)
         }
     }

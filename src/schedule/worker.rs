@@ -36,6 +36,10 @@ const TUNABLES: &str = "GLIBC_TUNABLES";
 
 /// Lines of a log that people are shown.
 const TAIL_LINES: usize = 10;
+/// Characters of a line of a log that people are shown.
+const LONGEST_LINE: usize = 2000;
+/// Bytes of the end of a log that are looked at.
+const TAIL_BYTES: u64 = 1 << 16;
 
 /// How workers are run.
 pub struct Workers<'a> {
@@ -176,6 +180,7 @@ enum Listened {
 /// Writes a job as JSON, which cannot hold every name of a file.
 fn line_of(job: &Job) -> Result<String> {
     let folders = job.data.iter().chain(job.pictures.iter().map(|pictures| &pictures.folder));
+    let folders = folders.chain(&job.folder).chain(job.kept.iter().map(|kept| &kept.folder));
     for folder in folders {
         if folder.to_str().is_none() {
             return Err(Error::Usage(format!(
@@ -344,10 +349,17 @@ impl Log {
         if words.is_empty() { nothing() } else { words }
     }
 
+    /// The end of what the worker said: a log may be of any length.
     fn text(&self) -> String {
-        let bytes = fs::read(&self.path).unwrap_or_default();
-        let own = bytes.get(self.start as usize..).unwrap_or_default();
-        String::from_utf8_lossy(own).into_owned()
+        let read = || {
+            let mut file = File::open(&self.path)?;
+            let end = file.metadata()?.len();
+            file.seek(SeekFrom::Start(self.start.max(end.saturating_sub(TAIL_BYTES))))?;
+            let mut bytes = Vec::new();
+            file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+            Ok::<_, std::io::Error>(bytes)
+        };
+        String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
     }
 
     /// The path and the last lines.
@@ -365,11 +377,16 @@ impl Log {
 }
 
 fn indent(lines: &[&str]) -> String {
-    lines.iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+    lines.iter().map(|line| format!("    {}", beginning(line))).collect::<Vec<_>>().join("\n")
 }
 
 /// The last line with anything in it, less the prefix that `main` gives errors.
 pub(super) fn last_line(text: &str) -> String {
     let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    last.strip_prefix("error: ").unwrap_or(last).to_owned()
+    beginning(last.strip_prefix("error: ").unwrap_or(last)).to_owned()
+}
+
+/// As much of a line as people are shown: a program may write a million characters without an end of line.
+fn beginning(line: &str) -> &str {
+    line.char_indices().nth(LONGEST_LINE).map_or(line, |(end, _)| &line[..end])
 }

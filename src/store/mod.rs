@@ -5,9 +5,11 @@
 pub mod claim;
 pub mod pictures;
 pub mod record;
+pub mod scores;
 mod sound;
 pub mod whole;
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -20,6 +22,7 @@ use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::experiment::{Cell, Scale};
 use crate::files::read_text;
+use crate::model::ModelSpec;
 use record::{Record, State};
 
 /// The field that a file has beside those of its record: SHA-256 of the rest.
@@ -46,7 +49,7 @@ fn parts(cell: &Cell, seed: u64, data: &str, version: u32, device_kind: &str) ->
     json!({
         "dataset": cell.dataset,
         "protocol": cell.protocol,
-        "model": cell.model,
+        "model": cell.model.of_key(),
         "training": cell.training,
         "control": cell.control,
         "seed": seed,
@@ -245,6 +248,16 @@ impl Store {
         Ok(aside)
     }
 
+    /// Removes the scores that were kept of a run.
+    ///
+    /// # Errors
+    /// `Failed` when the file system refuses.
+    pub fn forget_scores(&self, label: &str, seed: u64) -> Result<()> {
+        scores::forget(&self.dir, label, seed).map_err(|error| {
+            Error::of_file("remove kept scores beside", &self.path(label, seed), &error)
+        })
+    }
+
     /// Every record of the experiment, sorted by cell and seed, and why other files are none.
     ///
     /// # Errors
@@ -359,6 +372,7 @@ pub fn differences(record: &Record, wanted: &Wanted) -> Vec<String> {
     let (version, kind) = (record.protocol_version, &record.device_kind);
     let stored = parts(&record.cell, record.seed, data, version, kind);
     let &Wanted { cell, seed, data_sha256, .. } = wanted;
+    let cell = &with_files_of(cell, &record.cell);
     let asked = parts(cell, seed, data_sha256, cell.model.protocol_version(), device);
     let mut found = Vec::new();
     compare("", &stored, &asked, &mut found);
@@ -369,6 +383,18 @@ pub fn differences(record: &Record, wanted: &Wanted) -> Vec<String> {
         found.push("the way keys are computed".to_owned());
     }
     found
+}
+
+/// Returns a cell of scores from elsewhere with the files that a record's scores came from: an experiment
+/// asks for none by name. Any other cell is what it is.
+fn with_files_of<'a>(cell: &'a Cell, stored: &Cell) -> Cow<'a, Cell> {
+    match (&cell.model, &stored.model) {
+        (ModelSpec::Scores(asked), ModelSpec::Scores(stored)) => {
+            let model = ModelSpec::Scores(asked.with_files_of(stored));
+            Cow::Owned(Cell { model, ..cell.clone() })
+        }
+        _ => Cow::Borrowed(cell),
+    }
 }
 
 fn compare(path: &str, stored: &Value, asked: &Value, found: &mut Vec<String>) {

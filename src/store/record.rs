@@ -31,6 +31,18 @@ pub struct Job {
     /// Of one seed; none where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pictures: Option<Pictures>,
+    /// What a worker leaves in the experiment's folder of results beside records; nothing where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
+}
+
+/// What a worker keeps of runs, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The experiment's folder of results.
+    pub folder: PathBuf,
+    /// Whether the scores of each run are written beside its record.
+    pub scores: bool,
 }
 
 /// Which pictures are made, and where.
@@ -48,8 +60,8 @@ impl Job {
     /// Makes a job of cells on the CPU, without pictures or folders of data.
     pub fn of(experiment: &str, scale: Scale, cells: Vec<Cell>, seeds: Vec<u64>) -> Self {
         let (experiment, device) = (experiment.to_owned(), "cpu".to_owned());
-        let (data, folder, pictures) = (Vec::new(), None, None);
-        Self { experiment, cells, seeds, scale, device, data, folder, pictures }
+        let (data, folder, pictures, kept) = (Vec::new(), None, None, None);
+        Self { experiment, cells, seeds, scale, device, data, folder, pictures, kept }
     }
 
     /// The cell that stands for all in what they share: everything up to the trained network.
@@ -226,6 +238,24 @@ pub struct Provenance {
     /// Of a run on a card; absent where no worker could write its record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<OnCard>,
+    /// SHA-256 of what the program of `model.environment` printed; its text lies in the experiment's folder
+    /// of results, `environments/<sha256>.txt`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub environment: String,
+    /// Of scores that were made elsewhere: their files. What stands beside it is then of the program that
+    /// judged them; what made them is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// The files of scores that somebody gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Elsewhere {
+    /// As it was named; its digest is in `cell.model`, and so in the key.
+    pub scores: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_scores: Option<String>,
 }
 
 /// The card that made a run, and how it was told to compute, as its worker found both.

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use super::Row;
 use crate::error::{Error, Result};
+use crate::experiment::CellName;
 use crate::store::record::State;
 
 /// A digest that no two runs of a cell can have in common: its name, its column, its value.
@@ -24,6 +25,14 @@ const OWN: [Own; 3] = [
 /// # Errors
 /// `Data` with the first such two runs, the digest, and how many runs repeat another's.
 pub fn refuse_shared_digests(rows: &[Row]) -> Result<()> {
+    refuse_shared(rows, &|_| None)
+}
+
+/// Does the same, and names the program that made them, where a cell's method is one: its seed has no effect.
+///
+/// # Errors
+/// As [`refuse_shared_digests`].
+pub fn refuse_shared(rows: &[Row], program: &dyn Fn(&CellName) -> Option<String>) -> Result<()> {
     for (name, column, digest) in OWN {
         let mut first: HashMap<(&str, &str, &str), &Row> = HashMap::new();
         let mut shared: Vec<(&Row, &Row)> = Vec::new();
@@ -38,10 +47,17 @@ pub fn refuse_shared_digests(rows: &[Row]) -> Result<()> {
             1 => String::new(),
             count => format!(" ({count} runs repeat another's)"),
         };
+        let advice = match program(&row.cell) {
+            Some(program) => format!(
+                "the program {program} makes the same of every seed: have it use the one that it is given, or \
+                 run it under one seed where it draws nothing (--runs 1)"
+            ),
+            None => "leave one out, or train them again with a harness whose seeds take effect"
+                .to_owned(),
+        };
         return Err(Error::Data(format!(
             "runs that should be independent share their {name}: {} {}, seeds {} and {}, have \
-             {column} {}{others}; no table is made of them: leave one out, or train them again \
-             with a harness whose seeds take effect",
+             {column} {}{others}; no table is made of them: {advice}",
             row.experiment,
             row.cell,
             known.seed,
@@ -110,6 +126,19 @@ mod tests {
             row.scores_sha256.clear();
         }
         assert_eq!(refuse_shared_digests(&rows), Ok(()));
+    }
+
+    #[test]
+    fn a_program_whose_seed_has_no_effect_is_named() {
+        let mut rows = audited();
+        rows[2].scores_sha256 = "scores1".into();
+        let named = |cell: &CellName| (*cell == "base").then(|| "python3 forest.py".to_owned());
+        let error = refuse_shared(&rows, &named).unwrap_err().to_string();
+        assert!(error.contains("share their scores: made-up base, seeds 1 and 3"), "{error}");
+        assert!(
+            error.contains("the program python3 forest.py makes the same of every seed"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::experiment::{CellName, Scale};
 use crate::metrics::{Metric, Metrics};
 use crate::store::record::State;
 
-pub use audit::refuse_shared_digests;
+pub use audit::{refuse_shared, refuse_shared_digests};
 pub use estimates::{Summary, bootstrap, summarise};
 pub use evidence::{Evidence, Measurement, evidence};
 pub use pairs::{Pair, pairs};
@@ -63,6 +63,10 @@ pub struct Row {
     pub commit: String,
     /// Version of libtorch.
     pub libtorch: String,
+    /// SHA-256 of the files of scores that were made elsewhere, separated by a space; empty for a run that
+    /// seedbed made. A column of files that hold such rows.
+    #[serde(skip)]
+    pub scores_from: String,
     /// Axis (full dotted key) → value as text.
     #[serde(skip)]
     pub axes: IndexMap<String, String>,
@@ -80,6 +84,11 @@ impl Row {
         self.metrics[metric]
     }
 
+    /// Whether its scores were made elsewhere, and seedbed judged them.
+    pub fn is_elsewhere(&self) -> bool {
+        !self.scores_from.is_empty()
+    }
+
     /// The version of the code that made the run, as far as it is known: commit, libtorch,
     /// protocol version. Empty where a file of someone else's says nothing of it.
     pub fn code(&self) -> String {
@@ -91,7 +100,12 @@ impl Row {
     /// commits tell versions apart where the protocol version is not known.
     fn version(&self) -> Version<'_> {
         let commit = if self.protocol_version.is_some() { "" } else { &self.commit };
-        (self.protocol_version, commit, &self.libtorch)
+        Version {
+            protocol_version: self.protocol_version,
+            commit,
+            libtorch: &self.libtorch,
+            is_elsewhere: self.is_elsewhere(),
+        }
     }
 
     /// Whether both runs were made by one version of the code, at whichever commits.
@@ -100,12 +114,24 @@ impl Row {
     }
 }
 
-/// Protocol version, commit where that is unknown, libtorch.
-type Version<'a> = (Option<u32>, &'a str, &'a str);
+/// What runs of one version of the code have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Version<'a> {
+    protocol_version: Option<u32>,
+    /// Where the protocol version is unknown.
+    commit: &'a str,
+    libtorch: &'a str,
+    /// The scores were made by other code, and judged by this.
+    is_elsewhere: bool,
+}
 
 /// `06304f1, 87fe2fa libtorch 2.11.0 protocol 2`
-fn code_name(commits: &str, (protocol_version, _, libtorch): Version) -> String {
+fn code_name(commits: &str, version: Version) -> String {
+    let Version { protocol_version, libtorch, is_elsewhere, .. } = version;
     let mut parts = Vec::new();
+    if is_elsewhere {
+        parts.push("scores from elsewhere, judged by".to_owned());
+    }
     if !commits.is_empty() {
         parts.push(commits.to_owned());
     }

@@ -30,6 +30,9 @@ pub enum Verdict {
     WithinTolerance,
     /// Not what is stored.
     Differs,
+    /// Not what is stored, and nothing else was to be expected: the method does not give the same scores
+    /// twice under one seed.
+    NotRepeatable,
 }
 
 impl Verdict {
@@ -38,6 +41,7 @@ impl Verdict {
             Self::SameBits => "same bits",
             Self::WithinTolerance => "within tolerance",
             Self::Differs => "DIFFERS",
+            Self::NotRepeatable => "not repeatable",
         }
     }
 }
@@ -78,6 +82,29 @@ impl Check {
     /// Whether a part is the same, and known to be.
     fn is_same(&self, name: &str) -> bool {
         self.parts.iter().any(|part| part.name == name && part.same == Some(true))
+    }
+
+    /// Whether it differs in what a program writes, from the same rows: worth making once more. The same
+    /// scores have the same metrics whoever made them.
+    pub fn is_doubtful(&self) -> bool {
+        let beside_scores = ["loss curve", "diagnostics", "epochs"];
+        let only_beside = self.different().iter().all(|name| beside_scores.contains(name));
+        self.verdict == Verdict::Differs
+            && self.is_same("data")
+            && self.is_same("split")
+            && (!self.is_same("scores") || only_beside)
+    }
+
+    /// Takes in how the run came out when it was made twice again. Where those two are apart, the method
+    /// is not repeatable, and that the stored run is apart too says nothing.
+    pub fn made_twice(&mut self, again: &Record, once_more: &Record) {
+        let same = again.state == once_more.state
+            && again.digests.scores == once_more.digests.scores
+            && bits(&again.loss_curve) == bits(&once_more.loss_curve)
+            && again.diagnostics == once_more.diagnostics;
+        if self.is_doubtful() && !same {
+            self.verdict = Verdict::NotRepeatable;
+        }
     }
 
     /// The parts that are not the same.
@@ -186,9 +213,6 @@ fn parts(stored: Stored, again: &Record, again_row: &Row, numbers: &[Distance]) 
         known(one.name, complete || one.stored.is_some(), bits(one.stored) == bits(one.again))
     }));
     if let Some(record) = stored.record {
-        let bits = |curve: &[Vec<f64>]| -> Vec<Vec<u64>> {
-            curve.iter().map(|means| means.iter().map(|mean| mean.to_bits()).collect()).collect()
-        };
         let same = record.loss_terms == again.loss_terms
             && bits(&record.loss_curve) == bits(&again.loss_curve);
         parts.push(known("loss curve", true, same));
@@ -200,10 +224,19 @@ fn parts(stored: Stored, again: &Record, again_row: &Row, numbers: &[Distance]) 
     parts
 }
 
+/// A curve's bits: NaN is no number, and is the same NaN.
+fn bits(curve: &[Vec<f64>]) -> Vec<Vec<u64>> {
+    curve.iter().map(|means| means.iter().map(|mean| mean.to_bits()).collect()).collect()
+}
+
 /// In what the circumstances differ that may move bits and are no part of a run's spec.
 fn circumstances(stored: Stored, again: &Record, again_row: &Row) -> Vec<String> {
     let mut found = Vec::new();
     let mut compare = |what: &str, stored: &str, again: &str| {
+        // a method without libtorch has no version of it, then and now
+        if stored.is_empty() && again.is_empty() {
+            return;
+        }
         if stored.is_empty() {
             found.push(format!("{what} unknown -> {again}"));
         } else if stored != again {
@@ -222,6 +255,8 @@ fn circumstances(stored: Stored, again: &Record, again_row: &Row) -> Vec<String>
         let stored = stored.record.and_then(|record| record.provenance.card.as_ref());
         compare("card", stored.map_or("", |card| &card.model), &card.model);
     }
+    let environment = stored.record.map_or("", |record| &record.provenance.environment);
+    compare("environment", environment, &again.provenance.environment);
     let width = |row: &Row| row.batch_width.map_or(String::new(), |width| width.to_string());
     compare("batch width", &width(stored.row), &width(again_row));
     found
@@ -359,6 +394,60 @@ mod tests {
         let mut other_split = elsewhere(0.8, "x");
         other_split.digests.split = "x".into();
         assert_eq!(checked(&other_split, true).verdict, Verdict::Differs);
+    }
+
+    #[test]
+    fn a_run_that_comes_out_otherwise_each_time_is_its_methods_and_a_lie_is_none() {
+        let (again, other) = (record(), changed(|record| record.digests.scores = "y".into()));
+        let mut noisy = checked(&changed(|record| record.digests.scores = "x".into()), true);
+        let mut forged = noisy.clone();
+        forged.made_twice(&again, &again);
+        assert_eq!(forged.verdict, Verdict::Differs);
+        noisy.made_twice(&again, &other);
+        assert_eq!(noisy.verdict, Verdict::NotRepeatable);
+        let set_f1 = |record: &mut Record| record.metrics.as_mut().unwrap()[Metric::F1] = Some(0.9);
+        let mut lie = checked(&changed(set_f1), true);
+        assert!(!lie.is_doubtful());
+        lie.made_twice(&again, &other);
+        assert_eq!(lie.verdict, Verdict::Differs);
+        let timed = |seconds: f64| {
+            changed(|record| record.diagnostics = [("seconds".to_owned(), seconds)].into())
+        };
+        let mut timing = checked(&timed(1.0), true);
+        timing.made_twice(&timed(2.0), &timed(3.0));
+        assert_eq!(timing.verdict, Verdict::NotRepeatable);
+    }
+
+    #[test]
+    fn what_a_method_does_not_have_is_no_circumstance() {
+        let without = |record: &mut Record| record.provenance.libtorch.clear();
+        let again = changed(without);
+        let again_row = &rows_of(std::slice::from_ref(&again))[0];
+        let stored = changed(|record| {
+            without(record);
+            record.digests.scores = "x".into();
+        });
+        let row = &rows_of(std::slice::from_ref(&stored))[0];
+        let stored = Stored { row, record: Some(&stored) };
+        let check = check(stored, &again, again_row, TOLERANCE);
+        assert_eq!((check.circumstances.len(), check.verdict), (0, Verdict::Differs));
+    }
+
+    #[test]
+    fn another_environment_than_the_stored_runs_is_a_circumstance() {
+        let of = |digest: &str| changed(|record| record.provenance.environment = digest.into());
+        let again = of("a");
+        let again_row = &rows_of(std::slice::from_ref(&again))[0];
+        for (stored, expected) in [
+            ("a", vec![]),
+            ("b", vec!["environment b -> a"]),
+            ("", vec!["environment unknown -> a"]),
+        ] {
+            let stored = of(stored);
+            let row = &rows_of(std::slice::from_ref(&stored))[0];
+            let found = circumstances(Stored { row, record: Some(&stored) }, &again, again_row);
+            assert_eq!(found, expected);
+        }
     }
 
     #[test]

@@ -2,12 +2,15 @@
 
 #[path = "../support/browser.rs"]
 mod browser;
+#[path = "../support/python.rs"]
+mod python;
 #[path = "../support/sandbox.rs"]
 mod sandbox;
 
 mod check_figures;
 mod data;
 mod documents;
+mod elsewhere;
 mod examples;
 mod golden_metrics;
 mod golden_stats;

@@ -11,6 +11,7 @@ import random
 import struct
 import subprocess
 import sys
+import time
 
 FOLDER = pathlib.Path(sys.argv[-1])
 JOB = json.loads((FOLDER / "job.json").read_text())
@@ -40,6 +41,11 @@ def scores(name, numbers):
     return [square + 1e-6 * numbers.random() for square in squares]
 
 
+def mark(what):
+    place = pathlib.Path(JOB["settings"]["place"]) / (str(JOB["seed"]) + what)
+    place.write_text(repr(time.monotonic()))
+
+
 def main():
     fault = JOB["settings"].get("fault")
     expected = {"job.json", "train.npy", "test.npy"}
@@ -53,17 +59,28 @@ def main():
     if fault == "signal":
         os.kill(os.getpid(), 9)
     if fault == "hang":
-        import time
-
         time.sleep(600)
     if fault == "stdout":
         sys.stdout.write("x" * 10_000_000)
         sys.stdout.flush()
     if fault == "stderr":
-        sys.stderr.write("y" * 10_000_000)
+        for _ in range(64):
+            sys.stderr.write("y" * 1_000_000)
+        sys.stderr.write("\nlast words\n")
     if fault == "child":
         child = subprocess.Popen(["sleep", "600"])
         pathlib.Path(JOB["settings"]["pid"]).write_text(str(child.pid))
+    if fault == "noise":
+        test = [score + 1e-3 * random.SystemRandom().random() for score in test]
+    if fault == "same":
+        test = [float(row) for row in range(len(test))]
+    if fault == "slow":
+        mark(".begun")
+        time.sleep(0.5)
+        mark(".ended")
+    for name in ["curve.csv", "diagnostics.json"]:
+        if name in JOB["settings"]:
+            (FOLDER / name).write_text(JOB["settings"][name])
     if fault == "nan":
         test[3] = float("nan")
     if fault == "short":

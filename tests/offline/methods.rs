@@ -29,13 +29,13 @@ components = 2
 "#;
 
 /// The program alone, and an experiment.
-struct Alone {
-    sandbox: Sandbox,
+pub struct Alone {
+    pub sandbox: Sandbox,
     program: PathBuf,
 }
 
 impl Alone {
-    fn new(experiment: &str) -> Self {
+    pub fn new(experiment: &str) -> Self {
         let sandbox = Sandbox::new();
         sandbox.write("experiments/residuals.toml", experiment);
         let program = sandbox.path("alone/seedbed");
@@ -44,7 +44,7 @@ impl Alone {
         Self { sandbox, program }
     }
 
-    fn run(&self, arguments: &str) -> Output {
+    pub fn run(&self, arguments: &str) -> Output {
         let mut command = Command::new(&self.program);
         command.args(arguments.split_whitespace()).current_dir(self.sandbox.path("."));
         loop {
@@ -59,7 +59,7 @@ impl Alone {
     }
 
     #[track_caller]
-    fn done(&self, arguments: &str) -> String {
+    pub fn done(&self, arguments: &str) -> String {
         let output = self.run(arguments);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         assert!(output.status.success(), "{arguments}: {}", text(&output.stderr));
@@ -67,11 +67,17 @@ impl Alone {
     }
 
     #[track_caller]
-    fn refused(&self, arguments: &str, words: &str) {
+    pub fn refused(&self, arguments: &str, words: &str) {
+        self.ends(arguments, 2, words);
+    }
+
+    /// It ends with this code and says these words on stderr.
+    #[track_caller]
+    pub fn ends(&self, arguments: &str, code: i32, words: &str) {
         let output = self.run(arguments);
         let message = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{message}");
-        assert!(message.contains(words), "{message}");
+        assert_eq!(output.status.code(), Some(code), "{arguments}: {message}");
+        assert!(message.contains(words), "{arguments}: {message}");
     }
 }
 
@@ -118,7 +124,7 @@ fn a_key_that_means_nothing_beside_such_a_method_is_refused_by_name() {
     Alone::new(&network).refused("plan residuals", "the table [training] is missing");
 }
 
-const COMMAND: &str = r#"name = "residuals"
+pub const COMMAND: &str = r#"name = "residuals"
 title = "Somebody's program"
 runs = 2
 
@@ -140,7 +146,7 @@ power = 2
 "#;
 
 /// The program alone, and an experiment whose method is `method.py`, with these settings too.
-fn with_program(settings: &str) -> Alone {
+pub fn with_program(settings: &str) -> Alone {
     let alone = Alone::new(&format!("{COMMAND}{settings}\n"));
     alone.sandbox.write("experiments/method.py", include_str!("method.py"));
     alone
@@ -152,6 +158,8 @@ fn somebodys_program_is_a_method_like_any_other_once_it_is_allowed() {
     alone.refused("run residuals", "python3 -B method.py (from experiments/residuals.toml)");
     assert!(!alone.sandbox.path("results/residuals").join("runs").exists(), "something ran");
     assert!(alone.done("plan residuals").contains("--allow-commands"));
+    let timed = alone.done("plan residuals --allow-commands");
+    assert!(timed.contains("(from a run that was timed)") && !timed.contains("steps"), "{timed}");
     alone.done("run residuals --allow-commands");
     let runs = alone.sandbox.read("results/residuals/runs.csv");
     assert_eq!(runs.lines().filter(|line| line.contains(",ok,")).count(), 2, "{runs}");
@@ -226,6 +234,12 @@ fn what_a_program_says_much_of_or_leaves_behind_disturbs_no_run() {
         alone.sandbox.write("experiments/residuals.toml", &text);
         alone.done("run residuals --allow-commands --seeds 1");
         assert_eq!(failure(&alone).0, "ok", "{fault}");
+        if fault == "stderr" {
+            // of 64 MB the beginning and the end
+            let log = alone.sandbox.read("results/residuals/logs/base-1.1.log");
+            assert!(log.len() < 1_200_000, "{}", log.len());
+            assert!(log.ends_with("\nlast words\n") && log.contains("bytes are left out"));
+        }
         if fault == "child" {
             let child: i32 = alone.sandbox.read("child.pid").trim().parse().expect("a number");
             let status = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
@@ -237,4 +251,127 @@ fn what_a_program_says_much_of_or_leaves_behind_disturbs_no_run() {
     let output = alone.run("run residuals --allow-commands --seeds 1 --timeout 2 --retries 0");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(failure(&alone).0, "timed-out");
+}
+
+/// The record of a run, as it is stored.
+fn record(alone: &Alone, seed: u64) -> serde_json::Value {
+    let text = alone.sandbox.read(&format!("results/residuals/runs/base/{seed}.json"));
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[test]
+fn a_curve_and_measurements_of_a_programs_own_are_recorded_and_tabulated() {
+    let alone = with_program(
+        "\"curve.csv\" = \"epoch,loss,kl\\n1,0.5,0.25\\n2,0.25,0.125\\n\"\n\
+         \"diagnostics.json\" = \"{\\\"trees\\\": 100}\"",
+    );
+    alone.done("run residuals --allow-commands");
+    let record = record(&alone, 1);
+    assert_eq!(record["epochs"], 2);
+    assert_eq!(record["loss_terms"], serde_json::json!(["loss", "kl"]));
+    assert_eq!(record["loss_curve"], serde_json::json!([[0.5, 0.25], [0.25, 0.125]]));
+    assert_eq!(record["diagnostics"]["trees"], 100.0);
+    let diagnostics = alone.sandbox.read("results/residuals/diagnostics.csv");
+    assert!(diagnostics.contains(",trees,100"), "{diagnostics}");
+    let curves = alone.sandbox.read("results/residuals/curves.csv");
+    assert!(curves.contains(",kl,0.25 0.125"), "{curves}");
+    for (wrong, state, words) in [
+        ("\"curve.csv\" = \"epoch,loss\\n1,nan\\n\"", "diverged", "loss of epoch 1 is NaN"),
+        ("\"diagnostics.json\" = \"[]\"", "crashed", "diagnostics.json is no JSON object"),
+    ] {
+        let alone = with_program(wrong);
+        alone.ends("run residuals --allow-commands --seeds 1", 1, words);
+        assert_eq!(failure(&alone).0, state);
+    }
+}
+
+/// With further keys of `[model]`.
+fn with_model(keys: &str, settings: &str) -> Alone {
+    let alone = with_program(settings);
+    let text = alone.sandbox.read("experiments/residuals.toml");
+    let text = text.replace("[model.settings]", &format!("{keys}\n\n[model.settings]"));
+    alone.sandbox.write("experiments/residuals.toml", &text);
+    alone
+}
+
+#[test]
+fn what_an_environment_prints_is_kept_once_and_is_no_part_of_a_key() {
+    let alone = with_program("");
+    alone.done("run residuals --allow-commands --seeds 1");
+    assert!(record(&alone, 1)["provenance"].get("environment").is_none());
+    let keys = "environment = [\"python3\", \"-c\", \"print('numpy==2.4.6')\"]";
+    let text = alone.sandbox.read("experiments/residuals.toml");
+    let text = text.replace("[model.settings]", &format!("{keys}\n\n[model.settings]"));
+    alone.sandbox.write("experiments/residuals.toml", &text);
+    alone.refused("run residuals", "; python3 -c \"print('numpy==2.4.6')\" (from");
+    // the stored run stays, and the other is made in the environment
+    assert!(alone.done("run residuals --allow-commands").contains("1 runs in 1 jobs"));
+    let found = record(&alone, 2)["provenance"]["environment"].as_str().expect("text").to_owned();
+    let kept = alone.sandbox.read(&format!("results/residuals/environments/{found}.txt"));
+    assert_eq!(kept, "numpy==2.4.6\n");
+    assert_eq!(seedbed::digest::sha256(kept), found);
+    alone.done("verify residuals --allow-commands --sample 2");
+
+    let failing = with_model("environment = [\"python3\", \"-c\", \"raise SystemExit(3)\"]", "");
+    failing.ends("run residuals --allow-commands --seeds 1", 1, "of model.environment ended with");
+    assert_eq!(failure(&failing).0, "crashed");
+}
+
+#[test]
+fn cores_and_memory_that_a_run_declares_are_kept_for_it() {
+    let alone =
+        with_model("threads = 2\nmemory = \"3 GiB\"", "fault = \"slow\"\nplace = \"PLACE\"");
+    let place = alone.sandbox.path(".");
+    let text = alone.sandbox.read("experiments/residuals.toml");
+    let text = text.replace("PLACE", place.to_str().expect("UTF-8"));
+    alone.sandbox.write("experiments/residuals.toml", &text);
+    assert!(alone.done("plan residuals").contains("up to 3.1 GiB each"));
+    alone.done("run residuals --allow-commands --slots 3");
+    let at = |name: &str| -> f64 { alone.sandbox.read(name).parse().expect("a time") };
+    let first_ended = at("1.ended") <= at("2.begun");
+    assert!(first_ended || at("2.ended") <= at("1.begun"), "two runs of two cores on three");
+    assert_eq!(record(&alone, 1)["provenance"]["threads"], 2);
+    let said = alone.done("run residuals --allow-commands --slots 1 --seeds 3");
+    assert!(said.contains("takes 2 cores (model.threads), and --slots gives 1"), "{said}");
+
+    let huge = with_model("memory = \"900 TiB\"", "");
+    let said = huge.done("run residuals --allow-commands --seeds 1");
+    assert!(said.contains("tried with the device to itself"), "{said}");
+    let wrong = with_model("memory = \"2 GB\"", "");
+    wrong.refused("plan residuals", "model.memory: must be a size such as");
+}
+
+#[test]
+fn a_program_that_does_not_repeat_itself_is_named_as_that() {
+    let alone = with_program("fault = \"noise\"");
+    alone.done("run residuals --allow-commands --seeds 1");
+    let output = alone.run("verify residuals --allow-commands");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("not repeatable: run twice more under its seed"), "{said}");
+    assert!(!said.contains("DIFFERS"), "{said}");
+    // one that repeats itself and was changed without its file's digest is another matter
+    let alone = with_model("files = []", "noise = 1");
+    let text = alone.sandbox.read("experiments/residuals.toml").replacen(
+        "files = [\"method.py\"]\n",
+        "",
+        1,
+    );
+    let program = alone.sandbox.path("experiments/method.py");
+    let text = text.replace("\"method.py\"", &format!("{program:?}"));
+    alone.sandbox.write("experiments/residuals.toml", &text);
+    alone.done("run residuals --allow-commands --seeds 1");
+    let changed = include_str!("method.py").replace("1e-6", "2e-6");
+    alone.sandbox.write("experiments/method.py", &changed);
+    let output = alone.run("verify residuals --allow-commands");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("DIFFERS"), "{said}");
+}
+
+#[test]
+fn a_program_whose_seed_has_no_effect_is_named_and_gets_no_table() {
+    let alone = with_program("fault = \"same\"");
+    let words = "the program python3 -B method.py makes the same of every seed";
+    alone.ends("run residuals --allow-commands", 3, words);
 }

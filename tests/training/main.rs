@@ -6,6 +6,7 @@ mod sandbox;
 mod bench_gpu;
 mod cli;
 mod determinism;
+mod kept_scores;
 mod memory;
 mod protocol;
 mod published;

@@ -9,6 +9,7 @@ use seedbed::experiment::{Experiment, Selection, parse_seeds};
 use seedbed::report::derive::Making;
 use seedbed::schedule::devices::Devices;
 
+use crate::by_hand::{ScoreOptions, SplitOptions};
 use crate::screen::say;
 
 /// Does this paper's table reproduce? Trains every cell of an experiment under many seeds, keeps a
@@ -105,6 +106,10 @@ pub enum Command {
         #[arg(long, conflicts_with_all = ["sample", "against", "tolerance", "timeout"])]
         lock: bool,
     },
+    /// Write the rows of runs, without labels, for who trains by hand: the folder that a program gets
+    Split(SplitOptions),
+    /// Judge scores that were made elsewhere by an experiment's splits, thresholds and figures
+    Score(ScoreOptions),
     /// Hold published figures against each other, the data's counts, the flagging rule and test sets
     CheckFigures {
         /// Names of papers' files; by default all
@@ -235,7 +240,8 @@ pub struct Training {
     /// auto, cpu, cuda (every GPU) or cuda:0,1
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// Workers side by side on each device [default: one a core, one a GPU]
+    /// Workers side by side on each device, and on the CPU the cores that runs share [default: one a
+    /// core, one a GPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub slots: Option<u16>,
     /// Seeds that a worker trains together [default: 1 on a CPU, 20 on a GPU]
@@ -272,6 +278,9 @@ pub struct RunOptions {
     /// End everything at the first run that fails
     #[arg(long)]
     pub fail_fast: bool,
+    /// Keep the scores of each run beside its record, as CELL/SEED.scores.npy
+    #[arg(long)]
+    pub keep_scores: bool,
 }
 
 /// What `run` has and an array of tasks has not.
@@ -307,8 +316,8 @@ pub enum Retry {
 
 #[derive(Args)]
 pub struct SlurmOptions {
-    /// Tasks of the array, each with --slots workers (1) and as many cores [default: as many as
-    /// there is work for, at most 8]
+    /// Tasks of the array, each with --slots workers (1, or the cores of a run) and as many cores
+    /// [default: as many as there is work for, at most 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub array_size: Option<u32>,
     /// As sbatch has it

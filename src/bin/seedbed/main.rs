@@ -1,6 +1,7 @@
 //! The `seedbed` program: parses its command line, prints and handles signals. What it does is the
 //! library's business.
 mod args;
+mod by_hand;
 mod commands;
 mod output;
 mod progress;

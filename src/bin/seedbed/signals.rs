@@ -13,6 +13,8 @@ pub const INTERRUPT_CODE: u8 = 130;
 pub static STOP: AtomicBool = AtomicBool::new(false);
 /// Set by the first signal only.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Whether signals are caught for workers already.
+static CATCHING: AtomicBool = AtomicBool::new(false);
 /// Whether there are workers to stop.
 static TRAINING: AtomicBool = AtomicBool::new(false);
 
@@ -32,16 +34,19 @@ pub fn interrupt_flag() -> &'static AtomicBool {
 /// # Errors
 /// `Failed` where signals cannot be caught, and those of what is done.
 pub fn stopping_workers<T>(train: impl FnOnce() -> Result<T>) -> Result<T> {
-    let ignored = ignores_hangup();
-    catch(|| {
-        if INTERRUPTED.swap(true, Ordering::SeqCst) || !TRAINING.load(Ordering::SeqCst) {
-            end_now(INTERRUPT_CODE);
+    // a verification may train twice
+    if !CATCHING.swap(true, Ordering::SeqCst) {
+        let ignored = ignores_hangup();
+        catch(|| {
+            if INTERRUPTED.swap(true, Ordering::SeqCst) || !TRAINING.load(Ordering::SeqCst) {
+                end_now(INTERRUPT_CODE);
+            }
+            STOP.store(true, Ordering::SeqCst);
+            say("stopping the workers; finished runs are kept; once more ends at once");
+        })?;
+        if ignored {
+            ignores_hangup();
         }
-        STOP.store(true, Ordering::SeqCst);
-        say("stopping the workers; finished runs are kept; once more ends at once");
-    })?;
-    if ignored {
-        ignores_hangup();
     }
     TRAINING.store(true, Ordering::SeqCst);
     let trained = train();

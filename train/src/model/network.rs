@@ -186,7 +186,7 @@ pub fn build(
         ModelSpec::Dagmm(table) => boxed(Dagmm::new(table, features)),
         ModelSpec::Autoencoder(table) => boxed(Autoencoder::new(table, features)),
         ModelSpec::Vae(table) => boxed(Vae::new(table, features)),
-        ModelSpec::Pca(_) | ModelSpec::Command(_) => {
+        ModelSpec::Pca(_) | ModelSpec::Command(_) | ModelSpec::Scores(_) => {
             let what = "this model has no network: 'seedbed fit' takes its jobs";
             return Err(Error::Usage(what.into()));
         }

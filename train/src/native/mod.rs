@@ -62,7 +62,10 @@ impl Step {
             ModelSpec::ConvVae(table) => {
                 Core::ConvVae(Box::new(conv_vae::Core::new(isa, table, specs)?))
             }
-            ModelSpec::Autoencoder(_) | ModelSpec::Pca(_) | ModelSpec::Command(_) => return None,
+            ModelSpec::Autoencoder(_)
+            | ModelSpec::Pca(_)
+            | ModelSpec::Command(_)
+            | ModelSpec::Scores(_) => return None,
         };
         Some(Self(core))
     }

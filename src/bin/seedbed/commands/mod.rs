@@ -13,7 +13,9 @@ mod plan;
 mod power;
 mod report;
 mod run;
+mod score;
 mod slurm;
+mod split;
 mod tables;
 mod verify;
 
@@ -69,6 +71,8 @@ fn dispatch(command: Command) -> Result<u8> {
         }
         Command::Fill { documents, check } => fill::fill(&documents, check),
         Command::Fit(command) => fit::fit(&command),
+        Command::Split(options) => split::split(&options),
+        Command::Score(options) => score::score(&options),
         Command::Data { command } => data::data(&command),
         Command::Lock { experiments, out } => lock::lock(&experiments, &out),
         Command::Verify { common, lock: true, .. } => {

@@ -87,7 +87,11 @@ fn expect(
     match checked {
         Ok(()) => plan.calibrate(&mut estimates, devices.width, search, &|job| {
             let job = Job { device: devices.slots[0].device.clone(), ..job.clone() };
-            say(&format!("timing {CALIBRATION_STEPS} steps of {} {}", job.experiment, job.label()));
+            let what = match job.cell().model.is_trained() {
+                true => format!("{CALIBRATION_STEPS} steps"),
+                false => "a run".to_owned(),
+            };
+            say(&format!("timing {what} of {} {}", job.experiment, job.label()));
             worker::calibrate(&job, CALIBRATION_STEPS)
         })?,
         Err(error) => missing.push(error.to_string()),
@@ -108,12 +112,13 @@ fn text(outlook: &Outlook, devices: &Devices) -> String {
         .map_or(String::new(), |bytes| format!(", up to {} each", memory::text(bytes)));
     let workers = format!("{slots} {kind} worker(s), up to {width} seeds together{memory}");
     let Some(seconds) = outlook.seconds else {
-        return format!("{count} runs on {workers}; the time is unknown without the data");
+        return format!("{count} runs on {workers}; the time is unknown: see the note");
     };
     let source = |source: &Source| match source {
         Source::Cell => "stored runs of the same cell".to_owned(),
         Source::OtherCells => "stored runs of another cell".to_owned(),
         Source::Calibration => format!("a calibration of {CALIBRATION_STEPS} steps"),
+        Source::TimedRun => "a run that was timed".to_owned(),
     };
     let from: Vec<String> = outlook.sources.iter().map(source).collect();
     let from = from.join(" and ");

@@ -40,6 +40,7 @@ pub fn run(arguments: &RunArguments) -> Result<u8> {
     for plan in &mut plans {
         let (folder, seed) = (plan.store.dir().to_owned(), plan.experiment.seeds[0]);
         plan.pictures = alone.pictures.clone().map(|epochs| Pictures { seed, folder, epochs });
+        plan.keep_scores = options.keep_scores;
     }
     for plan in &plans {
         plan.check_commands(training.allow_commands)?;
@@ -50,6 +51,7 @@ pub fn run(arguments: &RunArguments) -> Result<u8> {
     }
     let out = common.out();
     let plans: Vec<&Plan> = kept.iter().collect();
+    tell_before(&plans, &devices);
     let patience = Patience {
         retries: options.retries,
         fail_fast: options.fail_fast,
@@ -76,6 +78,21 @@ pub fn run(arguments: &RunArguments) -> Result<u8> {
         })?;
     tell_left_out(&left_out);
     Ok(code)
+}
+
+/// Says what will not be as somebody might expect.
+fn tell_before(plans: &[&Plan], devices: &Devices) {
+    for plan in plans {
+        plan.on_cores(devices.slots.len()).into_iter().for_each(|note| say(&note));
+        let without = if plan.keep_scores { plan.without_scores() } else { 0 };
+        if without > 0 {
+            say(&format!(
+                "{}: {without} stored runs have no scores beside their records; --keep-scores keeps those of \
+                 what runs now (move a record away to have its run made again)",
+                plan.experiment.name
+            ));
+        }
+    }
 }
 
 /// Plans that may be trained, and experiments that are left out.

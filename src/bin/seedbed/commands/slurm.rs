@@ -115,7 +115,7 @@ fn task_command(arguments: &SlurmArguments, kind: &str, plans: &[&Plan]) -> Resu
     let mut add = |name: &str, value: String| command.push(format!("--{name}={value}"));
     add("out", text(&common.out())?);
     add("device", device.to_owned());
-    add("slots", slots(training).to_string());
+    add("slots", slots(training, plans).to_string());
     add("retries", run.retries.to_string());
     common.set.iter().for_each(|set| add("set", set.clone()));
     training.cell.iter().for_each(|cell| add("cell", cell.clone()));
@@ -132,6 +132,7 @@ fn task_command(arguments: &SlurmArguments, kind: &str, plans: &[&Plan]) -> Resu
         ("--replace", run.replace),
         ("--fail-fast", run.fail_fast),
         ("--mixed-code", tables.mixed_code),
+        ("--keep-scores", run.keep_scores),
     ];
     command.extend(flags.iter().filter(|(_, given)| *given).map(|(flag, _)| (*flag).to_owned()));
     command.push("--".to_owned());
@@ -146,9 +147,16 @@ fn text(path: &Path) -> Result<String> {
     text.ok_or_else(|| Error::Usage(format!("{} is not UTF-8; give another path", path.display())))
 }
 
-/// Workers of a task on each of its devices.
-fn slots(training: &Training) -> u16 {
-    training.slots.unwrap_or(1)
+/// Workers of a task on each of its devices, and so its cores: those of one run, where nothing is said.
+fn slots(training: &Training, plans: &[&Plan]) -> u16 {
+    training.slots.unwrap_or_else(|| widest(plans))
+}
+
+/// Cores that a run takes.
+fn widest(plans: &[&Plan]) -> u16 {
+    let cells = plans.iter().flat_map(|plan| &plan.cells);
+    let cores = cells.map(|planned| planned.cell.model.cores()).max().unwrap_or(1);
+    u16::try_from(cores).unwrap_or(u16::MAX)
 }
 
 fn array(arguments: &SlurmArguments, kind: &str, plans: &[&Plan]) -> Result<Array> {
@@ -161,9 +169,10 @@ fn array(arguments: &SlurmArguments, kind: &str, plans: &[&Plan]) -> Result<Arra
         _ => (WIDTH_CPU, 1),
     };
     let width = training.width.map_or(width, usize::from);
-    let cores = u32::from(slots(training)) * devices;
+    let cores = u32::from(slots(training, plans)) * devices;
     let jobs: usize = plans.iter().map(|plan| plan.jobs(width, &[]).len()).sum();
-    let needed = jobs.div_ceil(cores as usize).clamp(1, ARRAY_SIZE) as u32;
+    let at_once = (cores / u32::from(widest(plans))).max(1);
+    let needed = jobs.div_ceil(at_once as usize).clamp(1, ARRAY_SIZE) as u32;
     let named_options =
         [("partition", &options.partition), ("gres", &options.gres), ("time", &options.time)];
     let given = named_options

@@ -2,7 +2,7 @@
 //! of each whether it came out as stored. What counts as the same is `seedbed::summary::rerun`'s business.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -11,9 +11,11 @@ use sha2::{Digest, Sha256};
 
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Cell, CellName, Experiment};
+use seedbed::model::ModelSpec;
 use seedbed::report::derive::{Derived, Making};
 use seedbed::report::terminal::printable;
 use seedbed::report::{self, columns};
+use seedbed::schedule::devices::Devices;
 use seedbed::schedule::plan::{Plan, memory_needs};
 use seedbed::schedule::session::{Patience, Session};
 use seedbed::schedule::worker::Workers;
@@ -32,59 +34,114 @@ use crate::signals::{INTERRUPT_CODE, STOP, interrupted};
 struct Sample {
     experiment: Experiment,
     derived: Derived,
-    /// By cell, the places of their rows.
-    chosen: IndexMap<CellName, Vec<usize>>,
+    chosen: Chosen,
 }
 
-/// Trains the sample of every experiment again; 1 when any run differs.
+/// Runs by their cell: the places of their rows.
+type Chosen = IndexMap<CellName, Vec<usize>>;
+
+/// The exit code where all that differs are programs that do not give the same scores twice.
+const NOT_REPEATABLE: u8 = 4;
+
+/// Trains the sample of every experiment again; 1 when any run differs, 4 when one does because its program
+/// is not repeatable.
 pub fn verify(common: &Common, training: &Training, verifying: &Verifying) -> Result<u8> {
-    let devices = training.devices()?;
-    let search = training.search()?;
-    let scratch = tempfile::tempdir()
-        .map_err(|error| Error::Failed(format!("cannot make a temporary folder: {error}")))?;
+    let (devices, search) = (training.devices()?, training.search()?);
+    let again = Again { training, devices: &devices, search: &search, timeout: verifying.timeout };
     let mut samples = Vec::new();
-    let mut plans = Vec::new();
     for experiment in common.load(Some(training))? {
-        let sample = Sample::choose(experiment, common, training, verifying)?;
-        plans.extend(sample.plans(training, scratch.path(), devices.kind)?);
-        samples.push(sample);
+        samples.push(Sample::choose(experiment, common, training, verifying)?);
     }
-    for plan in &plans {
-        plan.check_commands(training.allow_commands)?;
-        plan.check_data(&search)?;
-    }
-    let timeout = verifying.timeout.map(Duration::from_secs);
-    let workers = Workers { out: scratch.path(), timeout, stop: &STOP };
-    let patience = Patience { retries: 1, fail_fast: false, waits: true };
-    let planned: Vec<&Plan> = plans.iter().collect();
-    let session = Session::new(&planned, &memory_needs(&planned)?, &devices, &search);
-    train(&session, &devices, &workers, patience)?;
-    if interrupted() {
-        say("interrupted; nothing is verified");
+    let [first, second] = [scratch()?, scratch()?];
+    let chosen: Vec<&Chosen> = samples.iter().map(|sample| &sample.chosen).collect();
+    if !again.make(&samples, &chosen, first.path())? {
         return Ok(INTERRUPT_CODE);
     }
-    let mut output = Output::new(common.json);
-    let mut agree = true;
-    for sample in &samples {
-        let checks = sample.checks(scratch.path(), verifying.tolerance)?;
-        agree &= checks.iter().all(|check| check.verdict != Verdict::Differs);
+    let checks = samples.iter().map(|sample| sample.checks(first.path(), verifying.tolerance));
+    let mut checks: Vec<Vec<Check>> = checks.collect::<Result<_>>()?;
+    let doubtful = samples.iter().zip(&checks).map(|(sample, checks)| sample.doubtful(checks));
+    let doubtful: Vec<Chosen> = doubtful.collect();
+    if doubtful.iter().any(|chosen| !chosen.is_empty()) {
+        say("some programs gave other scores than those that are stored; running them once more");
+        if !again.make(&samples, &doubtful.iter().collect::<Vec<_>>(), second.path())? {
+            return Ok(INTERRUPT_CODE);
+        }
+        for (sample, checks) in samples.iter().zip(&mut checks) {
+            sample.judge_programs(checks, first.path(), second.path())?;
+        }
+    }
+    show(&samples, &checks, (common.json, devices.kind, verifying.tolerance))?;
+    let has = |verdict| checks.iter().flatten().any(|check| check.verdict == verdict);
+    Ok(match (has(Verdict::Differs), has(Verdict::NotRepeatable)) {
+        (true, _) => 1,
+        (false, true) => NOT_REPEATABLE,
+        (false, false) => 0,
+    })
+}
+
+fn scratch() -> Result<tempfile::TempDir> {
+    tempfile::tempdir()
+        .map_err(|error| Error::Failed(format!("cannot make a temporary folder: {error}")))
+}
+
+fn show(
+    samples: &[Sample],
+    checks: &[Vec<Check>],
+    (json, kind, tolerance): (bool, &str, f64),
+) -> Result<()> {
+    let mut output = Output::new(json);
+    for (sample, checks) in samples.iter().zip(checks) {
         let (name, from) = (&sample.experiment.name, sample.derived.from());
         output.next();
         output.show(
-            || text(&checks, sample, devices.kind, verifying.tolerance),
+            || text(checks, sample, kind, tolerance),
             || {
                 [
                     ("experiment", json!(name)),
                     ("from", json!(from)),
                     ("stored", json!(sample.derived.rows.len())),
-                    ("tolerance", json!(verifying.tolerance)),
+                    ("tolerance", json!(tolerance)),
                     ("runs", json!(checks)),
                 ]
             },
         )?;
     }
-    output.end()?;
-    Ok(u8::from(!agree))
+    output.end()
+}
+
+/// How runs are made again.
+struct Again<'a> {
+    training: &'a Training,
+    devices: &'a Devices,
+    search: &'a [PathBuf],
+    /// Seconds.
+    timeout: Option<u64>,
+}
+
+impl Again<'_> {
+    /// Makes the chosen runs of each sample below a folder; false where it was interrupted.
+    fn make(&self, samples: &[Sample], chosen: &[&Chosen], scratch: &Path) -> Result<bool> {
+        let mut plans = Vec::new();
+        for (sample, chosen) in samples.iter().zip(chosen) {
+            plans.extend(sample.plans(chosen, self.training, scratch, self.devices.kind)?);
+        }
+        for plan in &mut plans {
+            plan.check_commands(self.training.allow_commands)?;
+            plan.check_data(self.search)?;
+            plan.store.settle()?;
+        }
+        let timeout = self.timeout.map(Duration::from_secs);
+        let workers = Workers { out: scratch, timeout, stop: &STOP };
+        let patience = Patience { retries: 1, fail_fast: false, waits: true };
+        let planned: Vec<&Plan> = plans.iter().collect();
+        let needs = memory_needs(&planned)?;
+        let session = Session::new(&planned, &needs, self.devices, self.search);
+        train(&session, self.devices, &workers, patience)?;
+        if interrupted() {
+            say("interrupted; nothing is verified");
+        }
+        Ok(!interrupted())
+    }
 }
 
 impl Sample {
@@ -100,7 +157,14 @@ impl Sample {
             None => Derived::stored(&experiment, &common.out(), making)?,
         };
         let asked = training.seeds.is_some() || training.runs.is_some();
-        let mut chosen: IndexMap<CellName, Vec<usize>> = IndexMap::new();
+        if derived.is_elsewhere() {
+            return Err(Error::Usage(format!(
+                "{} holds scores from elsewhere: seedbed did not make them and cannot make them again; \
+                 'seedbed score' judges their files again",
+                derived.from()
+            )));
+        }
+        let mut chosen = Chosen::new();
         for cell in experiment.select(&training.cell)? {
             // a run that may end otherwise the next time cannot be verified
             let stored = |row: &Row| row.cell == cell.label && row.state.is_final();
@@ -132,10 +196,16 @@ impl Sample {
 
     /// One plan for all cells with the same seeds, so that cells that share their training share it
     /// here too.
-    fn plans(&self, training: &Training, scratch: &Path, kind: &'static str) -> Result<Vec<Plan>> {
+    fn plans(
+        &self,
+        chosen: &Chosen,
+        training: &Training,
+        scratch: &Path,
+        kind: &'static str,
+    ) -> Result<Vec<Plan>> {
         let mut groups: IndexMap<Vec<u64>, Vec<Cell>> = IndexMap::new();
         for cell in self.experiment.select(&training.cell)? {
-            let Some(places) = self.chosen.get(&cell.label) else { continue };
+            let Some(places) = chosen.get(&cell.label) else { continue };
             let seeds = places.iter().map(|&place| self.derived.rows[place].seed).collect();
             groups.entry(seeds).or_default().push(cell);
         }
@@ -166,6 +236,37 @@ impl Sample {
             checks.push(check(stored, again, again_row, tolerance));
         }
         Ok(checks)
+    }
+}
+
+impl Sample {
+    /// The runs of programs that came out otherwise than what is stored.
+    fn doubtful(&self, checks: &[Check]) -> Chosen {
+        let mut chosen = Chosen::new();
+        for (&place, check) in self.chosen.values().flatten().zip(checks) {
+            let cell = self.experiment.cells.iter().find(|cell| cell.label == check.cell);
+            let is_program = cell.is_some_and(|cell| matches!(cell.model, ModelSpec::Command(_)));
+            if is_program && check.is_doubtful() {
+                chosen.entry(check.cell.clone()).or_default().push(place);
+            }
+        }
+        chosen
+    }
+
+    /// Tells programs that are not repeatable from stored runs that are not what was made.
+    fn judge_programs(&self, checks: &mut [Check], first: &Path, second: &Path) -> Result<()> {
+        let made = |out: &Path| Store::open(out, &self.experiment.name).load_all();
+        let ((first, _), (second, _)) = (made(first)?, made(second)?);
+        for check in checks {
+            let same =
+                |record: &&Record| record.cell.label == check.cell && record.seed == check.seed;
+            if let (Some(again), Some(once_more)) =
+                (first.iter().find(same), second.iter().find(same))
+            {
+                check.made_twice(again, once_more);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -236,6 +337,10 @@ fn details(check: &Check) -> String {
                 "        {name}: stored {stored}, again {again}, {distance:.3e} apart"
             );
         }
+    }
+    if check.verdict == Verdict::NotRepeatable {
+        text += "        not repeatable: run twice more under its seed and on the same rows, the program \
+                 did not write the same twice\n";
     }
     if let Some(far) = check.loss_distance {
         let _ = writeln!(text, "        loss curve: up to {far:.3e} of its size apart");
