@@ -10,8 +10,10 @@ endif
 seedbed := target/release/seedbed
 experiments := synthetic dagmm-kddcup dagmm-kddcup-rev dagmm-thyroid dagmm-arrhythmia danieltan07-kddcup tnakae-kddcup \
 	needle-kddcup vae-kddcup vae-blog-kddcup vae-blog-bernoulli-kddcup vae-families-kddcup e2e-ae-kddcup pca-kddcup \
-	vae-mnist conv-vae-mnist \
-	conv-vae-notebook-mnist
+	vae-mnist conv-vae-mnist conv-vae-notebook-mnist
+# detectors of scikit-learn and PyOD, in the environment of 'make methods'
+classical := classical-kddcup classical-thyroid
+with_methods := PATH="$(CURDIR)/.methods/bin:$$PATH"
 # grids of many cells, which are run in full or not at all
 searches := conv-vae-notebook-search-mnist conv-vae-notebook-fitted-mnist
 
@@ -57,14 +59,14 @@ test-slurm: build slurm ## run grids through a real one-node Slurm that the test
 	cargo test --release --locked --test slurm
 
 .PHONY: reproduce
-reproduce: build ## train every experiment in full, into reproduced/; shows first how long that takes
-	$(seedbed) plan --out reproduced $(experiments) $(searches)
-	$(seedbed) run --out reproduced $(experiments) $(searches)
+reproduce: build methods ## train every experiment in full, into reproduced/; shows first how long that takes
+	$(with_methods) $(seedbed) plan --out reproduced $(experiments) $(searches) $(classical)
+	$(with_methods) $(seedbed) run --out reproduced $(experiments) $(searches) $(classical)
 
 .PHONY: finish
-finish: build ## train what the published results still lack; published runs count as stored
-	$(seedbed) plan $(experiments) $(searches)
-	$(seedbed) run $(experiments) $(searches)
+finish: build methods ## train what the published results still lack; published runs count as stored
+	$(with_methods) $(seedbed) plan $(experiments) $(searches) $(classical)
+	$(with_methods) $(seedbed) run $(experiments) $(searches) $(classical)
 
 .PHONY: report
 report: ## rebuild every table, report, picture and number in README.md and docs/ from results/; needs no libtorch and no data

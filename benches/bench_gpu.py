@@ -95,11 +95,11 @@ def steps(models, device):
 
 
 def alone(experiment, folder):
-    """The experiment without its paper and untrained control, and its number of epochs."""
+    """The experiment without published figures and untrained control, and its number of epochs."""
     text = (ROOT / f"experiments/{experiment}.toml").read_text()
     path = pathlib.Path(folder, f"{experiment}.toml")
-    lines = [line for line in text.splitlines() if not re.match(r"paper\s*=", line)]
-    path.write_text("\n".join(lines).replace("untrained = true", "untrained = false"))
+    bare = re.sub(r"^compare = (\{[^\n]*\}|\[.*?^\])\n", "", text, flags=re.M | re.S)
+    path.write_text(bare.replace("untrained = true", "untrained = false"))
     return path, int(re.search(r"^epochs\s*=\s*(\d+)", text, re.M).group(1))
 
 

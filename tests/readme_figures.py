@@ -49,17 +49,26 @@ def measured(name, cell, what):
     return {int(row["seed"]): float(row["value"]) for row in found}
 
 
+PLACE = ["table", "method", "dataset", "setting"]
+
+
 def figures(name, cell, metric):
     """The published figures that are set beside a cell, with their paper's name and margin."""
-    papers = experiment(name).get("paper", [])
-    found = []
-    for paper in [papers] if isinstance(papers, str) else papers:
+    choices = experiment(name).get("compare", [])
+    found, known = [], set()
+    for choice in [choices] if isinstance(choices, dict) else choices:
+        paper = choice["paper"]
         text = tomllib.loads((ROOT / f"experiments/papers/{paper}.toml").read_text())
         margin = text.get("margins", {}).get(metric, {}).get("value")
         for figure in text["figures"]:
-            of = figure.get("cell")
+            if any(choice.get(key, figure[key]) != figure[key] for key in PLACE):
+                continue
+            of = choice.get("cell", figure.get("cell"))
+            # a paper's file has a number once for each experiment that it is of
+            number = (paper, of, *(figure[key] for key in PLACE))
             beside = of is None or cell in (of, f"{of},control=untrained")
-            if figure.get("experiment") == name and figure.get("metric") == metric and beside:
+            if figure.get("metric") == metric and beside and number not in known:
+                known.add(number)
                 found.append(figure | {"paper": paper, "margin": margin})
     return found
 

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -78,7 +79,7 @@ pub(super) const MNIST_SHAPE: Shape =
     Shape { rows: 70_000, official_train: Some(60_000), features: 784, image: Some((28, 28)) };
 
 /// `[dataset]` with `name = "mnist"`. Exactly one of the two digits is given.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct MnistSpec {
     /// One against the rest: this digit is the anomaly, the other nine are normal.
@@ -93,7 +94,7 @@ pub struct MnistSpec {
 }
 
 /// `[dataset]` with `name = "idx"`. Exactly one of the two classes is given.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct IdxSpec {
     pub train_images: IdxFile,
@@ -112,7 +113,7 @@ pub struct IdxSpec {
 }
 
 /// An idx file that an experiment names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdxFile {
     /// Path inside a data directory, or an absolute one.

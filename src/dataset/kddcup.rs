@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -33,7 +34,7 @@ const ROWS: usize = 494_021;
 const NORMAL_ROWS: usize = 97_278;
 
 /// `[dataset]` with `name = "kddcup"`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct KddcupSpec {
     #[serde(default)]
@@ -50,9 +51,10 @@ pub struct KddcupSpec {
 
 /// Attack rows drawn at random once for all runs, in the file's order, beside all normal rows: KDDCUP-Rev of
 /// Zong et al. (2018) has 24,319 of them, a fifth of its rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DrawnAttacks {
+    /// How many are drawn.
     pub rows: u32,
     /// Decides which; not a run's seed.
     #[serde(default = "first_seed")]
@@ -85,7 +87,7 @@ impl KddcupSpec {
 
 /// How the 41 fields become columns. One-hot columns come first, by field in the file's order and
 /// by value in code-point order; the other fields follow in the file's order.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
     /// 118 columns: protocol_type (3), service (66) and flag (11) one-hot, and the 38 others.
@@ -109,7 +111,7 @@ impl Encoding {
 }
 
 /// The class that is labelled true. Zong et al. (2018) take the minority, `normal.`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Anomaly {
     #[default]
@@ -119,7 +121,7 @@ pub enum Anomaly {
 
 /// The four families of the attacks (Stolfo et al., 2000): denial of service, access from a remote
 /// machine, to root from a user's account, and probing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
     Dos,

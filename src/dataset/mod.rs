@@ -7,6 +7,7 @@
 pub mod fetch;
 mod idx;
 mod kddcup;
+pub mod peek;
 mod split;
 mod synthetic;
 mod table;
@@ -15,10 +16,12 @@ use std::borrow::Cow;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::text::nearest;
 
 pub use idx::{IdxFile, IdxSpec, MnistSpec};
 pub use kddcup::{Anomaly, DrawnAttacks, Encoding, Family, KddcupSpec};
@@ -27,7 +30,7 @@ pub use synthetic::SyntheticSpec;
 pub use table::{Missing, TableSpec};
 
 /// The `[dataset]` table of an experiment file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum DatasetSpec {
     /// KDD Cup 99, the 10 % file.
@@ -60,7 +63,7 @@ pub struct Shape {
 pub const NAMES: [&str; 5] = ["kddcup", "mnist", "synthetic", "thyroid", "arrhythmia"];
 
 /// How columns are scaled: `scaling = { kind = "min-max", fit = "train" }`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ScalingSpec {
     #[serde(default)]
@@ -95,7 +98,7 @@ impl ScalingSpec {
 /// `min-max`: (x − min) / (max − min), clipped only on demand; `standard`: (x − mean) / std, where std divides
 /// by n, as scikit-learn's scaler does; `none`: x. Where max = min or std = 0 the divisor is 1, so
 /// a column that is constant over the fitted rows becomes 0 on them and stays finite elsewhere.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScalingKind {
     #[default]
@@ -106,7 +109,7 @@ pub enum ScalingKind {
 
 /// `numeric`: those with numbers that are no switches (of KDD Cup 99 31; of other data sets all);
 /// `all`: one-hot columns and switches too.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScaledColumns {
     #[default]
@@ -123,7 +126,7 @@ impl ScaledColumns {
 
 /// `train`: the training rows of the split; `attack`: KDD Cup's attack rows, wherever the split
 /// puts them (as danieltan07's recipe does); `all`: every row of the data set.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fit {
     #[default]
@@ -256,12 +259,9 @@ pub fn files(name: &str) -> Result<Vec<DataFile>> {
             if let Some(known) = table::KNOWN.iter().find(|known| known.file.dataset == unknown) {
                 return Ok(vec![known.file.clone()]);
             }
-            let distance = |known: &&&str| strsim::levenshtein(known, unknown);
-            let nearest = NAMES.iter().min_by_key(distance).copied().unwrap_or_default();
-            Err(Error::Usage(format!(
-                "unknown data set '{unknown}'; did you mean '{nearest}'? there are {}",
-                NAMES.join(", ")
-            )))
+            let advice = nearest(unknown, &NAMES);
+            let known = NAMES.join(", ");
+            Err(Error::Usage(format!("unknown data set '{unknown}'{advice}; there are {known}")))
         }
     }
 }

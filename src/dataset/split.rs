@@ -2,6 +2,7 @@
 //! so two models under one seed see the same split. Touches labels, families and the data set's own
 //! division into files, never values.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -11,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::random::{Numbers, Stream};
 
 /// The `split` of a `[protocol]` table: `{ kind = "half-of-all" }`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", from = "SplitTable")]
 pub enum SplitSpec {
     /// Zong et al. (2018): a random half of all rows is for training, and only its normal
@@ -43,23 +44,35 @@ pub enum SplitSpec {
     AttackFamily { family: Family },
 }
 
-/// What is read in its stead: serde refuses unknown keys beside a variant with braces only.
-#[derive(Deserialize)]
+// what is read in its stead: serde refuses unknown keys beside a variant with braces only
+/// Which rows train and which are tested.
+#[derive(Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 enum SplitTable {
+    /// A random half of all rows tests; the normal rows of the other half train.
     HalfOfAll {},
+    /// A random half of the normal rows trains; the other half and all anomalies test.
     HalfOfNormals {},
+    /// A random half of the normal rows trains; all anomalies and another random half of the normal rows,
+    /// drawn anew, test.
     IndependentHalves {},
+    /// Of normal rows and anomalies apart one in `one-in` is drawn; half as many normal rows as were drawn
+    /// in all train, the others test.
     #[serde(rename_all = "kebab-case")]
     HalfOfSample {
+        /// How many rows one is drawn of.
         one_in: u32,
     },
+    /// The data set's own training and test files.
     #[serde(rename_all = "kebab-case")]
     Official {
+        /// Tests only rows that fill whole batches of so many, anomalies and normal rows apart.
         #[serde(default = "one")]
         whole_batches: u32,
     },
+    /// A random half of the normal rows trains; the other half and all attacks of one family test.
     AttackFamily {
+        /// Which attacks.
         family: Family,
     },
 }

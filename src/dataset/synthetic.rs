@@ -10,6 +10,7 @@
 //! P(r² A > B) = P(B / A < r²), where A and B are independent χ²_q:
 //! AUROC* = F_{q,q}(r²) = I_{r²/(1+r²)}(q/2, q/2), the regularised incomplete beta function.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use statrs::function::beta::beta_reg;
@@ -20,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::random::{Numbers, Stream};
 
 /// `[dataset]` with `name = "synthetic"`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct SyntheticSpec {
     /// Number of rows.

@@ -1,13 +1,18 @@
 //! TOML → Experiment → cells → runs: reads an experiment file, applies `[quick]`, `--set` and the
 //! like, and expands the grid. Unknown keys are refused with their place and the nearest name.
 //! Knows no data, no tensors and no stored records.
+pub mod begin;
+mod compare;
 mod name;
+pub mod schema;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
@@ -17,9 +22,12 @@ use crate::dataset::{DatasetSpec, SplitSpec};
 use crate::error::{Error, Result};
 use crate::files::read_text;
 use crate::metrics::{Population, ThresholdRule};
-use crate::model::{Average, FileDigests, ModelSpec, Score, ScoresSpec, Scoring};
+use crate::model::{Average, CommandSpec, FileDigests, ModelSpec, Score, ScoresSpec, Scoring};
+use crate::shipped;
+use crate::text::{explained, is_of_list, nearest};
 use crate::words::words;
 
+pub use compare::Choice;
 pub use name::CellName;
 
 words! {
@@ -59,7 +67,7 @@ words! {
 }
 
 /// The `[protocol]` table.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ProtocolSpec {
     pub split: SplitSpec,
@@ -80,7 +88,7 @@ pub struct ProtocolSpec {
 
 /// The `[training]` table of an experiment file. The optimiser is Adam (Kingma and Ba, 2015)
 /// with β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TrainingSpec {
     /// Passes over the training rows; 0 leaves the network untrained.
@@ -104,7 +112,7 @@ pub struct TrainingSpec {
 
 /// `keep`: the last step of an epoch takes the rows that are left; `drop`: only whole batches train,
 /// and other rows are left over in each epoch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LastBatch {
     #[default]
@@ -203,8 +211,10 @@ fn agrees(found: &serde_json::Value, said: &serde_json::Value) -> bool {
 pub struct Experiment {
     pub name: String,
     pub title: String,
-    /// The papers whose figures it is compared with: `papers/<paper>.toml` beside the file.
+    /// The papers whose figures it is compared with, in the order in which the file names them.
     pub papers: Vec<String>,
+    /// Which figures of those papers; of a paper that no choice names, those that name the experiment.
+    pub compare: Vec<Choice>,
     pub path: PathBuf,
     pub scale: Scale,
     /// In the order they are to run; the file's `runs = n` means 1..=n.
@@ -215,6 +225,8 @@ pub struct Experiment {
     pub cells: Vec<Cell>,
     /// `key=value`, what `--set` changed.
     pub set: Vec<String>,
+    /// Whether the file is, byte for byte, the one of that name that ships with the program.
+    pub is_shipped: bool,
 }
 
 /// What the command line asks of an experiment file.
@@ -234,7 +246,7 @@ pub struct Selection {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Head {
-    name: String,
+    name: Option<String>,
     title: String,
     #[serde(default)]
     paper: Papers,
@@ -244,7 +256,7 @@ struct Head {
 }
 
 /// `paper = "a"` or `paper = ["a", "b"]`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a paper's name or a list of names")]
 enum Papers {
     One(String),
@@ -266,9 +278,11 @@ impl From<Papers> for Vec<String> {
     }
 }
 
-#[derive(Default, Deserialize)]
+/// Null models beside the cells.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Controls {
+    /// Beside every cell the same network with 0 epochs of training.
     #[serde(default)]
     untrained: bool,
 }
@@ -292,12 +306,15 @@ struct Axis {
 const SECTIONS: [&str; 4] = ["dataset", "protocol", "model", TRAINING];
 const TRAINING: &str = "training";
 const HEAD: [&str; 5] = ["name", "title", "paper", "runs", "controls"];
+const COMPARE: [&str; 1] = [compare::KEY];
 const GRID: [&str; 2] = ["axes", "quick"];
 
 /// Bytes of an experiment file: nobody writes more by hand, and places in it are counted from its start.
 const LARGEST_FILE: u64 = 1 << 18;
 /// Bytes of all cells together, each as long as the file.
 const LARGEST_GRID: u128 = 1 << 28;
+/// Where experiments are found by their names.
+const FOLDER: &str = "experiments";
 const MOST_CELLS: u128 = 10_000;
 const MOST_SEEDS: u64 = 100_000;
 /// Cells times seeds.
@@ -306,15 +323,13 @@ const MOST_RUNS: usize = 1_000_000;
 const DEEPEST_KEY: usize = 6;
 
 impl Experiment {
-    /// Finds an experiment by name (`experiments/<name>.toml`) or by path, and reads it.
+    /// Finds an experiment by path, or by name: `experiments/<name>.toml`, or else the shipped one.
     ///
     /// # Errors
     /// `Usage` with file, line and column for everything that is wrong with the file or the
     /// selection.
     pub fn load(name: &str, selection: &Selection) -> Result<Self> {
-        let path = locate(name)?;
-        let text = read_text(&path, LARGEST_FILE)
-            .map_err(|error| Error::Usage(format!("cannot read {}: {error}", path.display())))?;
+        let (path, text) = find(name)?;
         Self::parse(&path, &text, selection)
     }
 
@@ -333,6 +348,7 @@ impl Experiment {
         let mut spec: Table = toml::from_str(text).map_err(|error| source.syntax(&error))?;
         source.check_top_level(&spec)?;
         let axes = source.axes(spec.remove("axes"))?;
+        let mut compare = compare::choices(&source, spec.remove(compare::KEY))?;
         let overrides = overrides(&source, spec.remove("quick"), selection, &axes)?;
         for change in &overrides {
             assign(&mut spec, change)?;
@@ -344,28 +360,25 @@ impl Experiment {
             }
         }
         let head: Head = source.read("", &head, &overrides)?;
-        source.check_name(&head.name)?;
-        let runs = selection.runs.unwrap_or(head.runs);
-        if runs == 0 {
-            return Err(source.fault("runs", "'runs' must be at least 1"));
-        }
-        if runs > MOST_SEEDS {
-            return Err(match selection.runs {
-                Some(runs) => Error::Usage(format!("--runs {runs}: 100,000 seeds are the limit")),
-                None => source.fault("runs", "'runs' must be at most 100,000"),
-            });
-        }
+        let name = source.name(head.name)?;
+        let runs = runs(&source, head.runs, selection)?;
         let seeds = selection.seeds.clone().unwrap_or_else(|| (1..=runs).collect());
         let cells = expand(&source, &spec, &axes, &overrides, &head.controls)?;
+        compare::settle(&mut compare, &source, &cells)?;
         if cells.len() * seeds.len() > MOST_RUNS {
             let (cells, seeds) = (cells.len(), seeds.len());
             let what = format!("{cells} cells under {seeds} seeds are more than 1,000,000 runs");
             return Err(source.fault("axes", &what));
         }
+        let is_shipped = shipped::experiment(&name) == Some(text);
+        let papers: Vec<String> = head.paper.into();
+        let chosen = compare.iter().map(|choice| choice.paper.clone());
+        let papers: IndexSet<String> = papers.into_iter().chain(chosen).collect();
         Ok(Self {
-            name: head.name,
+            name,
             title: head.title,
-            papers: head.paper.into(),
+            papers: papers.into_iter().collect(),
+            compare,
             path: path.to_owned(),
             // a changed protocol is not the one whose figures were published
             scale: match selection.quick || !selection.set.is_empty() {
@@ -376,6 +389,7 @@ impl Experiment {
             declared_runs: head.runs,
             cells,
             set: selection.set.clone(),
+            is_shipped,
         })
     }
 
@@ -417,20 +431,94 @@ impl Experiment {
     /// # Errors
     /// `Usage` for a label that the grid does not have.
     pub fn select(&self, labels: &[String]) -> Result<Vec<Cell>> {
-        let names: Vec<&str> = self.cells.iter().map(|cell| cell.label.as_str()).collect();
-        if let Some(unknown) = labels.iter().find(|label| !names.contains(&label.as_str())) {
-            return Err(Error::Usage(format!(
-                "{} has no cell '{unknown}'{}; its cells: {}",
-                self.path.display(),
-                nearest(unknown, &names),
-                names.join(" "),
-            )));
-        }
+        let named = |label: &String| {
+            let file = self.path.display();
+            self.cell(label).map_err(|what| Error::Usage(format!("{file} has {what}")))
+        };
+        let labels: Vec<&CellName> = labels
+            .iter()
+            .map(|label| named(label).map(|cell| &cell.label))
+            .collect::<Result<_>>()?;
         let chosen = |cell: &&Cell| {
             labels.is_empty() || labels.iter().any(|label| cell.label.belongs_to(label))
         };
         Ok(self.cells.iter().filter(chosen).cloned().collect())
     }
+
+    /// Says that the file is not the shipped one, where it has the name of one.
+    pub fn beside_shipped(&self) -> Option<String> {
+        let differs = !self.is_shipped && shipped::experiment(&self.name).is_some();
+        let (file, name) = (self.path.display(), &self.name);
+        differs.then(|| {
+            format!(
+                "{file} is taken, which differs from the experiment {name} that ships with seedbed"
+            )
+        })
+    }
+
+    /// Whether a program is run without being asked about: the file is the shipped one, the program's
+    /// files are, and nothing on the command line changes which they are.
+    pub fn ships(&self, program: &CommandSpec) -> bool {
+        let changes = |set: &String| {
+            let key: Vec<String> = set.split('=').next().map(split_key).unwrap_or_default();
+            key.first().is_some_and(|table| table == "model")
+                && key
+                    .get(1)
+                    .is_none_or(|key| !["settings", "threads", "memory"].contains(&key.as_str()))
+        };
+        self.is_shipped && !self.set.iter().any(changes) && program.has_shipped_files()
+    }
+
+    /// Returns the cell of this label, however its numbers are spelled.
+    ///
+    /// # Errors
+    /// `no cell 'LABEL'`, the nearest one and the others.
+    pub fn cell(&self, label: &str) -> std::result::Result<&Cell, String> {
+        cell_named(&self.cells, label)
+    }
+}
+
+/// Returns how many seeds there are: what is asked for, or what the file says.
+fn runs(source: &Source, declared: u64, selection: &Selection) -> Result<u64> {
+    let runs = selection.runs.unwrap_or(declared);
+    if runs == 0 {
+        return Err(source.fault("runs", "'runs' must be at least 1"));
+    }
+    if runs > MOST_SEEDS {
+        return Err(match selection.runs {
+            Some(runs) => Error::Usage(format!("--runs {runs}: 100,000 seeds are the limit")),
+            None => source.fault("runs", "'runs' must be at most 100,000"),
+        });
+    }
+    Ok(runs)
+}
+
+/// Finds a cell by its label, as [`Experiment::cell`].
+fn cell_named<'a>(cells: &'a [Cell], label: &str) -> std::result::Result<&'a Cell, String> {
+    let same = |cell: &&Cell| cell.label == label;
+    let found = cells.iter().find(same).or_else(|| {
+        let mut equal = cells.iter().filter(|cell| are_equal(&cell.label, label));
+        // of two that are equal in value, as 1 and 1.0, neither is meant more than the other
+        equal.next().filter(|_| equal.next().is_none())
+    });
+    found.ok_or_else(|| {
+        let names: Vec<&str> = cells.iter().map(|cell| cell.label.as_str()).collect();
+        format!("no cell '{label}'{}; its cells: {}", nearest(label, &names), names.join(" "))
+    })
+}
+
+/// Whether two labels have the same keys and values: numbers are equal by what they are.
+fn are_equal(one: &str, other: &str) -> bool {
+    let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+    let part = |(one, other): (&str, &str)| match (one.split_once('='), other.split_once('=')) {
+        (Some((key, value)), Some((other_key, other_value))) => {
+            let equal = number(value).is_some_and(|value| Some(value) == number(other_value));
+            key == other_key && (value == other_value || equal)
+        }
+        _ => one == other,
+    };
+    one.split(',').count() == other.split(',').count()
+        && one.split(',').zip(other.split(',')).all(part)
 }
 
 /// Reads `3,7-9` as the seeds 3, 7, 8, 9.
@@ -468,36 +556,46 @@ pub fn parse_seeds(text: &str) -> Result<Vec<u64>> {
     Ok(seeds)
 }
 
-fn locate(name: &str) -> Result<PathBuf> {
-    let given = Path::new(name);
-    if name.ends_with(".toml") || name.contains(std::path::MAIN_SEPARATOR) {
-        return Ok(given.to_owned());
+/// Returns the text of an experiment, found as [`Experiment::load`] finds it.
+///
+/// # Errors
+/// `Usage` for an experiment that is not there.
+pub fn text(name: &str) -> Result<Cow<'static, str>> {
+    find(name).map(|(_, text)| text)
+}
+
+/// Returns the file of an experiment, and its text. One in `experiments/` comes before the shipped one.
+fn find(name: &str) -> Result<(PathBuf, Cow<'static, str>)> {
+    let is_path = name.ends_with(".toml") || name.contains(std::path::MAIN_SEPARATOR);
+    let path = match is_path {
+        true => PathBuf::from(name),
+        false => Path::new(FOLDER).join(format!("{name}.toml")),
+    };
+    if is_path || path.is_file() {
+        let text = read_text(&path, LARGEST_FILE)
+            .map_err(|error| Error::Usage(format!("cannot read {}: {error}", path.display())))?;
+        return Ok((path, text.into()));
     }
-    let path = Path::new("experiments").join(format!("{name}.toml"));
-    if path.is_file() {
-        return Ok(path);
+    if let Some(text) = shipped::experiment(name) {
+        return Ok((path, text.into()));
     }
-    let mut known: Vec<String> = std::fs::read_dir("experiments")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter_map(|file| file.strip_suffix(".toml").map(str::to_owned))
-        .collect();
-    known.sort();
+    let known = names();
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    Err(Error::Usage(if known.is_empty() {
-        format!(
-            "no experiment '{name}': there is no folder 'experiments' here; run in seedbed's \
-             folder or give the path of a .toml file"
-        )
-    } else {
-        format!(
-            "no experiment '{name}' in experiments/{}; there are: {}",
-            nearest(name, &known),
-            known.join(" ")
-        )
-    }))
+    Err(Error::Usage(format!(
+        "no experiment '{name}' in {FOLDER}/ or among the shipped ones{}; there are: {}; or give the \
+         path of a .toml file",
+        nearest(name, &known),
+        known.join(" ")
+    )))
+}
+
+/// Returns the names of all experiments, sorted: of `experiments/` and the shipped ones.
+pub fn names() -> Vec<String> {
+    let entries = std::fs::read_dir(FOLDER).into_iter().flatten().flatten();
+    let files = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let names = files.filter_map(|file| file.strip_suffix(".toml").map(str::to_owned));
+    let shipped = shipped::experiments().into_iter().map(str::to_owned);
+    names.chain(shipped).collect::<BTreeSet<String>>().into_iter().collect()
 }
 
 /// The text of a file with the place of every key, for errors.
@@ -560,7 +658,8 @@ impl<'a> Source<'a> {
     }
 
     fn check_top_level(&self, spec: &Table) -> Result<()> {
-        let known: Vec<&str> = HEAD.into_iter().chain(SECTIONS).chain(GRID).collect();
+        let known: Vec<&str> =
+            HEAD.into_iter().chain(COMPARE).chain(SECTIONS).chain(GRID).collect();
         for (key, value) in spec {
             let tables = SECTIONS.iter().chain(&GRID).any(|table| table == key);
             if !known.contains(&key.as_str()) {
@@ -583,12 +682,16 @@ impl<'a> Source<'a> {
         self.fault("", &format!("the table [{section}] is missing"))
     }
 
-    fn check_name(&self, name: &str) -> Result<()> {
+    /// Returns the experiment's name, which is the file's whether the file says it or not.
+    fn name(&self, given: Option<String>) -> Result<String> {
         let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = given.unwrap_or_else(|| stem.clone().into_owned());
         if name != stem {
-            return Err(
-                self.fault("name", &format!("the name '{name}' is not the file's, '{stem}'"))
-            );
+            let advice = "correct it, or leave 'name' out";
+            return Err(self.fault(
+                "name",
+                &format!("the name '{name}' is not the file's, '{stem}'; {advice}"),
+            ));
         }
         // it becomes a directory and a field of CSV files
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
@@ -596,7 +699,7 @@ impl<'a> Source<'a> {
             let rule = "may hold only letters, digits, '-' and '_'";
             return Err(self.fault("name", &format!("the name '{name}' {rule}")));
         }
-        Ok(())
+        Ok(name)
     }
 
     fn axes(&self, axes: Option<Value>) -> Result<Vec<Axis>> {
@@ -697,19 +800,20 @@ impl<'a> Source<'a> {
         });
         let at = changed.map_or_else(|| self.place_of(&culprit), |change| change.origin.clone());
         let key = culprit.join(".");
-        let advice = match names.split_first() {
-            Some((wrong, known)) if unknown || message.starts_with("unknown variant") => {
-                nearest(wrong, known)
-            }
-            Some(_) | None => String::new(),
-        };
+        let list =
+            is_of_list(message) && culprit.len() >= 2 && SECTIONS.contains(&culprit[0].as_str());
         Error::Usage(match names.split_first() {
-            Some((_, known)) if unknown => {
+            _ if list => format!(
+                "{at}: {key}: a list of values belongs in [axes], where each is a cell: \
+                 \"{key}\" = […]; here one is wanted ({message})"
+            ),
+            Some((wrong, known)) if unknown => {
+                let advice = nearest(wrong, known);
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 format!("{at}: unknown key '{key}'{advice}; known: {known}")
             }
-            Some(_) | None if key.is_empty() => format!("{at}: {message}{advice}"),
-            Some(_) | None => format!("{at}: {key}: {message}{advice}"),
+            Some(_) | None if key.is_empty() => format!("{at}: {}", explained(message)),
+            Some(_) | None => format!("{at}: {key}: {}", explained(message)),
         })
     }
 }
@@ -1070,20 +1174,6 @@ fn flatten(prefix: &str, table: Table, out: &mut Vec<(String, Value)>) {
 
 fn split_key(key: &str) -> Vec<String> {
     key.split('.').map(|part| part.trim().trim_matches('"').to_owned()).collect()
-}
-
-/// `; did you mean 'x'?` when one of the names is near.
-fn nearest(wrong: &str, known: &[&str]) -> String {
-    if wrong.len() > 64 {
-        // no name is near, and comparing takes memory by the product of the lengths
-        return String::new();
-    }
-    known
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(wrong, name), name))
-        .filter(|(distance, name)| *distance <= 2.max(name.len() / 3))
-        .min()
-        .map_or_else(String::new, |(_, name)| format!("; did you mean '{name}'?"))
 }
 
 /// `file:line:column`, both from 1, of a byte offset.

@@ -13,6 +13,7 @@ use crate::dataset::{self, FileState, FileStatus};
 use crate::error::Result;
 use crate::report::columns;
 use crate::shell::quoted_path;
+use crate::shipped;
 
 /// Everything that was looked at.
 #[derive(Debug, Clone, Serialize)]
@@ -148,16 +149,9 @@ fn check_experiments(folder: &Path) -> Check {
     let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let count =
         names.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).count();
-    if count > 0 {
-        return Check::ok("experiments", format!("{count} in {}", folder.display()));
-    }
-    let detail = format!("no TOML files in {}", folder.display());
-    Check::wrong(
-        "experiments",
-        CheckState::Broken,
-        detail,
-        "run seedbed in the folder that holds experiments/".into(),
-    )
+    let shipped = shipped::experiments().len();
+    let detail = format!("{count} in {}, {shipped} ship with the program", folder.display());
+    Check::ok("experiments", detail)
 }
 
 fn check_writable(out: &Path) -> Check {
@@ -294,8 +288,9 @@ mod tests {
     #[test]
     fn every_wrong_thing_comes_with_a_next_step_and_only_broken_ones_stop_a_quick_run() {
         let empty = tempfile::tempdir().expect("a folder");
-        let diagnosis = diagnose(&about(), None, empty.path(), &empty.path().join("results"));
-        assert!(!diagnosis.ready, "a folder without experiments cannot run");
+        let none = Err(Error::Failed("there is no seedbed-train".into()));
+        let diagnosis = diagnose(&none, None, empty.path(), &empty.path().join("results"));
+        assert!(!diagnosis.ready, "nothing is trained without a trainer");
         for check in &diagnosis.checks {
             assert_eq!(check.next.is_some(), check.state != CheckState::Ok, "{check:?}");
         }

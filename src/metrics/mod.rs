@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
 
+use schemars::JsonSchema;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -155,7 +156,7 @@ impl<'de> Deserialize<'de> for Metrics {
 
 /// How scores become flags. In an experiment file `{ top = 0.2, of = "test" }`, `{ value = 0.3 }`
 /// `{ anomaly-count = true }` or `{ best-f1 = true }`; any other key or combination is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "RuleTable", into = "RuleTable")]
 pub enum ThresholdRule {
     /// A share, in (0, 1), of a population of rows.
@@ -172,7 +173,7 @@ pub enum ThresholdRule {
 }
 
 /// The rows whose scores place a `top` threshold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Population {
     /// The test rows: exactly round(top · n) of them are flagged.
@@ -183,18 +184,24 @@ pub enum Population {
     Train,
 }
 
-/// [`ThresholdRule`] as its TOML and JSON table spells it.
-#[derive(Serialize, Deserialize)]
+// `ThresholdRule` as its TOML and JSON table spells it
+/// How scores become flags: `{ top = 0.2, of = "test" }`, `{ value = 0.3 }`,
+/// `{ anomaly-count = true }` or `{ best-f1 = true }`.
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct RuleTable {
+    /// The share of rows that is flagged, in (0, 1); with `of`.
     #[serde(skip_serializing_if = "Option::is_none")]
     top: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     of: Option<Population>,
+    /// Scores above this are flagged.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<f64>,
+    /// As many test rows are flagged as there are anomalies among them, which takes the test labels to know.
     #[serde(skip_serializing_if = "Option::is_none")]
     anomaly_count: Option<bool>,
+    /// The threshold with the largest F1, which looks at the test labels: an upper bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     best_f1: Option<bool>,
 }

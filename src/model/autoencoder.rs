@@ -1,6 +1,7 @@
 //! The table of the fully connected autoencoder: what DAGMM is without its mixture, as Zong et al. (2018)
 //! compare it ("E2E-AE").
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -8,7 +9,7 @@ use super::{
 };
 
 /// Switches of the autoencoder; its decoder mirrors the encoder, and it scores a row by its error.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct AutoencoderSpec {
     /// Widths of the encoder's hidden layers.

@@ -1,11 +1,12 @@
 //! The tables of methods that fit and score without a network.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Table, WIDTH, is_width};
 
 /// Principal component analysis; a row's score is its squared distance from the principal subspace.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PcaSpec {
     /// Dimensions of the subspace; no more than columns.

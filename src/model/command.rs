@@ -2,23 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::Read;
-use std::path::Path;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tempfile::TempDir;
 
 use super::Table;
-use crate::digest;
+use crate::{digest, files, shipped};
 
 /// A program that fits and scores, and what its result depends on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct CommandSpec {
     /// The program and its arguments. One that names one of `files` means that file; the run's folder is
     /// put after the last.
     pub program: Vec<String>,
-    /// Files that the result depends on, by their paths from the experiment file's folder.
+    /// Files that the result depends on, by their paths from the experiment file's folder or, where that
+    /// is called `experiments`, from the folder that holds it; `methods/…` may be one that ships.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
     /// The program's own switches, as it finds them in `job.json`.
@@ -36,13 +39,15 @@ pub struct CommandSpec {
     pub environment: Vec<String>,
     /// SHA-256 of each of `files`, so that a run of another program is another run. Set when the experiment
     /// is read, whatever the file says.
+    #[schemars(skip)]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sha256: BTreeMap<String, String>,
 }
 
 /// A number of bytes, as `2 GiB` or `512 MiB` in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
 pub struct Bytes(pub u64);
 
 const UNITS: [(&str, u64); 4] =
@@ -92,27 +97,7 @@ impl FileDigests {
         if let Some(known) = self.known.get(name) {
             return Ok(known.clone());
         }
-        let path = folder.join(name);
-        let found = path.metadata()?;
-        if !found.is_file() {
-            return Err(std::io::Error::other("it is no regular file"));
-        }
-        let left = LARGEST_FILES - self.bytes;
-        let too_large = || {
-            let limit = LARGEST_FILES >> 20;
-            std::io::Error::other(format!(
-                "model.files have more than {limit} MiB together: list programs and their settings, and \
-                 have the program read what is large from elsewhere and check it"
-            ))
-        };
-        if found.len() > left {
-            return Err(too_large());
-        }
-        let mut bytes = Vec::new();
-        std::fs::File::open(&path)?.take(left + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > left {
-            return Err(too_large());
-        }
+        let (_, bytes) = read(folder, name, LARGEST_FILES - self.bytes)?;
         self.bytes += bytes.len() as u64;
         let digest = digest::sha256(bytes);
         self.known.insert(name.to_owned(), digest.clone());
@@ -138,24 +123,96 @@ impl CommandSpec {
         Ok(())
     }
 
-    /// The words of a command, files by their paths below `folder`.
-    fn words(&self, command: &[String], folder: &Path) -> Vec<OsString> {
-        let argument = |word: &String| match self.files.contains(word) {
-            true => folder.join(word).into_os_string(),
-            false => word.into(),
+    /// Whether each of the files is, byte for byte, one that ships with the program.
+    pub fn has_shipped_files(&self) -> bool {
+        let is_shipped = |name: &String| {
+            let text = shipped::file(name).filter(|_| name.starts_with(shipped::METHODS));
+            text.is_some_and(|text| self.sha256.get(name) == Some(&digest::sha256(text)))
         };
-        command.iter().map(argument).collect()
+        self.files.iter().all(is_shipped)
     }
 
-    /// The program and its arguments.
-    pub fn arguments(&self, folder: &Path) -> Vec<OsString> {
-        self.words(&self.program, folder)
+    /// Finds the files of a command of this table (the program or its environment's) and copies into a folder
+    /// of their own those that ship.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a copy that cannot be written.
+    pub fn place(&self, command: &[String], folder: &Path) -> std::io::Result<Placed> {
+        let mut copies: Option<TempDir> = None;
+        let mut places: BTreeMap<&str, PathBuf> = BTreeMap::new();
+        for name in &self.files {
+            let (path, bytes) = read(folder, name, LARGEST_FILES)?;
+            let path = match path {
+                Some(path) => path,
+                None => {
+                    let copies = match &mut copies {
+                        Some(copies) => copies,
+                        None => copies
+                            .insert(tempfile::Builder::new().prefix("seedbed-methods-").tempdir()?),
+                    };
+                    let path = copies.path().join(name);
+                    std::fs::create_dir_all(path.parent().unwrap_or(copies.path()))?;
+                    std::fs::write(&path, bytes)?;
+                    path
+                }
+            };
+            places.insert(name, path);
+        }
+        let word = |word: &String| match places.get(word.as_str()) {
+            Some(path) => path.clone().into_os_string(),
+            None => word.into(),
+        };
+        Ok(Placed { words: command.iter().map(word).collect(), _copies: copies })
     }
+}
 
-    /// The program that prints the environment, and its arguments; empty where there is none.
-    pub fn environment_arguments(&self, folder: &Path) -> Vec<OsString> {
-        self.words(&self.environment, folder)
+/// A program that can be started.
+pub struct Placed {
+    /// It and its arguments, files by their paths.
+    pub words: Vec<OsString>,
+    /// Copies of its files, which end with this value.
+    _copies: Option<TempDir>,
+}
+
+/// Reads one of a method's files: below the experiment's folder; where that is called `experiments`, below
+/// the folder that holds it; `methods/…` else as it ships. Bytes that ship have no path: what lies beside a
+/// file on disk could be taken for a part of the program.
+fn read(folder: &Path, name: &str, most: u64) -> std::io::Result<(Option<PathBuf>, Vec<u8>)> {
+    let shipped = shipped::file(name).filter(|_| name.starts_with(shipped::METHODS));
+    let shipped = shipped.map(str::as_bytes);
+    let is_of_project = folder.file_name().is_some_and(|name| name == "experiments");
+    let project = folder.parent().filter(|_| is_of_project);
+    let beside = project.map(|project| project.join(name));
+    let mut missing = None;
+    for path in [Some(folder.join(name)), beside].into_iter().flatten() {
+        match read_file(&path, most) {
+            Ok(bytes) if shipped == Some(bytes.as_slice()) => return Ok((None, bytes)),
+            Ok(bytes) => return Ok((Some(path), bytes)),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                missing.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
     }
+    match (shipped, missing) {
+        (Some(bytes), _) => Ok((None, bytes.to_vec())),
+        (None, missing) => Err(missing.unwrap_or_else(|| ErrorKind::NotFound.into())),
+    }
+}
+
+fn read_file(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    files::open(path, u64::MAX)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let limit = LARGEST_FILES >> 20;
+        return Err(std::io::Error::other(format!(
+            "model.files have more than {limit} MiB together: list programs and their settings, and have the \
+             program read what is large from elsewhere and check it"
+        )));
+    }
+    Ok(bytes)
 }
 
 impl Table for CommandSpec {
@@ -204,6 +261,105 @@ fn is_one_core(threads: &usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::{Experiment, Selection};
+
+    const OWN: &str = "print('another')\n";
+
+    impl CommandSpec {
+        fn placed(&self, folder: &Path) -> std::io::Result<Placed> {
+            self.place(&self.program, folder)
+        }
+    }
+
+    /// A project's folder with `experiments/`, and these files.
+    fn project(files: &[&str]) -> TempDir {
+        let root = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir_all(root.path().join("experiments/methods")).expect("a folder");
+        std::fs::create_dir_all(root.path().join("methods")).expect("a folder");
+        for name in files {
+            std::fs::write(root.path().join(name), OWN).expect("a file");
+        }
+        root
+    }
+
+    fn spec(files: &[&str]) -> CommandSpec {
+        let files = files.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let program = [&["python3".to_owned()][..], &files].concat();
+        let (settings, sha256) = (Map::new(), BTreeMap::new());
+        let (memory, environment) = (None, Vec::new());
+        CommandSpec { program, files, settings, threads: 1, memory, environment, sha256 }
+    }
+
+    #[test]
+    fn a_file_is_found_beside_the_experiment_then_in_its_project_then_among_the_shipped_ones() {
+        let name = "methods/tested.py";
+        let shipped = shipped::file(name).expect("its text");
+        for (files, expected) in [
+            (&["experiments/methods/tested.py", "methods/tested.py"][..], "experiments"),
+            (&["methods/tested.py"], ""),
+            (&[], "shipped"),
+        ] {
+            let root = project(files);
+            let folder = root.path().join("experiments");
+            let placed = spec(&[name]).placed(&folder).expect("a program");
+            let path = PathBuf::from(&placed.words[1]);
+            let text = std::fs::read_to_string(&path).expect("a file");
+            match expected {
+                "shipped" => assert!(text == shipped && !path.starts_with(root.path())),
+                below => assert_eq!(path, root.path().join(below).join(name)),
+            }
+        }
+        // a folder of another name is no project's, and only methods ship
+        let root = project(&["mine.py"]);
+        assert!(spec(&["mine.py"]).placed(&root.path().join("experiments")).is_ok());
+        assert!(spec(&["mine.py"]).placed(&root.path().join("methods")).is_err());
+        let mut elsewhere = spec(&["experiments/tested.toml"]);
+        assert_eq!(
+            elsewhere
+                .digest_files(root.path(), &mut FileDigests::default())
+                .expect_err("no such file")
+                .0,
+            elsewhere.files[0]
+        );
+    }
+
+    #[test]
+    fn bytes_that_ship_are_run_from_a_folder_that_holds_nothing_else() {
+        let root = project(&["methods/json.py"]);
+        let name = "methods/tested.py";
+        std::fs::write(root.path().join(name), shipped::file(name).expect("its text"))
+            .expect("a file");
+        let placed = spec(&[name]).placed(&root.path().join("experiments")).expect("a program");
+        let path = PathBuf::from(&placed.words[1]);
+        assert!(!path.starts_with(root.path()));
+        let beside = std::fs::read_dir(path.parent().expect("a folder")).expect("a folder").count();
+        assert_eq!(beside, 1);
+        drop(placed);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_shipped_experiment_needs_no_leave_as_long_as_nothing_of_it_is_another() {
+        let text = shipped::experiment("tested").expect("its text");
+        let asks = |root: &Path, text: &str, set: &str| {
+            let set = if set.is_empty() { Vec::new() } else { vec![set.to_owned()] };
+            let selection = Selection { set, ..Selection::default() };
+            let path = root.join("experiments/tested.toml");
+            let experiment = Experiment::parse(&path, text, &selection).expect("an experiment");
+            let crate::model::ModelSpec::Command(program) = &experiment.cells[0].model else {
+                panic!("a program")
+            };
+            !experiment.ships(program)
+        };
+        let empty = project(&[]);
+        assert!(!asks(empty.path(), text, ""));
+        assert!(!asks(empty.path(), text, "model.settings.power=2"));
+        assert!(!asks(empty.path(), text, "dataset.rows=500"));
+        assert!(asks(empty.path(), text, "model.program=[\"sh\", \"-c\", \"true\"]"));
+        assert!(asks(empty.path(), text, "model.files=[]"));
+        assert!(asks(empty.path(), &format!("{text}# changed\n"), ""));
+        assert!(asks(project(&["methods/tested.py"]).path(), text, ""), "another program");
+    }
 
     #[test]
     fn sizes_have_units_and_come_back_as_they_were() {

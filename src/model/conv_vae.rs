@@ -1,5 +1,6 @@
 //! The table of the convolutional VAE.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -8,7 +9,7 @@ use super::{
 };
 
 /// Switches of the convolutional VAE; the defaults are a public notebook's widths.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ConvVaeSpec {
     /// Number of latent variables.
@@ -31,7 +32,7 @@ pub struct ConvVaeSpec {
 }
 
 /// p(x|z) of the convolutional VAE.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConvDecoder {
     /// Independent normal pixels with the standard deviation `sigma`.
@@ -43,7 +44,7 @@ pub enum ConvDecoder {
 
 /// `elbo`: the negative ELBO, mean over the rows; `notebook`: squared error, mean over all pixels of
 /// the batch, plus the divergence *summed* over the batch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConvLoss {
     #[default]

@@ -1,12 +1,13 @@
 //! The table of DAGMM: Zong et al., "Deep Autoencoding Gaussian Mixture Model for Unsupervised Anomaly
 //! Detection", ICLR 2018.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Reconstruction, Start, Table, WIDTH, WIDTHS, are_widths, is_default, is_width};
 
 /// Switches of DAGMM; each default is the choice of Zong et al. (2018) where they state one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DagmmSpec {
     /// Widths of the encoder's hidden layers; the decoder mirrors them.
@@ -51,7 +52,7 @@ pub struct DagmmSpec {
 }
 
 /// Of a mixture; the networks are in f32 in either case.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
     #[default]
@@ -63,7 +64,7 @@ pub enum Precision {
 
 /// `train`: φ, μ, Σ of the whole training set; `last-batch`: danieltan07's, see `docs/protocols.md`;
 /// `test-batches`: Needle's, which scores each batch of test rows, in their order, under its own mixture.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mixture {
     #[default]
@@ -74,7 +75,7 @@ pub enum Mixture {
 
 /// `sqrt`: √|2πΣ|, the Gaussian density; `sqrt-detached`: the same, with no gradient through it, as
 /// danieltan07's first version has it (commit f192c7e); `fourth-root`: |2πΣ|^¼, its second (f6f4647).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Determinant {
     #[default]
@@ -84,7 +85,7 @@ pub enum Determinant {
 }
 
 /// `log-sum-exp`: exact; `clamped`: danieltan07's, which caps the energy near 27.63.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EnergyGuard {
     #[default]

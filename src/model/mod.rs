@@ -12,6 +12,7 @@ mod vae;
 
 use std::borrow::Cow;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -19,14 +20,14 @@ use crate::error::{Error, Result};
 pub use autoencoder::AutoencoderSpec;
 pub use classical::PcaSpec;
 pub(crate) use command::FileDigests;
-pub use command::{Bytes, CommandSpec};
+pub use command::{Bytes, CommandSpec, Placed};
 pub use conv_vae::{ConvDecoder, ConvLoss, ConvVaeSpec};
 pub use dagmm::{DagmmSpec, Determinant, EnergyGuard, Mixture, Precision};
 pub use scores::ScoresSpec;
 pub use vae::{Decoder, LogVariance, VaeSpec};
 
 /// The `[model]` table of an experiment file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum ModelSpec {
     /// Deep autoencoding Gaussian mixture model.
@@ -44,6 +45,17 @@ pub enum ModelSpec {
     /// No method of seedbed's: scores that were made elsewhere.
     Scores(ScoresSpec),
 }
+
+/// The names of models, as files have them, with a few words on each.
+pub const NAMES: [(&str, &str); 7] = [
+    ("dagmm", "deep autoencoding Gaussian mixture model (Zong et al., 2018)"),
+    ("autoencoder", "fully connected autoencoder"),
+    ("vae", "fully connected variational autoencoder"),
+    ("conv-vae", "convolutional variational autoencoder of 28 × 28 images"),
+    ("pca", "distance from principal components; needs no trainer"),
+    ("command", "a program of your own (docs/methods.md); needs no trainer"),
+    ("scores", "scores that were made elsewhere (docs/methods.md); judged, not run"),
+];
 
 /// What is asked of every model's table.
 trait Table {
@@ -186,7 +198,7 @@ fn one() -> f64 {
 }
 
 /// What stands between the layers of a network.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activation {
     #[default]
@@ -196,7 +208,7 @@ pub enum Activation {
 }
 
 /// How the weights of linear layers start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
     /// PyTorch's default: weights and biases uniform in ±1/√inputs.
@@ -210,7 +222,7 @@ pub enum Start {
 
 /// `sum`: ‖x−x'‖² as in the paper; `mean`: divided by the number of features, as in the ports; `norm`:
 /// ‖x−x'‖, Needle's.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reconstruction {
     #[default]
@@ -230,7 +242,7 @@ impl Reconstruction {
 }
 
 /// `mean`: over the rows of a batch; `sum`: over them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reduction {
     #[default]
@@ -239,7 +251,7 @@ pub enum Reduction {
 }
 
 /// What a variational model's score of a row is; higher is more anomalous for each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Score {
     /// The negative of An and Cho's (2015) reconstruction probability; see [`Average`].
@@ -251,7 +263,7 @@ pub enum Score {
 }
 
 /// Which of its two definitions the reconstruction probability has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Average {
     /// E[log p(x|z)], as An and Cho's text defines it.
@@ -281,6 +293,14 @@ mod tests {
     fn written(table: serde_json::Value) -> String {
         let model: ModelSpec = serde_json::from_value(table).expect("a model");
         serde_json::to_string(&model).expect("plain values")
+    }
+
+    #[test]
+    fn the_names_are_those_that_a_file_may_have() {
+        let unknown = serde_json::from_value::<ModelSpec>(json!({"name": "nothing"}));
+        let message = unknown.expect_err("no such model").to_string();
+        let known: Vec<&str> = message.split('`').skip(1).step_by(2).skip(1).collect();
+        assert_eq!(NAMES.map(|(name, _)| name)[..], known);
     }
 
     /// Keys of published runs are digests of these texts, written before the later keys existed.

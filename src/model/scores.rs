@@ -1,13 +1,14 @@
 //! The table of a method that seedbed does not run: its scores come from elsewhere, a file for each run
 //! (docs/methods.md).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Table, is_default};
 
 /// Scores that were made elsewhere.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ScoresSpec {
     /// What the experiment file says of how they were made. Nobody checks it.
@@ -15,9 +16,11 @@ pub struct ScoresSpec {
     pub settings: Map<String, Value>,
     /// SHA-256 of the run's file of scores. Set when the file is read; blank in an experiment, whose cells
     /// know no files.
+    #[schemars(skip)]
     #[serde(default, skip_serializing_if = "is_default")]
     pub sha256: String,
     /// The same of the training rows' scores; blank where none were needed.
+    #[schemars(skip)]
     #[serde(default, skip_serializing_if = "is_default")]
     pub train_sha256: String,
 }

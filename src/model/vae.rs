@@ -1,5 +1,6 @@
 //! The table of the fully connected VAE.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
 
 /// Switches of the fully connected VAE (Kingma and Welling, 2014). The decoder's hidden layers
 /// mirror the encoder's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct VaeSpec {
     /// Widths of the encoder's hidden layers.
@@ -45,7 +46,7 @@ pub struct VaeSpec {
 }
 
 /// p(x|z), or what stands in its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decoder {
     /// Independent normal features; mean and, without `sigma`, log-variance are learnt.
@@ -60,7 +61,7 @@ pub enum Decoder {
 }
 
 /// `bounded`: kept between `log-variance-bounds`, smoothly; `unbounded`: as the network gives it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogVariance {
     #[default]

@@ -2,12 +2,16 @@
 //! figure must agree with, from `experiments/papers/*.toml`. Says what was published and how well that
 //! is known; compares nothing.
 
+pub mod begin;
+pub mod choice;
 pub mod fingerprint;
 pub mod plausibility;
+pub mod schema;
 
-use std::collections::BTreeMap;
-use std::path::{Component, Path};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
@@ -15,7 +19,9 @@ use crate::error::{Error, Result};
 use crate::experiment::CellName;
 use crate::files::read_text;
 use crate::metrics::{Metric, Population};
+use crate::shipped;
 use crate::store::record::State;
+use crate::text::{explained, nearest};
 use crate::words::words;
 use fingerprint::{Fingerprint, Mark, Quantity};
 
@@ -53,7 +59,7 @@ const MOST_ROWS: u32 = 10_000_000;
 const MOST_DECIMALS: u32 = 17;
 
 /// How far from a published figure still counts as reproduced; declared before the runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Margin {
     /// Half the width of the accepted band, in [0, 1]. No interval lies inside a margin of 0: a figure
@@ -67,7 +73,7 @@ pub struct Margin {
 
 /// How many rows a data set has, and which share of them is flagged: what precision and recall follow
 /// from, whatever the detector.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Counts {
     /// All rows; with `train-normals`, the rows of the test set.
@@ -88,7 +94,7 @@ pub struct Counts {
 
 /// How many rows of each label a test set has that may have printed figures. Figures of single runs, or of
 /// runs that all have these counts, follow from whole numbers of these rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TestSet {
     /// What it is; entries of one name are held against their figures together.
@@ -110,7 +116,7 @@ pub struct TestSet {
 }
 
 /// What a test set is, and whose scores place the threshold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Protocol {
     pub split: SplitKind,
@@ -119,7 +125,7 @@ pub struct Protocol {
 
 /// The splits whose counts follow from `rows` and `positives`; their names are those of
 /// `protocol.split` in an experiment file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SplitKind {
     /// A random half of all rows tests; the normal rows of the other half train.
@@ -216,12 +222,63 @@ pub fn names(dir: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Reads `DIR/NAME.toml` or, where there is no such file, the shipped paper's file of this name.
+///
+/// # Errors
+/// A paper that is in neither place, with the nearest name, and as [`load`].
+pub fn find(dir: &Path, name: &str) -> Result<Paper> {
+    let path = path_of(dir, name)?;
+    if path.symlink_metadata().is_ok() {
+        return load(dir, name);
+    }
+    if let Some(text) = shipped::paper(name) {
+        let file = format!("papers/{name}.toml, as it ships");
+        return parse(text, name).map_err(|complaint| Error::Usage(format!("{file}:{complaint}")));
+    }
+    let known = all_names(dir);
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    Err(Error::Usage(format!(
+        "cannot read published figures from {}: there is no such file, and no paper of that name \
+         ships{}; there are: {}; 'seedbed new-paper {name}' begins one",
+        path.display(),
+        nearest(name, &known),
+        known.join(" "),
+    )))
+}
+
+/// Returns the names of the papers in a folder, where there is such, and of the shipped ones, sorted.
+pub fn all_names(dir: &Path) -> Vec<String> {
+    let shipped = shipped::papers().into_iter().map(str::to_owned);
+    let all = names(dir).unwrap_or_default().into_iter().chain(shipped);
+    all.collect::<BTreeSet<String>>().into_iter().collect()
+}
+
+/// Says that a paper's file is not the shipped one, where it has the name of one.
+pub fn beside_shipped(dir: &Path, name: &str) -> Option<String> {
+    let path = path_of(dir, name).ok()?;
+    let text = read_text(&path, LARGEST_FILE).ok()?;
+    let differs = shipped::paper(name).is_some_and(|shipped| shipped != text);
+    let file = path.display();
+    differs.then(|| {
+        format!("{file} is taken, which differs from the paper {name} that ships with seedbed")
+    })
+}
+
 /// Reads `DIR/NAME.toml`.
 ///
 /// # Errors
 /// A missing file; TOML that does not parse, an unknown key or a value out of range, by line and
 /// column; a `name` that is not the file's; one number published twice in one place.
 pub fn load(dir: &Path, name: &str) -> Result<Paper> {
+    let path = path_of(dir, name)?;
+    let text = read_text(&path, LARGEST_FILE).map_err(|error| {
+        Error::Usage(format!("cannot read published figures from {}: {error}", path.display()))
+    })?;
+    parse(&text, name).map_err(|complaint| Error::Usage(format!("{}:{complaint}", path.display())))
+}
+
+/// Returns the path of a paper's file; a name that is a path is refused.
+fn path_of(dir: &Path, name: &str) -> Result<PathBuf> {
     let mut parts = Path::new(name).components();
     // "a/." and "a/" are one part too
     let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
@@ -231,11 +288,7 @@ pub fn load(dir: &Path, name: &str) -> Result<Paper> {
             dir.display()
         )));
     }
-    let path = dir.join(format!("{name}.toml"));
-    let text = read_text(&path, LARGEST_FILE).map_err(|error| {
-        Error::Usage(format!("cannot read published figures from {}: {error}", path.display()))
-    })?;
-    parse(&text, name).map_err(|complaint| Error::Usage(format!("{}:{complaint}", path.display())))
+    Ok(dir.join(format!("{name}.toml")))
 }
 
 /// The error reads `LINE:COLUMN: what is wrong`, or ` what is wrong` where no line is to blame.
@@ -246,8 +299,9 @@ fn parse(text: &str, name: &str) -> std::result::Result<Paper, String> {
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
         format!("{line}:{column}: {complaint}")
     };
-    let misread =
-        |error: toml::de::Error| at(error.span().map_or(0, |span| span.start), error.message());
+    let misread = |error: toml::de::Error| {
+        at(error.span().map_or(0, |span| span.start), &explained(error.message()))
+    };
     let file: File = toml::from_str(text).map_err(misread)?;
     if file.name != name {
         return Err(format!(" name is `{}`, but the file is named `{name}.toml`", file.name));
@@ -267,53 +321,82 @@ fn parse(text: &str, name: &str) -> std::result::Result<Paper, String> {
     Ok(paper)
 }
 
-/// A paper as its file is written.
-#[derive(Deserialize)]
+/// A paper, a repository or another source of figures, as its file is written.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(title = "Paper")]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct File {
+    /// The file's name without `.toml`.
     name: String,
+    /// A line for people: title, authors, year.
     title: String,
+    /// Where it can be read: a URL.
     source: String,
+    /// How far from a figure still counts as reproduced, by metric; declared before the runs. A figure of a
+    /// metric without a margin gets no verdict.
     #[serde(default)]
     margins: BTreeMap<Metric, Margin>,
+    /// How many rows a data set has, by the `dataset` of the figures: what `seedbed check-figures` holds
+    /// figures against.
     #[serde(default)]
     counts: BTreeMap<String, Counts>,
+    /// Test sets that may have printed the figures; `seedbed check-figures` says which can have.
     #[serde(default)]
     test_sets: Vec<TestSet>,
+    /// The published numbers.
     figures: Vec<Line>,
 }
 
-/// One of `[[figures]]`: of a metric, a diagnostic or an outcome.
-#[derive(Deserialize)]
+/// One published number: of a metric, a diagnostic or an outcome.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Line {
+    /// Table, section or thread that prints it.
     #[serde(deserialize_with = "said")]
     table: String,
+    /// The data set, as the source calls it.
     dataset: String,
+    /// Protocol and number of runs, as published.
     setting: String,
+    /// Whose figure it is.
     method: String,
+    /// What it is of: a metric,
     metric: Option<Metric>,
+    /// or a measurement of `diagnostics.csv`,
     #[serde(default, deserialize_with = "some_said")]
     diagnostic: Option<String>,
+    /// or a share of runs that ended so.
     outcome: Option<State>,
+    /// With the digits that are printed: 0.9370, not 0.937.
+    #[schemars(with = "f64")]
     value: Spanned<f64>,
+    /// The published standard deviation, where there is one.
     std: Option<f64>,
+    /// How many runs the value is the mean of; without it the figure counts as one run's.
     #[serde(default, deserialize_with = "at_least_one")]
     runs: Option<u64>,
+    /// How well it is known; only a verified one earns a verdict.
     status: Status,
+    /// Where this figure can be read, if not in the paper's `source`.
     source: Option<String>,
+    /// The experiment that reproduces it, where that does not choose its figures by `compare`.
     #[serde(default, deserialize_with = "some_said")]
     experiment: Option<String>,
+    /// The label of the one cell that it is compared with; else all.
+    #[schemars(with = "Option<String>")]
     cell: Option<CellName>,
+    /// Of a diagnostic alone.
     margin: Option<OwnMargin>,
 }
 
 /// The margin of a measurement, which can have any unit.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct OwnMargin {
+    /// Half the width of the accepted band, from 0 on.
     #[serde(deserialize_with = "width")]
     value: f64,
+    /// Why this much and not more.
     #[serde(deserialize_with = "said")]
     reason: String,
 }
@@ -628,8 +711,11 @@ experiment = "made-up"
         };
         assert_eq!(
             values("zong2018", "Table 2, double-blind submission"),
-            // E2E-AE, then DAGMM
-            [0.0024, 0.0025, 0.0024, 0.9297, 0.9442, 0.9369]
+            // E2E-AE, then DAGMM on KDD Cup 99, Thyroid and Arrhythmia
+            [
+                0.0024, 0.0025, 0.0024, 0.9297, 0.9442, 0.9369, 0.4766, 0.4834, 0.4782, 0.4909,
+                0.5078, 0.4983
+            ]
         );
         assert_eq!(values("danieltan07", "README"), [0.9677, 0.9538, 0.9607]);
         assert_eq!(values("danieltan07", "notebook, test cell"), [0.9683, 0.9540, 0.9611]);

@@ -20,6 +20,7 @@ use crate::paper::fingerprint::Quantity;
 use crate::report::document::Loss;
 use crate::store::whole;
 use crate::summary::{Comparison, Pair, Row, Summary, Verdict};
+use crate::text::near;
 
 /// A column of files that hold scores from elsewhere: see [`Row::scores_from`].
 const SCORES_FROM: &str = "scores_from";
@@ -363,16 +364,13 @@ fn columns(path: &Path, header: &StringRecord) -> Result<IndexMap<String, usize>
     known.push(SCORES_FROM.to_owned());
     for (index, name) in header.iter().enumerate() {
         if !known.iter().any(|known| known == name) && !name.contains('.') {
-            // comparing takes memory by the product of the lengths
-            let short = Some(name).filter(|name| name.len() <= 64);
-            let near = short.and_then(|name| {
-                known.iter().min_by_key(|known| {
-                    strsim::damerau_levenshtein(known, &name.trim().to_lowercase())
-                })
-            });
+            let names: Vec<&str> = known.iter().map(String::as_str).collect();
+            let near = near(name, &names).map_or_else(
+                || format!("known are {}", names.join(", ")),
+                |near| format!("nearest: `{near}`"),
+            );
             return Err(wrong(format!(
-                "unknown column `{name}` (nearest: `{}`); an axis has a dot in its name",
-                near.map_or("", String::as_str)
+                "unknown column `{name}` ({near}); an axis has a dot in its name"
             )));
         }
         if columns.insert(name.to_string(), index).is_some() {

@@ -12,7 +12,7 @@ use indexmap::{IndexMap, IndexSet};
 use crate::error::{Error, Result};
 use crate::experiment::{Cell, CellName, Experiment, Scale};
 use crate::model::ModelSpec;
-use crate::paper::{self, Paper};
+use crate::paper::{self, Paper, choice};
 use crate::report::document::{Loss, Picture, Section};
 use crate::report::terminal::printable;
 use crate::report::{self, csv, series};
@@ -52,6 +52,8 @@ pub struct Derived {
     cells: Vec<Cell>,
     /// What `--set` changed.
     set: Vec<String>,
+    /// Whether a program of these cells is run only when that is allowed.
+    asks: bool,
     origin: Origin,
     notes: Vec<String>,
     tell: fn(&str),
@@ -230,6 +232,7 @@ impl Derived {
             best_auroc,
             cells: experiment.map_or_else(Vec::new, |experiment| experiment.cells.clone()),
             set: experiment.map_or_else(Vec::new, |experiment| experiment.set.clone()),
+            asks: experiment.is_some_and(asks),
             origin,
             notes: Vec::new(),
             tell: making.tell,
@@ -381,6 +384,12 @@ impl Derived {
             Origin::File(_) => Vec::new(),
         };
         let commands = self.commands();
+        let (cells, unrecorded) = match self.is_recorded() {
+            true => (self.cells, None),
+            false => {
+                (Vec::new(), Some(format!("Rows from {from}; their protocol is not recorded.")))
+            }
+        };
         let scale = self.rows.first().map_or(Scale::Full, |row| row.scale);
         Ok(Section {
             experiment: self.name,
@@ -388,7 +397,8 @@ impl Derived {
             scale,
             from,
             papers: self.papers,
-            cells: self.cells,
+            cells,
+            unrecorded,
             comparisons: self.comparisons,
             summaries: self.summaries,
             pairs: self.pairs,
@@ -400,10 +410,21 @@ impl Derived {
         })
     }
 
+    /// Whether every row says by its key what was done; those of a file of any origin, and those without
+    /// a key in a folder that has nothing else, do not.
+    fn is_recorded(&self) -> bool {
+        match &self.origin {
+            Origin::Folder(folder) => {
+                folder.published.runs.iter().all(|run| !run.row.key.is_empty())
+            }
+            Origin::File(_) => false,
+        }
+    }
+
     /// What makes the runs again: one `run` for all cells with the same seeds. A file of someone
     /// else's does not say how it was made.
     fn commands(&self) -> Vec<String> {
-        if matches!(self.origin, Origin::File(_)) || self.cells.is_empty() {
+        if !self.is_recorded() || self.cells.is_empty() {
             return Vec::new();
         }
         let mut seeds_of: Vec<(&CellName, Vec<u64>)> = Vec::new();
@@ -440,8 +461,7 @@ impl Derived {
             let made = "# the scores were made elsewhere, and nothing here makes them again; to judge them:";
             return [made.to_owned()].into_iter().chain(groups.into_iter().map(judge)).collect();
         }
-        let named = self.cells.iter().any(|cell| matches!(cell.model, ModelSpec::Command(_)));
-        let allow = if named { " --allow-commands" } else { "" };
+        let allow = if self.asks { " --allow-commands" } else { "" };
         let mut commands = checkout(&self.rows);
         commands.push("make build".to_owned());
         commands.extend(groups.into_iter().map(|(seeds, cells)| {
@@ -452,6 +472,15 @@ impl Derived {
         }));
         commands
     }
+}
+
+/// Whether an experiment runs a program that is run only when that is allowed.
+fn asks(experiment: &Experiment) -> bool {
+    let program = |cell: &Cell| match &cell.model {
+        ModelSpec::Command(program) => !experiment.ships(program),
+        _ => false,
+    };
+    experiment.cells.iter().any(program)
 }
 
 /// Checks out the version that made all runs, or says why that cannot be done.
@@ -545,13 +574,14 @@ fn program_of(experiment: Option<&Experiment>, cell: &CellName) -> Option<String
     }
 }
 
-/// The papers an experiment names.
+/// Returns the papers that an experiment names; their figures that it is compared with name it.
 ///
 /// # Errors
-/// A paper that cannot be read.
+/// A paper that cannot be read, and a choice of figures that are not there.
 pub fn papers_of(experiment: &Experiment) -> Result<Vec<Paper>> {
     let folder = experiment.papers_folder();
-    experiment.papers.iter().map(|name| paper::load(&folder, name)).collect()
+    let paper = |name: &String| choice::of_experiment(paper::find(&folder, name)?, experiment);
+    experiment.papers.iter().map(paper).collect()
 }
 
 /// Says what it took: of all that is derived the bootstrap alone can take long.

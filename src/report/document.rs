@@ -23,9 +23,12 @@ pub struct Section {
     /// Where the rows were read, for people: a folder or a file.
     pub from: String,
     pub papers: Vec<Paper>,
-    /// The experiment's cells and controls, in its order; none for rows of an unknown experiment.
+    /// The experiment's cells and controls, in its order; none for rows that do not say what was done.
     #[serde(skip)]
     pub cells: Vec<Cell>,
+    /// Says that nobody knows how the rows were made, in place of a protocol.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unrecorded: Option<String>,
     pub comparisons: Vec<Comparison>,
     pub summaries: Vec<Summary>,
     pub pairs: Vec<Pair>,

@@ -291,7 +291,10 @@ pub fn comparison_table(
 ) -> String {
     let Some(first) = comparisons.first() else {
         let (name, from) = (printable(&paper.name), printable(from));
-        return format!("no figure of {name} is compared with runs in {from}\n");
+        return format!(
+            "no figure of {name} is compared with runs in {from}; an experiment chooses its figures: \
+             compare = {{ paper = \"{name}\", table = \"…\" }}\n"
+        );
     };
     let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.4}"));
     let lines = comparisons.iter().map(|one| {

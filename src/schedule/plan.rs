@@ -460,6 +460,7 @@ impl Plan {
         let mut programs: IndexSet<String> = IndexSet::new();
         for planned in open {
             match &planned.cell.model {
+                ModelSpec::Command(spec) if self.experiment.ships(spec) => {}
                 ModelSpec::Command(spec) => {
                     let both = [&spec.program, &spec.environment];
                     let words = both.into_iter().filter(|words| !words.is_empty());

@@ -71,6 +71,7 @@ fn section(name: &str, rows: Vec<Row>, papers: Vec<Paper>) -> Section {
         pairs: summary::pairs(&rows),
         papers,
         cells: Vec::new(),
+        unrecorded: None,
         summaries,
         rows,
         losses: Vec::new(),

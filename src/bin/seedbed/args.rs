@@ -5,7 +5,8 @@ use clap::{Args, Parser, Subcommand};
 
 use seedbed::dataset;
 use seedbed::error::{Error, Result};
-use seedbed::experiment::{Experiment, Selection, parse_seeds};
+use seedbed::experiment::{self, Experiment, Selection, parse_seeds};
+use seedbed::paper::beside_shipped;
 use seedbed::report::derive::Making;
 use seedbed::schedule::devices::Devices;
 
@@ -115,12 +116,31 @@ pub enum Command {
         /// Names of papers' files; by default all
         #[arg(value_name = "PAPER")]
         papers: Vec<String>,
-        /// The folder with the papers' files
-        #[arg(long = "papers", value_name = "DIR", default_value = "experiments/papers")]
-        folder: PathBuf,
+        /// The folder with the papers' files [default: experiments/papers, and the shipped ones]
+        #[arg(long = "papers", value_name = "DIR")]
+        folder: Option<PathBuf>,
         /// JSON on stdout
         #[arg(long)]
         json: bool,
+    },
+    /// Write a commented experiment that runs as it is, as experiments/NAME.toml
+    New(NewArguments),
+    /// Write a paper's file to fill in, as experiments/papers/NAME.toml
+    NewPaper {
+        /// Letters, digits, '-' and '_'
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Show the experiments, papers, data sets and methods that there are
+    List {
+        /// JSON on stdout
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON schema of experiments' or papers' files, by which editors explain and check them
+    Schema {
+        /// Whose files
+        of: SchemaOf,
     },
     /// Find, download and check data files
     Data {
@@ -140,6 +160,31 @@ pub enum Command {
     /// Fit and score the job on stdin, for a method that needs no trainer
     #[command(hide = true, subcommand)]
     Fit(FitCommand),
+}
+
+#[derive(Args)]
+pub struct NewArguments {
+    /// Letters, digits, '-' and '_'; also the name of the folder of its results
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Begin as a copy of this experiment, which keeps its comparison with published figures
+    #[arg(long, value_name = "EXPERIMENT", conflicts_with_all = ["command", "table"])]
+    pub from: Option<String>,
+    /// Its method is this program, such as 'python3 forest.py' [default: principal components]
+    #[arg(long, value_name = "PROGRAM")]
+    pub command: Option<String>,
+    /// Its data are this table, whose label and classes are guessed [default: made-up rows]
+    #[arg(long, value_name = "FILE")]
+    pub table: Option<PathBuf>,
+}
+
+/// Whose schema.
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+pub enum SchemaOf {
+    /// experiments/NAME.toml
+    Experiment,
+    /// experiments/papers/NAME.toml
+    Paper,
 }
 
 /// What `seedbed fit` does with the job on stdin.
@@ -181,7 +226,7 @@ pub struct SlurmArguments {
 
 #[derive(Args)]
 pub struct Common {
-    /// Names (of experiments/NAME.toml) or paths of experiment files
+    /// Names (of experiments/NAME.toml, or of shipped experiments) or paths of experiment files
     #[arg(value_name = "EXPERIMENT")]
     pub experiments: Vec<String>,
     /// Where records and tables go [default: results, with --quick results/quick]
@@ -229,7 +274,7 @@ pub struct Source {
 #[derive(Args)]
 pub struct Training {
     /// Seeds 1 to N, instead of as many as the experiment says
-    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    #[arg(long, value_name = "N", conflicts_with = "seeds", value_parser = number_of_runs)]
     pub runs: Option<u64>,
     /// These seeds, such as 3,7-9
     #[arg(long)]
@@ -253,6 +298,9 @@ pub struct Training {
     /// Run the programs that experiments name as their methods
     #[arg(long)]
     pub allow_commands: bool,
+    /// Every experiment of experiments/ and every shipped one; see also --available
+    #[arg(long, conflicts_with = "experiments")]
+    pub all: bool,
 }
 
 #[derive(Args)]
@@ -406,6 +454,19 @@ pub struct DataOptions {
     pub json: bool,
 }
 
+/// Reads what `--runs N` takes where runs are trained; where tables are made, `--runs` takes a file.
+fn number_of_runs(text: &str) -> std::result::Result<u64, String> {
+    text.parse().map_err(|_| {
+        let file = match text.contains(['.', '/']) {
+            true => {
+                "; a runs.csv is read by 'seedbed tables', 'compare' and 'report --runs FILE.csv'"
+            }
+            false => "",
+        };
+        format!("must be a whole number of runs, such as 20{file}")
+    })
+}
+
 fn margin(text: &str) -> std::result::Result<f64, String> {
     match text.parse::<f64>() {
         Ok(margin) if margin > 0.0 && margin <= 1.0 => Ok(margin),
@@ -461,6 +522,13 @@ pub fn searched(data: Option<&Path>) -> Result<Vec<PathBuf>> {
     )))
 }
 
+/// Says where a file on disk is taken that differs from the shipped one of its name.
+pub fn tell_beside_shipped(experiment: &Experiment) {
+    let folder = experiment.papers_folder();
+    let papers = experiment.papers.iter().filter_map(|name| beside_shipped(&folder, name));
+    experiment.beside_shipped().into_iter().chain(papers).for_each(|note| say(&note));
+}
+
 impl Common {
     /// Returns the folder of results.
     pub fn out(&self) -> PathBuf {
@@ -480,15 +548,19 @@ impl Common {
             seeds: seeds.map(parse_seeds).transpose()?,
             set: self.set.clone(),
         };
-        if self.experiments.is_empty() {
+        let all = training.is_some_and(|training| training.all);
+        let names = if all { experiment::names() } else { self.experiments.clone() };
+        if names.is_empty() {
             return Err(Error::Usage(
-                "name one experiment or more: a NAME of experiments/NAME.toml, or a path"
+                "name one experiment or more: a NAME of experiments/NAME.toml or of a shipped \
+                 experiment ('seedbed list' has them), or a path"
                     .to_owned(),
             ));
         }
         let mut experiments: Vec<Experiment> = Vec::new();
-        for name in &self.experiments {
+        for name in &names {
             let experiment = Experiment::load(name, &selection)?;
+            tell_beside_shipped(&experiment);
             if experiments.iter().any(|known| known.name == experiment.name) {
                 return Err(Error::Usage(format!(
                     "experiment '{}' is named twice",

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ use super::{Outcome, Problem, combined};
 use crate::error::{Error, Result};
 
 /// `[dataset]` with `name = "table"`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TableSpec {
     /// Path inside a data directory or from the experiment file's folder, or an absolute one.
@@ -25,24 +26,30 @@ pub struct TableSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_sha256: Option<String>,
     /// The column, or the array of an `.npz` or `.mat`, that holds the classes.
+    #[schemars(with = "Word")]
     #[serde(deserialize_with = "word")]
     pub label: String,
     /// The array of an `.npz` or `.mat` that holds the rows; `X` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<String>,
     /// The classes that are anomalies; all others are normal.
+    #[schemars(with = "Option<Words>")]
     #[serde(default, deserialize_with = "words", skip_serializing_if = "Vec::is_empty")]
     pub anomaly: Vec<String>,
     /// Or the classes that are normal; all others are anomalies.
+    #[schemars(with = "Option<Words>")]
     #[serde(default, deserialize_with = "words", skip_serializing_if = "Vec::is_empty")]
     pub normal: Vec<String>,
     /// Columns that become one-hot.
+    #[schemars(with = "Option<Words>")]
     #[serde(default, deserialize_with = "words", skip_serializing_if = "Vec::is_empty")]
     pub categorical: Vec<String>,
     /// Columns that are left out.
+    #[schemars(with = "Option<Words>")]
     #[serde(default, deserialize_with = "words", skip_serializing_if = "Vec::is_empty")]
     pub drop: Vec<String>,
     /// Columns of numbers that no scaling applies to, unless its `columns` is `all`.
+    #[schemars(with = "Option<Words>")]
     #[serde(default, deserialize_with = "words", skip_serializing_if = "Vec::is_empty")]
     pub unscaled: Vec<String>,
     /// What becomes of a row that lacks a value.
@@ -60,7 +67,7 @@ pub struct TableSpec {
 }
 
 /// `refuse`: a missing value is an error with its place; `drop-row`: its row is left out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Missing {
     #[default]
@@ -221,7 +228,7 @@ fn check_file(prefix: &str, file: &str, sha256: &str) -> Result<()> {
 }
 
 /// A text, which may be written as a number: `label = 42`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "it must be a text or a number")]
 enum Word {
     Text(String),
@@ -242,7 +249,7 @@ impl From<Word> for String {
 }
 
 /// A list of texts, or one: `anomaly = [1, "two"]`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "it must be a list of texts or numbers")]
 enum Words {
     One(Word),

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
-use super::{Failure, crashed, ending, log, new_folder, start};
+use super::{Failure, crashed, ending, log, new_folder, placed, start};
 use crate::digest;
 use crate::model::CommandSpec;
 use crate::store::record::Job;
@@ -25,8 +25,8 @@ pub fn print(spec: &CommandSpec, job: &Job) -> Result<String, Failure> {
     }
     let wrong = |what: &str| crashed(&format!("the program of model.environment {what}"));
     let folder = new_folder()?;
-    let words = spec.environment_arguments(&job.folder.clone().unwrap_or_default());
-    let mut child = start(&words, folder.path(), 1)?;
+    let placed = placed(spec, &spec.environment, job)?;
+    let mut child = start(&placed.words, folder.path(), 1)?;
     let log = child.stderr.take().map(|stderr| log::Copied::of(stderr, io::stderr()));
     let mut text = Vec::new();
     let read = match child.stdout.take() {

@@ -20,8 +20,8 @@ use std::time::Duration;
 use super::prepare::{Prepared, Run};
 use super::score_file::{self, Fault};
 use super::{Failure, Fitted, Scored, folder};
-use crate::model::CommandSpec;
-use crate::store::record::{Message, State};
+use crate::model::{CommandSpec, Placed};
+use crate::store::record::{Job, Message, State};
 
 pub use environment::print as environment;
 
@@ -46,9 +46,9 @@ pub fn fit_and_score(
     // a full disk says nothing of the run: it may be tried again
     folder::write(path, prepared, run, job.cell())
         .map_err(|error| crashed(&format!("cannot write to {}: {error}", path.display())))?;
-    let mut words = spec.arguments(&job.folder.clone().unwrap_or_default());
-    words.push(path.into());
-    listen_to(start(&words, path, spec.threads)?, emit)?;
+    let mut placed = placed(spec, &spec.program, job)?;
+    placed.words.push(path.into());
+    listen_to(start(&placed.words, path, spec.threads)?, emit)?;
     let test = read_scores(path, "scores.npy", run.split.test.len())?;
     let wants_train = job.cells.iter().any(|cell| cell.protocol.scores_training_rows());
     let train = match path.join(TRAIN_SCORES).symlink_metadata().is_ok() {
@@ -72,6 +72,12 @@ fn invalid(text: &str) -> Failure {
 
 fn crashed(text: &str) -> Failure {
     (State::Crashed, text.to_owned())
+}
+
+/// Finds the files of a program or of its environment's.
+fn placed(spec: &CommandSpec, command: &[String], job: &Job) -> Result<Placed, Failure> {
+    let placed = spec.place(command, &job.folder.clone().unwrap_or_default());
+    placed.map_err(|error| crashed(&format!("cannot place the program's files: {error}")))
 }
 
 fn new_folder() -> Result<tempfile::TempDir, Failure> {

@@ -27,7 +27,8 @@ pub fn compare(
         if derived.papers.is_empty() {
             let name = printable(&derived.name);
             say(&format!(
-                "{name} names no paper, so there is no published figure to compare it with"
+                "{name} names no paper ('compare' in its file), so there is no published figure to \
+                 compare it with"
             ));
         } else {
             derived.write_comparison()?;

@@ -8,11 +8,14 @@ mod data;
 mod doctor;
 mod fill;
 mod fit;
+mod list;
 mod lock;
+mod new;
 mod plan;
 mod power;
 mod report;
 mod run;
+mod schema;
 mod score;
 mod slurm;
 mod split;
@@ -39,6 +42,8 @@ pub fn main() -> u8 {
             let text = error.render();
             let is_coloured = std::io::stderr().is_terminal() && !plain;
             let text = if is_coloured { text.ansi().to_string() } else { text.to_string() };
+            // the standard library's words for what is typed where a number is wanted
+            let text = text.replace("invalid digit found in string", "it takes a whole number");
             say(text.trim_end());
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
@@ -67,9 +72,13 @@ fn dispatch(command: Command) -> Result<u8> {
             power::power(&common, &training, margin)
         }
         Command::CheckFigures { papers, folder, json } => {
-            check_figures::check_figures(&papers, &folder, json)
+            check_figures::check_figures(&papers, folder.as_deref(), json)
         }
         Command::Fill { documents, check } => fill::fill(&documents, check),
+        Command::New(arguments) => new::new(&arguments),
+        Command::NewPaper { name } => new::new_paper(&name),
+        Command::List { json } => list::list(json),
+        Command::Schema { of } => schema::schema(of),
         Command::Fit(command) => fit::fit(&command),
         Command::Split(options) => split::split(&options),
         Command::Score(options) => score::score(&options),

@@ -9,9 +9,10 @@ use seedbed::experiment::{Experiment, Selection};
 use seedbed::report::derive::{Derived, Losing, Making};
 use seedbed::report::terminal::printable;
 use seedbed::report::{csv, terminal};
+use seedbed::shipped;
 use seedbed::summary::Row;
 
-use crate::args::{Common, Source};
+use crate::args::{Common, Source, tell_beside_shipped};
 use crate::output::{Output, colour};
 use crate::screen::say;
 
@@ -74,7 +75,7 @@ pub fn derive(common: &Common, source: &Source, making: Making) -> Result<Vec<De
     Ok(derived)
 }
 
-/// The experiments of `experiments/` that have results below `--out`.
+/// The experiments of `experiments/`, and the shipped ones, that have results below `--out`.
 fn with_results(common: &Common) -> Result<Vec<Experiment>> {
     let out = common.out();
     let unreadable = |error: std::io::Error| {
@@ -94,29 +95,36 @@ fn with_results(common: &Common) -> Result<Vec<Experiment>> {
             Some(experiment) => experiments.push(experiment),
             None => {
                 let name = printable(&name);
-                say(&format!("left out: {name}: there is no experiments/{name}.toml"));
+                say(&format!(
+                    "left out: {name}: there is no experiments/{name}.toml, and none of that name \
+                     ships"
+                ));
             }
         }
     }
     if experiments.is_empty() {
         return Err(Error::Usage(format!(
-            "{} holds no results of any experiment in experiments/; name its directory with --out",
+            "{} holds no results of any experiment in experiments/ or of a shipped one; name its \
+             directory with --out",
             out.display()
         )));
     }
     Ok(experiments)
 }
 
-/// The experiment of this name, where there is a file of it.
+/// The experiment of this name, where there is one.
 fn known(name: &str, common: &Common) -> Result<Option<Experiment>> {
     let file = Path::new("experiments").join(format!("{name}.toml"));
+    let is_there = file.exists() || shipped::experiment(name).is_some();
     // a name in someone else's file is no path
-    if name.contains(['/', '\\']) || !file.exists() {
+    if name.contains(['/', '\\']) || name.ends_with(".toml") || !is_there {
         return Ok(None);
     }
     let selection =
         Selection { quick: common.quick, set: common.set.clone(), ..Selection::default() };
-    Experiment::load(name, &selection).map(Some)
+    let experiment = Experiment::load(name, &selection)?;
+    tell_beside_shipped(&experiment);
+    Ok(Some(experiment))
 }
 
 /// Shows the summary of an experiment, with the ceiling that a made-up data set has.
