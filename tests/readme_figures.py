@@ -314,6 +314,35 @@ def dagmm(block, lines):
     sentences(block, before + after, dagmm_sentences(block, cells))
 
 
+def classical(block, lines):
+    places = {"KDD Cup 99": ("classical-kddcup", ("dagmm-kddcup", "reconstruction=sum")), "Thyroid": ("classical-thyroid", ("dagmm-thyroid", "base"))}
+
+    def column(data, text):
+        def one(detector):
+            name, dagmm = places[data]
+            name, cell = dagmm if detector == "DAGMM" else (name, f"method={detector}")
+            if not (ROOT / f"results/{name}/runs.csv").exists() or not values(name, cell, "f1"):
+                return ""
+            return text(name, cell)
+        return one
+
+    metric = lambda what: lambda name, cell: pm(values(name, cell, what).values(), 3)
+    columns = {"detector": lambda detector: f"`{detector}`"}
+    for data in places:
+        columns[f"runs, {data}"] = column(data, lambda name, cell: runs_text(name, cell, "f1"))
+        columns[f"F1, {data}"] = column(data, metric("f1"))
+        columns[f"AUPRC, {data}"] = column(data, metric("auprc"))
+    keys, rest = table(block, lines, lambda row: (code(row["detector"]),), columns)
+    axis = experiment("classical-thyroid")["axes"]["model.settings.method"]
+    same(f"{block}: detectors", [key for key, in keys], ["DAGMM", *sorted(axis)])
+    mean = lambda name, cell: fixed(statistics.mean(values(name, cell, "f1").values()), 3)
+    kddcup = lambda method: mean("classical-kddcup", f"method={method}")
+    drawn = experiment("classical-kddcup")["model"]["settings"]["rows"]["one-class-svm"]
+    sentences(block, rest, {
+        "An isolation forest": lambda text: [kddcup("isolation-forest"), 99, f"{drawn:,}", kddcup("one-class-svm"), mean("dagmm-kddcup", "reconstruction=sum"), kddcup("pca-gaussian-mixture")],
+    })
+
+
 def dagmm_sentences(block, cells):
     cell, null = "reconstruction=sum", "reconstruction=sum,control=untrained"
     f1, auprc = values("dagmm-kddcup", cell, "f1"), values("dagmm-kddcup", cell, "auprc")
@@ -678,7 +707,7 @@ def speed_size(block, lines):
 
 
 BLOCKS = {
-    "example": example, "provenance": provenance, "dagmm": dagmm, "vae-blog": vae_blog, "vae": vae, "vae-families": vae_families,
+    "example": example, "provenance": provenance, "dagmm": dagmm, "classical": classical, "vae-blog": vae_blog, "vae": vae, "vae-families": vae_families,
     "notebook": notebook, "unrun": unrun, "speed-step": speed_step, "speed-width": speed_width, "speed-size": speed_size,
 }
 

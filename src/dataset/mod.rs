@@ -284,10 +284,21 @@ pub fn cache() -> Option<PathBuf> {
     Some(dirs::cache_dir()?.join("seedbed"))
 }
 
+/// The folders of a search for people, with a word on those that are not there.
+pub fn searched(search: &[PathBuf]) -> String {
+    let named = search.iter().map(|folder| match folder.is_dir() {
+        true => folder.display().to_string(),
+        false => format!("{} (no such folder)", folder.display()),
+    });
+    named.collect::<Vec<_>>().join(", ")
+}
+
 /// The first path in `search` that has `file`, packed or unpacked, in its folder or beside it. Looks
 /// at names only. A name that is an absolute path is looked for there alone.
 pub fn find(file: &DataFile, search: &[PathBuf]) -> Option<PathBuf> {
-    let folders = file.folder.into_iter().chain([""]);
+    // as torchvision keeps MNIST below the root that it is given
+    let torchvision = (file.folder == Some("mnist")).then_some("MNIST/raw");
+    let folders = file.folder.into_iter().chain([""]).chain(torchvision);
     let dirs = search.iter().flat_map(|dir| folders.clone().map(|folder| dir.join(folder)));
     let names = [&*file.name, file.unpacked()];
     dirs.flat_map(|dir| names.map(|name| dir.join(name))).find(|path| path.is_file())
@@ -382,11 +393,10 @@ pub fn load(spec: &DatasetSpec, search: &[PathBuf]) -> Result<Dataset> {
 
 fn locate(file: &DataFile, search: &[PathBuf]) -> Result<PathBuf> {
     find(file, search).ok_or_else(|| {
-        let places: Vec<String> = search.iter().map(|dir| dir.display().to_string()).collect();
         Error::Data(format!(
             "cannot find {} in {}; {}",
             file.name,
-            places.join(", "),
+            searched(search),
             file.if_missing()
         ))
     })
@@ -723,9 +733,26 @@ mod tests {
         let error = load(&spec, &["nowhere".into(), "elsewhere".into()]).unwrap_err();
         assert_eq!(error.exit_code(), 3);
         let text = error.to_string();
-        for part in ["kddcup.data_10_percent.gz", "nowhere, elsewhere", "seedbed data fetch kddcup"]
-        {
+        for part in [
+            "kddcup.data_10_percent.gz",
+            "nowhere (no such folder), elsewhere (",
+            "seedbed data fetch kddcup",
+        ] {
             assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn mnist_is_found_where_torchvision_puts_it() {
+        let root = tempfile::tempdir().unwrap();
+        let raw = root.path().join("MNIST/raw");
+        std::fs::create_dir_all(&raw).unwrap();
+        let spec: DatasetSpec = toml::from_str("name = 'mnist'\nanomaly-digit = 0").unwrap();
+        for file in spec.files() {
+            assert_eq!(find(&file, &[root.path().to_owned()]), None);
+            let path = raw.join(file.unpacked());
+            std::fs::write(&path, "").unwrap();
+            assert_eq!(find(&file, &[root.path().to_owned()]), Some(path));
         }
     }
 

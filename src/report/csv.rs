@@ -301,14 +301,19 @@ lines! {
 /// says, NaN and figures outside [0, 1] among them; a run that is there twice: by file, line and
 /// column.
 pub fn read_runs(path: &Path) -> Result<Vec<Row>> {
-    let failed = |error: csv::Error| unreadable(path, &error);
-    let mut reader = open(path).map_err(failed)?;
-    let columns = columns(path, reader.headers().map_err(failed)?)?;
+    let bytes = files::read(path, files::LARGEST_TABLE).map_err(|error| {
+        Error::Data(format!("cannot read runs from {}: {error}", path.display()))
+    })?;
+    let mut reader = ReaderBuilder::new().from_reader(&*bytes);
+    let mut lines = Lines { bytes: &bytes, at: 0, line: 1 };
+    let header = reader.headers().map_err(|error| unreadable(path, &error, &mut lines))?;
+    let number = lines.of(header.position());
+    let columns = columns(path, number, header)?;
     let mut rows = Vec::new();
     let mut seen = HashMap::new();
     for record in reader.records() {
-        let record = record.map_err(failed)?;
-        let number = record.position().map_or(0, csv::Position::line);
+        let record = record.map_err(|error| unreadable(path, &error, &mut lines))?;
+        let number = lines.of(record.position());
         let row = Line { path, number, columns: &columns, fields: &record }.row()?;
         let run = (row.experiment.clone(), row.cell.clone(), row.seed);
         if let Some(first) = seen.insert(run, number) {
@@ -330,6 +335,43 @@ pub fn read_runs(path: &Path) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// Says that the first column of a `runs.csv` is left out, where it has no name: pandas writes its index so.
+pub fn left_out(path: &Path) -> Option<String> {
+    let header = open(path).ok()?.headers().ok()?.clone();
+    let is_index = header.len() > 1 && header.get(0) == Some("");
+    is_index.then(|| format!("{}: its first column has no name and is left out", path.display()))
+}
+
+/// Lines as an editor counts them, whichever characters end them, blank ones and those within quotes too. The
+/// csv crate counts otherwise.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    /// A place, and the line that it is on.
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line where a record begins that the csv crate found somewhere at or after the place before.
+    fn of(&mut self, position: Option<&csv::Position>) -> u64 {
+        let start = position.map_or(0, csv::Position::byte) as usize;
+        let blank = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        // the position may be among the ends of lines before the record
+        let start = start + rest.iter().take_while(|byte| blank(byte)).count();
+        for place in self.at..start.min(self.bytes.len()) {
+            let ends = match self.bytes[place] {
+                b'\n' => true,
+                b'\r' => self.bytes.get(place + 1) != Some(&b'\n'),
+                _ => false,
+            };
+            self.line += u64::from(ends);
+        }
+        self.at = self.at.max(start);
+        self.line
+    }
+}
+
 /// A reader of the lines of a table.
 pub(super) fn open(path: &Path) -> csv::Result<csv::Reader<File>> {
     Ok(ReaderBuilder::new().from_reader(files::open(path, files::LARGEST_TABLE)?))
@@ -342,9 +384,9 @@ pub(super) fn may_be_elsewhere(path: &Path) -> bool {
 }
 
 /// What the csv crate found, by line.
-fn unreadable(path: &Path, error: &csv::Error) -> Error {
+fn unreadable(path: &Path, error: &csv::Error, lines: &mut Lines) -> Error {
     let path = path.display();
-    let line = error.position().map_or(1, csv::Position::line);
+    let line = lines.of(error.position());
     Error::Data(match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
             format!("{path}:{line}: {len} fields, but the header names {expected_len} columns")
@@ -352,17 +394,28 @@ fn unreadable(path: &Path, error: &csv::Error) -> Error {
         csv::ErrorKind::Utf8 { err, .. } => {
             format!("{path}:{line}: field {} is not UTF-8: save the file as UTF-8", err.field() + 1)
         }
-        csv::ErrorKind::Io(error) => format!("cannot read runs from {path}: {error}"),
         _ => format!("{path}:{line}: {error}"),
     })
 }
 
 /// Column name → index.
-fn columns(path: &Path, header: &StringRecord) -> Result<IndexMap<String, usize>> {
-    let wrong = |what: String| Error::Data(format!("{}:1: {what}", path.display()));
+fn columns(path: &Path, line: u64, header: &StringRecord) -> Result<IndexMap<String, usize>> {
+    let wrong = |what: String| Error::Data(format!("{}:{line}: {what}", path.display()));
+    if let (1, Some(text)) = (header.len(), header.get(0))
+        && let Some((separator, name)) = [(';', "semicolons"), ('\t', "tabs"), ('|', "bars")]
+            .into_iter()
+            .find(|(separator, _)| text.contains(*separator))
+    {
+        let separator = separator.escape_default();
+        return Err(wrong(format!(
+            "fields are separated by {name} (`{separator}`): save the file with commas"
+        )));
+    }
     let (mut columns, mut known) = (IndexMap::new(), run_columns());
     known.push(SCORES_FROM.to_owned());
-    for (index, name) in header.iter().enumerate() {
+    // pandas writes its index as a first column without a name
+    let is_index = |index: usize, name: &str| index == 0 && name.is_empty() && header.len() > 1;
+    for (index, name) in header.iter().enumerate().filter(|(index, name)| !is_index(*index, name)) {
         if !known.iter().any(|known| known == name) && !name.contains('.') {
             let names: Vec<&str> = known.iter().map(String::as_str).collect();
             let near = near(name, &names).map_or_else(
@@ -503,8 +556,18 @@ impl Line<'_> {
         T::deserialize(text).map_err(|error| self.wrong(column, &format!("has an {error}")))
     }
 
+    /// A whole number may be written as one with decimals that are zeros: tables with blanks in a column
+    /// become so.
     fn whole<T: FromStr>(&self, column: &str) -> Result<Option<T>> {
-        self.parse(column, "is not a whole number")
+        let text = self.text(column);
+        let zeros =
+            |decimals: &str| !decimals.is_empty() && decimals.bytes().all(|digit| digit == b'0');
+        match text.split_once('.').filter(|(_, decimals)| zeros(decimals)) {
+            Some((whole, _)) => {
+                whole.parse().map(Some).map_err(|_| self.wrong(column, "is not a whole number"))
+            }
+            None => self.parse(column, "is not a whole number"),
+        }
     }
 
     /// NaN is no number; infinity is one.
@@ -637,6 +700,57 @@ mod tests {
             [(1, State::OutOfMemory, None), (2, State::Ok, None), (10, State::Ok, Some(0.5))];
         assert_eq!(seeds, expected);
         assert_eq!(runs[0].scale, Scale::Full);
+    }
+
+    #[test]
+    fn lines_are_those_of_an_editor_whatever_ends_them() {
+        let header = "experiment,cell,seed,scale,state,f1";
+        for (end, blank) in [("\n", 0), ("\r\n", 0), ("\r", 0), ("\n", 2), ("\r\n", 3), ("\r", 1)] {
+            let gap = end.repeat(blank + 1);
+            let lines = [
+                header,
+                "a,\"b\nc\",1,full,ok,0.5",
+                "a,base,2,full,ok,0.5",
+                "a,base,2,full,ok,0.5",
+            ];
+            let error = read(&lines.join(&gap)).unwrap_err().to_string();
+            // the control character in a name is told first, on the second line that is not blank
+            let line = 2 + blank;
+            assert!(error.contains(&format!(":{line}: column cell")), "{end:?} {blank}: {error}");
+            let lines =
+                [header, "a,base,1,full,ok,0.5", "a,base,2,full,ok,0.5", "a,base,2,full,ok,0.5"];
+            let error = read(&lines.join(&gap)).unwrap_err().to_string();
+            let (first, second) = (3 + 2 * blank, 4 + 3 * blank);
+            let told = error.contains(&format!(":{second}: seed 2"))
+                && error.contains(&format!("already on line {first}:"));
+            assert!(told, "{end:?} {blank}: {error}");
+            let lines = [header, "a,base,1,full,ok,0.5", "a,base,2,full,ok"];
+            let error = read(&lines.join(&gap)).unwrap_err().to_string();
+            assert!(error.contains(&format!(":{first}: 5 fields")), "{end:?} {blank}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_pandas_makes_of_a_file_is_read_and_other_separators_are_named() {
+        let text = ",experiment,cell,seed,scale,state,tp,fp,fn,tn,f1\n\
+                    0,a,base,1,full,ok,7.0,3.0,3.0,9.0,0.7\n1,a,base,2,full,crashed,,,,,\n";
+        let rows = read(text).unwrap();
+        assert_eq!((rows.len(), rows[0].tp, rows[1].tp), (2, Some(7), None));
+        let error = read(&text.replace("7.0,3.0,3", "7.5,3.0,3")).unwrap_err().to_string();
+        assert!(error.contains("column tp: `7.5` is not a whole number"), "{error}");
+        for (separator, name) in [(";", "semicolons"), ("\t", "tabs")] {
+            let error = read(&text[1..].replace(',', separator)).unwrap_err().to_string();
+            assert!(
+                error.contains(":1: fields are separated by") && error.contains(name),
+                "{error}"
+            );
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.csv");
+        std::fs::write(&path, text).unwrap();
+        assert!(left_out(&path).unwrap().contains("first column has no name"));
+        std::fs::write(&path, &text[1..]).unwrap();
+        assert_eq!(left_out(&path), None);
     }
 
     #[test]

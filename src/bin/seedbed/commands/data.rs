@@ -73,7 +73,7 @@ pub fn data(command: &DataCommand) -> Result<u8> {
 /// Lists the data files; with `check`, exit code 3 unless all that are found are right.
 fn data_status(options: &DataOptions, check: bool) -> Result<u8> {
     let search = dataset::search_path(options.data.as_deref());
-    let mut code = 0;
+    let (mut code, mut misses) = (0, false);
     let (mut listed, mut rows) = (Vec::new(), Vec::new());
     for status in dataset::status(&search, check) {
         let state = match &status.state {
@@ -87,7 +87,9 @@ fn data_status(options: &DataOptions, check: bool) -> Result<u8> {
                 format!("wrong: {why}")
             }
         };
-        if check && status.state == FileState::Missing {
+        let is_missing = status.state == FileState::Missing;
+        misses |= is_missing;
+        if check && is_missing {
             code = 3;
         }
         let place = status.path.map(|path| path.display().to_string());
@@ -107,6 +109,9 @@ fn data_status(options: &DataOptions, check: bool) -> Result<u8> {
     }
     for line in columns::lines(&rows, 0..0, |_, _| "") {
         print(&format!("{line}\n"))?;
+    }
+    if misses {
+        say(&format!("searched: {}", dataset::searched(&search)));
     }
     Ok(code)
 }

@@ -50,6 +50,9 @@ pub fn derive(common: &Common, source: &Source, making: Making) -> Result<Vec<De
         ));
     }
     let mut rows: IndexMap<String, Vec<Row>> = IndexMap::new();
+    if let Some(what) = csv::left_out(file) {
+        say(&what);
+    }
     for row in csv::read_runs(file)? {
         rows.entry(row.experiment.clone()).or_default().push(row);
     }
