@@ -341,7 +341,9 @@ components = 2
         let trained = Experiment::parse(Path::new("made-up.toml"), TEXT, &Selection::default());
         let trained = trained.unwrap();
         let job = crate::store::record::Job::of("made-up", trained.scale, trained.cells, vec![1]);
-        Store::open(own.path(), "made-up").put(&Record::of(&job, &job.cells[0], 1, "d")).unwrap();
+        Store::open(own.path(), "made-up")
+            .put(&Record::of(&job, &job.cells[0], 1, "d").ended_well())
+            .unwrap();
         let error = store(&first, own.path(), true, &mut |_| {}).unwrap_err().to_string();
         assert!(error.contains("holds runs that seedbed made"), "{error}");
     }

@@ -193,7 +193,7 @@ impl Cell {
 
 /// Whether a value of a cell is as an axis says; a key that is at its default may be missing from it.
 fn agrees(found: &serde_json::Value, said: &serde_json::Value) -> bool {
-    use serde_json::Value::{Array, Number, Object};
+    use serde_json::Value::{Array, Number, Object, String};
     match (found, said) {
         (Object(found), Object(said)) => {
             said.iter().all(|(key, said)| found.get(key).is_none_or(|found| agrees(found, said)))
@@ -202,6 +202,8 @@ fn agrees(found: &serde_json::Value, said: &serde_json::Value) -> bool {
             found.len() == said.len() && found.iter().zip(said).all(|(a, b)| agrees(a, b))
         }
         (Number(found), Number(said)) => found.as_f64() == said.as_f64(),
+        // labels have words of their own for tables: `0.2-test`
+        (Object(_) | Array(_), String(_)) => true,
         _ => found == said,
     }
 }

@@ -627,6 +627,7 @@ mod tests {
         lie.cell.axes.insert("training.epochs".to_owned(), "300".to_owned());
         assert!(found(&lie).unwrap_err().contains("cell.axes: 'training.epochs' is not"));
         lie.cell.axes.insert("training.epochs".to_owned(), "3".to_owned());
+        lie.cell.axes.insert("protocol.threshold".to_owned(), "0.2-test".to_owned());
         assert_eq!(found(&lie), Ok(1));
     }
 

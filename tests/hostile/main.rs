@@ -1,5 +1,7 @@
 //! The program where things go wrong: processes that die, disks that are full, files from strangers.
 
+#[path = "../support/records.rs"]
+mod records;
 #[path = "../support/sandbox.rs"]
 mod sandbox;
 

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use crate::records::ended_well;
 use crate::sandbox::{Ended, Sandbox, TINY};
 use seedbed::experiment::{Experiment, Scale, Selection};
-use seedbed::metrics::Counts;
 use seedbed::store::Store;
 use seedbed::store::record::{Job, Provenance, Record};
 
@@ -146,9 +146,12 @@ fn what_a_runs_csv_says_of_its_rows_is_text_in_every_report() {
 #[test]
 fn commands_of_a_report_hold_no_words_of_a_stranger() {
     let sandbox = Sandbox::new();
-    let header = "experiment,cell,seed,scale,state,f1,commit\n";
+    let header = "experiment,cell,seed,scale,state,f1,commit,device,key\n";
     let rows = |commit: &str| -> String {
-        let row = |seed| format!("tiny,reconstruction=sum,{seed},full,ok,0.{seed},{commit}\n");
+        let row = |seed| {
+            let key = record(&sandbox, seed).key;
+            format!("tiny,reconstruction=sum,{seed},full,ok,0.{seed},{commit},cpu,{key}\n")
+        };
         header.to_owned() + &(1..=3).map(row).collect::<String>()
     };
     for (commit, checked_out) in [
@@ -229,17 +232,14 @@ fn record(sandbox: &Sandbox, seed: u64) -> Record {
     let experiment = Experiment::load(&path.to_string_lossy(), &Selection::default());
     let cell = experiment.expect("an experiment").cells.remove(0);
     let data = cell.dataset.sha256().expect("made-up data");
-    let counts = Counts { tp: 50, fp: 10, fn_: 10, tn: 230 };
     let job = Job::of("tiny", Scale::Full, Vec::new(), vec![seed]);
     Record {
-        counts: Some(counts),
-        threshold: Some(0.5),
         epochs: 3,
         loss_curve: vec![vec![2.0], vec![1.5], vec![1.0]],
         loss_terms: vec!["loss".to_owned()],
         provenance: Provenance { device: "cpu".to_owned(), ..Provenance::default() },
         wall_seconds: 1.0,
-        ..Record::of(&job, &cell, seed, &data)
+        ..ended_well(Record::of(&job, &cell, seed, &data))
     }
 }
 

@@ -4,6 +4,8 @@
 mod browser;
 #[path = "../support/python.rs"]
 mod python;
+#[path = "../support/records.rs"]
+mod records;
 #[path = "../support/sandbox.rs"]
 mod sandbox;
 

@@ -207,7 +207,7 @@ fn what_ships_is_found_in_a_folder_that_has_nothing() {
     let sandbox = bare();
     sandbox.seedbed("run pca-kddcup").expect(3).says("experiment pca-kddcup needs kddcup");
     sandbox.seedbed("check-figures zong2018").expect(0).prints("DSEBM-e");
-    sandbox.seedbed("compare nothing-like-it").expect(2).says("there are: conv-vae-mnist");
+    sandbox.seedbed("compare nothing-like-it").expect(2).says("there are: classical-kddcup");
     sandbox.seedbed("compare synthetik").expect(2).says("did you mean 'synthetic'?");
     published(&sandbox, "dagmm-kddcup");
     let alone = comparisons(&sandbox, "dagmm-kddcup");

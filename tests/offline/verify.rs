@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::records::ended_well;
 use crate::sandbox::Sandbox;
 use seedbed::experiment::{Experiment, Scale, Selection};
 use seedbed::report::csv;
@@ -113,7 +114,7 @@ fn record(seed: u64) -> Record {
         loss_curve: vec![vec![0.5]],
         loss_terms: vec!["loss".to_owned()],
         wall_seconds: 1.5,
-        ..Record::of(&job, &cell, seed, "d")
+        ..ended_well(Record::of(&job, &cell, seed, "d"))
     }
 }
 

@@ -60,8 +60,8 @@ fn a_record_that_lies_is_found_and_named() {
     type Lie = fn(&mut Record);
     let lies: [(Lie, &str); 5] = [
         (
-            |record| record.metrics.as_mut().expect("metrics")[Metric::F1] = Some(0.999),
-            "f1: stored 0.999",
+            |record| record.metrics.as_mut().expect("metrics")[Metric::Auroc] = Some(0.999),
+            "auroc: stored 0.999",
         ),
         (|record| record.digests.scores = "0".repeat(64), "other: scores"),
         (|record| record.digests.split = "0".repeat(64), "other: split"),
