@@ -219,7 +219,9 @@ impl Plan {
         let cells = cells.iter().map(|&cell| self.cells[cell].cell.clone()).collect();
         let (data, pictures) = (self.searched(data), self.pictures.clone());
         // a worker's programs start in folders of their own
-        let folder = path.parent().and_then(|folder| std::path::absolute(folder).ok());
+        // the folder of a bare name has no name
+        let named = path.parent().filter(|folder| *folder != Path::new(""));
+        let folder = std::path::absolute(named.unwrap_or(Path::new("."))).ok();
         let job = Job { data, folder, pictures, ..Job::of(name, *scale, cells, Vec::new()) };
         let has_environment = |cell: &Cell| match &cell.model {
             ModelSpec::Command(spec) => !spec.environment.is_empty(),
