@@ -34,5 +34,5 @@ fn same_rows<'a>(experiment: &Experiment, cells: &[&'a Cell]) -> Vec<Vec<(usize,
 fn job(experiment: &Experiment, cells: &[(usize, &Cell)], search: &[PathBuf]) -> Job {
     let cells = cells.iter().map(|(_, cell)| (*cell).clone()).collect();
     let job = Job::of(&experiment.name, experiment.scale, cells, Vec::new());
-    Job { data: search.to_vec(), ..job }
+    Job { data: experiment.searched(search), ..job }
 }

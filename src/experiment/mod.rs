@@ -395,9 +395,20 @@ impl Experiment {
         })
     }
 
+    /// The folder of the experiment file, `.` where it is named without one.
+    pub fn folder(&self) -> &Path {
+        let named = self.path.parent().filter(|folder| *folder != Path::new(""));
+        named.unwrap_or(Path::new("."))
+    }
+
     /// The directory with the figures of papers: `papers` beside the experiment file.
     pub fn papers_folder(&self) -> PathBuf {
-        self.path.parent().unwrap_or(Path::new("")).join("papers")
+        self.folder().join("papers")
+    }
+
+    /// Returns where data files are searched: last of all beside the experiment file.
+    pub fn searched(&self, search: &[PathBuf]) -> Vec<PathBuf> {
+        search.iter().cloned().chain([self.folder().to_owned()]).collect()
     }
 
     /// Whether its scores are made elsewhere.

@@ -215,13 +215,11 @@ impl Plan {
 
     /// Makes a job of cells, without seeds.
     fn job(&self, cells: &[usize], data: &[PathBuf]) -> Job {
-        let Experiment { name, scale, path, .. } = &self.experiment;
+        let Experiment { name, scale, .. } = &self.experiment;
         let cells = cells.iter().map(|&cell| self.cells[cell].cell.clone()).collect();
-        let (data, pictures) = (self.searched(data), self.pictures.clone());
+        let (data, pictures) = (self.experiment.searched(data), self.pictures.clone());
         // a worker's programs start in folders of their own
-        // the folder of a bare name has no name
-        let named = path.parent().filter(|folder| *folder != Path::new(""));
-        let folder = std::path::absolute(named.unwrap_or(Path::new("."))).ok();
+        let folder = std::path::absolute(self.experiment.folder()).ok();
         let job = Job { data, folder, pictures, ..Job::of(name, *scale, cells, Vec::new()) };
         let has_environment = |cell: &Cell| match &cell.model {
             ModelSpec::Command(spec) => !spec.environment.is_empty(),
@@ -496,14 +494,6 @@ impl Plan {
         )))
     }
 
-    /// Returns where data files are searched: last of all beside the experiment file.
-    pub fn searched(&self, search: &[PathBuf]) -> Vec<PathBuf> {
-        let beside = self.experiment.path.parent().map(Path::to_path_buf);
-        // the folder of a bare name has no name
-        let beside = beside.map(|folder| if folder == Path::new("") { ".".into() } else { folder });
-        search.iter().cloned().chain(beside).collect()
-    }
-
     /// Says that a run takes more cores than there are slots; nothing where none does.
     pub fn on_cores(&self, slots: usize) -> Option<String> {
         let open = self.cells.iter().filter(|planned| self.is_needed(planned));
@@ -541,7 +531,7 @@ impl Plan {
     /// # Errors
     /// `Data` for the first file that cannot, with the next step.
     pub fn check_data(&self, search: &[PathBuf]) -> Result<()> {
-        let search = &self.searched(search);
+        let search = &self.experiment.searched(search);
         let places: Vec<String> = search.iter().map(|dir| dir.display().to_string()).collect();
         for planned in self.cells.iter().filter(|planned| self.is_needed(planned)) {
             for file in planned.cell.dataset.files() {
@@ -564,7 +554,7 @@ impl Plan {
     /// # Errors
     /// As [`dataset::fetch::check`].
     pub fn check_bytes(&self, search: &[PathBuf]) -> Result<()> {
-        let search = &self.searched(search);
+        let search = &self.experiment.searched(search);
         let to_run = self.cells.iter().filter(|planned| self.is_needed(planned));
         let mut checked: Vec<DataFile> = Vec::new();
         for file in to_run.flat_map(|planned| planned.cell.dataset.files()) {

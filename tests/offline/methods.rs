@@ -153,6 +153,16 @@ pub fn with_program(settings: &str) -> Alone {
 }
 
 #[test]
+fn an_experiment_that_is_named_without_a_folder_has_its_program_beside_it() {
+    let alone = Alone::new(PCA);
+    alone.sandbox.write("residuals.toml", COMMAND);
+    alone.sandbox.write("method.py", include_str!("method.py"));
+    alone.done("run residuals.toml --allow-commands");
+    let runs = alone.sandbox.read("results/residuals/runs.csv");
+    assert_eq!(runs.lines().filter(|line| line.contains(",ok,")).count(), 2, "{runs}");
+}
+
+#[test]
 fn somebodys_program_is_a_method_like_any_other_once_it_is_allowed() {
     let alone = with_program("");
     alone.refused("run residuals", "python3 -B method.py (from experiments/residuals.toml)");

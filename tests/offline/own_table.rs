@@ -52,6 +52,8 @@ fn a_table_beside_its_experiment_is_planned_run_resumed_and_reported() {
     assert!(table.contains(&sha256(&text)), "{table}");
     sandbox.seedbed("run work/mine.toml --out out").expect(0);
     assert_eq!(sandbox.read("out/mine/runs.csv"), table);
+    // rows for who trains by hand come from the same place
+    sandbox.seedbed("split work/mine.toml --seed 1 --to hand").expect(0).prints("hand/base/1");
     sandbox.seedbed("report work/mine.toml --out out").expect(0);
     let report = sandbox.read("out/report.md");
     assert!(report.contains("The table mine.csv (sha256 "), "{report}");

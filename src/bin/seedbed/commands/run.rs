@@ -231,7 +231,7 @@ pub fn this_command() -> String {
 fn fetch_missing(plans: &[Plan], search: &[PathBuf]) {
     let mut failed: Vec<&str> = Vec::new();
     for plan in plans.iter().filter(|plan| plan.check_data(search).is_err()) {
-        let search = &plan.searched(search);
+        let search = &plan.experiment.searched(search);
         for file in plan.cells.iter().flat_map(|planned| planned.cell.dataset.files()) {
             let nowhere = file.urls.is_empty() || failed.contains(&file.dataset);
             if nowhere || dataset::find(&file, search).is_some() {
