@@ -15,7 +15,8 @@ experiments := synthetic dagmm-kddcup dagmm-kddcup-rev dagmm-thyroid dagmm-arrhy
 classical := classical-kddcup classical-thyroid
 with_methods := PATH="$(CURDIR)/.methods/bin:$$PATH"
 # grids of many cells, which are run in full or not at all
-searches := conv-vae-notebook-search-mnist conv-vae-notebook-fitted-mnist
+searches := conv-vae-notebook-search-mnist conv-vae-notebook-fitted-mnist readings-dagmm-kddcup \
+	attribution-dagmm-danieltan07
 
 .PHONY: help
 help: ## list the targets

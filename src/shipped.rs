@@ -19,6 +19,7 @@ macro_rules! shipped {
 
 /// Every shipped file.
 pub static FILES: &[File] = &shipped![
+    "experiments/attribution-dagmm-danieltan07.toml",
     "experiments/classical-kddcup.toml",
     "experiments/classical-thyroid.toml",
     "experiments/conv-vae-mnist.toml",
@@ -33,6 +34,7 @@ pub static FILES: &[File] = &shipped![
     "experiments/e2e-ae-kddcup.toml",
     "experiments/needle-kddcup.toml",
     "experiments/pca-kddcup.toml",
+    "experiments/readings-dagmm-kddcup.toml",
     "experiments/synthetic.toml",
     "experiments/tnakae-kddcup.toml",
     "experiments/vae-blog-bernoulli-kddcup.toml",

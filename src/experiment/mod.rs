@@ -4,6 +4,7 @@
 pub mod begin;
 mod compare;
 mod name;
+mod readings;
 pub mod schema;
 
 use std::borrow::Cow;
@@ -29,6 +30,7 @@ use crate::words::words;
 
 pub use compare::Choice;
 pub use name::CellName;
+pub use readings::{Design, FRESH, Fraction, Reading, ReadingValue, Stated, letters};
 
 words! {
     /// Whether a run follows the experiment's full protocol or a reduction of it.
@@ -180,13 +182,19 @@ impl Cell {
         self.axes.iter().find(is_false).map(|(key, _)| key.as_str())
     }
 
-    /// Names what is trained: cells of one identity differ in which test rows count, and in how
-    /// scores are made and flagged.
+    /// Names what is trained: cells of one identity differ in how long they train, in which test rows
+    /// count, and in how scores are made and flagged. The shorter training is the beginning of the longer.
     pub fn training_identity(&self) -> String {
         let ProtocolSpec { split, contamination, .. } = &self.protocol;
         let split = split.before_batches();
-        let parts =
-            (&self.dataset, split, contamination, &self.model, &self.training, self.control);
+        let model = self.model.as_trained();
+        let epochs = match self.model.is_trained() {
+            true => 0,
+            // a program is told how many there are, and may do as it likes with them
+            false => self.training.epochs,
+        };
+        let training = TrainingSpec { epochs, ..self.training.clone() };
+        let parts = (&self.dataset, split, contamination, model, training, self.control);
         serde_json::to_string(&parts).expect("a cell serialises")
     }
 }
@@ -225,6 +233,10 @@ pub struct Experiment {
     pub declared_runs: u64,
     /// The grid in file order, each cell followed by its controls.
     pub cells: Vec<Cell>,
+    /// What the source leaves open: the first axes of the grid.
+    pub readings: Vec<Reading>,
+    /// Which combinations of the readings the grid has.
+    pub design: Design,
     /// `key=value`, what `--set` changed.
     pub set: Vec<String>,
     /// Whether the file is, byte for byte, the one of that name that ships with the program.
@@ -309,6 +321,7 @@ const SECTIONS: [&str; 4] = ["dataset", "protocol", "model", TRAINING];
 const TRAINING: &str = "training";
 const HEAD: [&str; 5] = ["name", "title", "paper", "runs", "controls"];
 const COMPARE: [&str; 1] = [compare::KEY];
+const READINGS: [&str; 2] = [readings::KEY, readings::DESIGN];
 const GRID: [&str; 2] = ["axes", "quick"];
 
 /// Bytes of an experiment file: nobody writes more by hand, and places in it are counted from its start.
@@ -349,7 +362,16 @@ impl Experiment {
         let source = Source::new(path, text)?;
         let mut spec: Table = toml::from_str(text).map_err(|error| source.syntax(&error))?;
         source.check_top_level(&spec)?;
-        let axes = source.axes(spec.remove("axes"))?;
+        let (readings, mut axes) = readings::readings(&source, spec.remove(readings::KEY))?;
+        let design = readings::design(&source, spec.remove(readings::DESIGN), &readings)?;
+        axes.extend(source.axes(spec.remove("axes"))?);
+        if let Some(axis) = axes[readings.len()..]
+            .iter()
+            .find(|axis| readings.iter().any(|reading| reading.key == axis.key))
+        {
+            let what = format!("'{}' is a reading and an axis; leave one of them out", axis.key);
+            return Err(Error::Usage(format!("{}: {what}", axis.origin)));
+        }
         let mut compare = compare::choices(&source, spec.remove(compare::KEY))?;
         let overrides = overrides(&source, spec.remove("quick"), selection, &axes)?;
         for change in &overrides {
@@ -365,7 +387,8 @@ impl Experiment {
         let name = source.name(head.name)?;
         let runs = runs(&source, head.runs, selection)?;
         let seeds = selection.seeds.clone().unwrap_or_else(|| (1..=runs).collect());
-        let cells = expand(&source, &spec, &axes, &overrides, &head.controls)?;
+        let grid = Grid { axes: &axes, readings: readings.len(), design: &design };
+        let cells = expand(&source, &spec, grid, &overrides, &head.controls)?;
         compare::settle(&mut compare, &source, &cells)?;
         if cells.len() * seeds.len() > MOST_RUNS {
             let (cells, seeds) = (cells.len(), seeds.len());
@@ -390,6 +413,8 @@ impl Experiment {
             seeds,
             declared_runs: head.runs,
             cells,
+            readings,
+            design,
             set: selection.set.clone(),
             is_shipped,
         })
@@ -672,7 +697,7 @@ impl<'a> Source<'a> {
 
     fn check_top_level(&self, spec: &Table) -> Result<()> {
         let known: Vec<&str> =
-            HEAD.into_iter().chain(COMPARE).chain(SECTIONS).chain(GRID).collect();
+            HEAD.into_iter().chain(COMPARE).chain(READINGS).chain(SECTIONS).chain(GRID).collect();
         for (key, value) in spec {
             let tables = SECTIONS.iter().chain(&GRID).any(|table| table == key);
             if !known.contains(&key.as_str()) {
@@ -962,35 +987,36 @@ fn table_of<'a>(spec: &'a Table, section: &str) -> &'a Table {
     spec.get(section).and_then(Value::as_table).unwrap_or(&EMPTY)
 }
 
-/// Every combination of the axes' values, the last axis fastest, each followed by its controls.
+/// What cells a file has: of its readings those of the design, of its other axes every combination.
+#[derive(Clone, Copy)]
+struct Grid<'a> {
+    axes: &'a [Axis],
+    /// How many of the axes are readings; they come first.
+    readings: usize,
+    design: &'a Design,
+}
+
+/// Every combination of the grid, the last axis fastest, each followed by its controls.
 fn expand(
     source: &Source,
     spec: &Table,
-    axes: &[Axis],
+    Grid { axes, readings, design }: Grid,
     overrides: &[Override],
     controls: &Controls,
 ) -> Result<Vec<Cell>> {
-    let values = axes.iter().map(|axis| axis.values.len() as u128);
-    let count = values.fold(1, u128::saturating_mul);
-    if count > MOST_CELLS {
-        return Err(
-            source.fault("axes", &format!("the grid has {count} cells; 10,000 is the limit"))
-        );
-    }
+    let rows = readings::combinations(design, readings, axes, MOST_CELLS).map_err(|count| {
+        source.fault("axes", &format!("the grid has {count} cells; 10,000 is the limit"))
+    })?;
     let length = source.text.len();
-    if count * length as u128 > LARGEST_GRID {
+    if (rows.len() * length) as u128 > LARGEST_GRID {
+        let count = rows.len();
         let what = format!("the grid has {count} cells, too many for a file of {length} bytes");
         return Err(source.fault("axes", &what));
     }
     let mut cells = Vec::new();
-    for index in 0..count as usize {
-        let mut rest = index;
-        let mut chosen: Vec<(&Axis, &(String, Value))> = Vec::new();
-        for axis in axes.iter().rev() {
-            chosen.push((axis, &axis.values[rest % axis.values.len()]));
-            rest /= axis.values.len();
-        }
-        chosen.reverse();
+    for row in rows {
+        let chosen = axes.iter().zip(row).map(|(axis, value)| (axis, &axis.values[value]));
+        let chosen: Vec<(&Axis, &(String, Value))> = chosen.collect();
         let cell = cell_of(source, spec, &chosen, overrides)?;
         if controls.untrained && !cell.model.is_trained() {
             let what = "this model is fitted at once: there is no untrained one beside it";

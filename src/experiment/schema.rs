@@ -8,6 +8,7 @@ use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
+use super::readings::{DesignTable, ReadingTable};
 use super::{Choice, Controls, Papers, ProtocolSpec, TrainingSpec};
 use crate::dataset::DatasetSpec;
 use crate::model::ModelSpec;
@@ -37,6 +38,10 @@ struct File {
     training: Option<TrainingSpec>,
     /// The grid: `"table.key" = [value, …]`. Each combination of values is a cell.
     axes: Option<BTreeMap<String, Value>>,
+    /// What the source leaves open, a key each: further axes, with reasons.
+    readings: Option<Vec<ReadingTable>>,
+    /// Which combinations of the readings are run; all of them without it.
+    design: Option<DesignTable>,
     controls: Option<Controls>,
     /// What `--quick` overrides: `runs` and `"table.key"`.
     quick: Option<BTreeMap<String, Value>>,

@@ -141,6 +141,17 @@ impl ModelSpec {
         }
     }
 
+    /// The table as training sees it: without what only scoring reads.
+    pub fn as_trained(&self) -> Cow<'_, Self> {
+        match self {
+            Self::Dagmm(spec) if spec.mixture != Mixture::default() => {
+                let mixture = Mixture::default();
+                Cow::Owned(Self::Dagmm(DagmmSpec { mixture, ..spec.clone() }))
+            }
+            _ => Cow::Borrowed(self),
+        }
+    }
+
     /// Refuses data of so many columns that the model cannot be fitted to.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Slots, jobs, retries, events: jobs run where and when `policy` says. What running a job means is
 //! an argument, so this module knows no processes, no tensors and no files, and it prints nothing.
 pub mod answer;
+pub mod design;
 pub mod devices;
 pub mod estimate;
 pub mod plan;

@@ -16,7 +16,8 @@ use crate::words::words;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     pub experiment: String,
-    /// One cell or more that share their training: they differ in how scores are made and flagged.
+    /// One cell or more that share their training: they differ in how long it goes on, and in how scores are
+    /// made and flagged.
     pub cells: Vec<Cell>,
     /// The seeds that are trained together.
     pub seeds: Vec<u64>,
@@ -64,12 +65,14 @@ impl Job {
         Self { experiment, cells, seeds, scale, device, data, folder, pictures, kept }
     }
 
-    /// The cell that stands for all in what they share: everything up to the trained network.
+    /// The cell that stands for all in what they share, everything up to the trained network: the first of
+    /// those that train longest.
     ///
     /// # Panics
     /// Without a cell; jobs are made of cells.
     pub fn cell(&self) -> &Cell {
-        &self.cells[0]
+        let longest = self.cells.iter().rev().max_by_key(|cell| cell.training.epochs);
+        longest.expect("a job has cells")
     }
 
     /// Number of runs: one a cell and seed.

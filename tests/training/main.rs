@@ -10,6 +10,7 @@ mod kept_scores;
 mod memory;
 mod protocol;
 mod published;
+mod readings;
 mod sharing;
 mod variational;
 mod verify_training;

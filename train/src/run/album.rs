@@ -84,18 +84,26 @@ impl<'a> Album<'a> {
         self.write(cell, MARK, Ok(mark(self.pictures, key).into_bytes()));
     }
 
-    /// Inputs beside reconstructions after an epoch, where rows are images and the epoch was chosen;
-    /// `parameters` are of the seed alone, here and below.
+    /// Inputs beside reconstructions after an epoch, where rows are images and the epoch was chosen or is a
+    /// cell's last; `parameters` are of the seed alone, here and below.
     pub fn epoch(&mut self, epoch: u64, parameters: &Parameters) {
-        let last = epoch == self.job.cell().training.epochs;
-        if !(last || self.pictures.epochs.contains(&epoch)) {
-            return;
-        }
-        let Some(image) = self.rows.image else { return };
-        self.guarded(|album| album.reconstructions(epoch, parameters, image));
+        let chosen = self.pictures.epochs.contains(&epoch);
+        let shows = |cell: &&Cell| {
+            let last = cell.training.epochs;
+            epoch == last || (chosen && epoch < last)
+        };
+        let cells: Vec<&Cell> = self.job.cells.iter().filter(shows).collect();
+        let Some(image) = self.rows.image.filter(|_| !cells.is_empty()) else { return };
+        self.guarded(|album| album.reconstructions(&cells, epoch, parameters, image));
     }
 
-    fn reconstructions(&mut self, epoch: u64, parameters: &Parameters, image: (usize, usize)) {
+    fn reconstructions(
+        &mut self,
+        cells: &[&Cell],
+        epoch: u64,
+        parameters: &Parameters,
+        image: (usize, usize),
+    ) {
         let classes = [("normal", false), ("anomalous", true)];
         let shown: Vec<_> = classes
             .into_iter()
@@ -126,23 +134,24 @@ impl<'a> Album<'a> {
                 reconstructions: grey(reconstructed),
             })
             .collect();
-        for cell in &self.job.cells {
+        for cell in cells {
             let title = format!("{}, epoch {epoch}", self.title(cell));
             let drawn = picture::reconstruction_grid(&title, &groups);
             self.write(&cell.label, &format!("reconstructions-epoch-{epoch}.png"), drawn);
         }
     }
 
-    /// The loss curves, and for a model with a space of few coordinates the test rows in it.
-    pub fn trained(&mut self, course: &Course, parameters: &Parameters) {
-        self.guarded(|album| album.curves_and_space(course, parameters));
+    /// The loss curves of some of the job's cells, and for a model with a space of few coordinates the test
+    /// rows in it.
+    pub fn trained(&mut self, cells: &[usize], course: &Course, parameters: &Parameters) {
+        self.guarded(|album| album.curves_and_space(cells, course, parameters));
     }
 
-    fn curves_and_space(&mut self, course: &Course, parameters: &Parameters) {
+    fn curves_and_space(&mut self, cells: &[usize], course: &Course, parameters: &Parameters) {
         let terms: Vec<String> =
             self.detector.network.terms().iter().map(|&term| term.to_owned()).collect();
         let space = no_grad(|| self.detector.network.space(parameters, &self.rows.values));
-        for cell in &self.job.cells {
+        for cell in cells.iter().map(|&cell| &self.job.cells[cell]) {
             let title = self.title(cell);
             let drawn = picture::loss_curves(&title, &terms, &course.curve);
             self.write(&cell.label, "loss.svg", Ok(drawn.into_bytes()));

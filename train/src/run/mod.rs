@@ -3,7 +3,9 @@
 
 pub mod album;
 
+use std::collections::HashSet;
 use std::panic::{self, AssertUnwindSafe};
+use std::rc::Rc;
 use std::time::Instant;
 
 use tch::{Device, Kind, Tensor, no_grad};
@@ -12,7 +14,7 @@ use crate::device;
 use crate::model::{self, Detector, Scores, Scoring, ToScore};
 use crate::nn::{ParameterSpec, Parameters};
 use crate::run::album::{Album, Shown, TestRows};
-use crate::training::{self, Training, TrainingRows};
+use crate::training::{self, Course, Epoch, Training, TrainingRows};
 use seedbed::dataset::{self, Dataset, Split};
 use seedbed::digest;
 use seedbed::error::{Error, Result};
@@ -32,11 +34,12 @@ const CHUNK: usize = 16_384;
 pub fn execute(job: &Job, emit: &mut dyn FnMut(Message)) -> Result<()> {
     let started = Instant::now();
     let ready = Ready::new(job)?;
-    // records come seed by seed, and a seed's cell by cell
-    let mut ended = 0;
+    let mut ended = HashSet::new();
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
         ready.run(started, &mut |message| {
-            ended += usize::from(matches!(message, Message::Record(_)));
+            if let Message::Record(record) = &message {
+                ended.insert((record.seed, record.cell.label.clone()));
+            }
             emit(message);
         });
     }));
@@ -45,7 +48,10 @@ pub fn execute(job: &Job, emit: &mut dyn FnMut(Message)) -> Result<()> {
         let cells = 0..job.cells.len();
         let runs = ready.prepared.runs.iter();
         let runs = runs.flat_map(|run| cells.clone().map(move |cell| (run, cell)));
-        for (run, cell) in runs.skip(ended) {
+        let left = |(run, cell): &(&Run, usize)| {
+            !ended.contains(&(run.seed, job.cells[*cell].label.clone()))
+        };
+        for (run, cell) in runs.filter(left) {
             let failure = Err((failed_state(&text), text.clone()));
             let wall = started.elapsed().as_secs_f64() / (job.seeds.len() * job.cells.len()) as f64;
             emit(ready.record(run, cell, failure, Vec::new(), wall));
@@ -112,8 +118,18 @@ struct Ready<'a> {
     device: Device,
     card: Option<OnCard>,
     detector: Detector,
+    /// What scores for each cell: they may differ in what only scoring reads of a model's table.
+    readers: Vec<Detector>,
     parameters: Parameters,
     rows: TrainingRows,
+}
+
+/// What the seeds of a job have come to, a course each.
+struct Reached<'a> {
+    courses: &'a [Course],
+    parameters: &'a Parameters,
+    /// Since when nothing of the job was put down to a run.
+    since: Instant,
 }
 
 impl<'a> Ready<'a> {
@@ -125,6 +141,9 @@ impl<'a> Ready<'a> {
         let Prepared { dataset, runs, .. } = &mut prepared;
         let (detector, specs) =
             model::build(&job.cell().model, dataset.features(), dataset.image())?;
+        let reader = |cell: &Cell| model::build(&cell.model, dataset.features(), dataset.image());
+        let readers = job.cells.iter().map(|cell| reader(cell).map(|(reader, _)| reader));
+        let readers = readers.collect::<Result<_>>()?;
         if detector.network.needs_unit_interval() {
             check_unit_interval(dataset, runs)?;
         }
@@ -139,7 +158,7 @@ impl<'a> Ready<'a> {
             encode_into(&rows.of_seed(run.index), dataset, &run.split.train, &run.scaling);
         }
         let card = device::on_card(device);
-        Ok(Self { prepared, device, card, detector, parameters, rows })
+        Ok(Self { prepared, device, card, detector, readers, parameters, rows })
     }
 
     /// Seconds that scoring the first seed for the first cell takes, by those of a few rows.
@@ -173,41 +192,74 @@ impl<'a> Ready<'a> {
     }
 
     fn run(&self, started: Instant, emit: &mut dyn FnMut(Message)) {
-        let Prepared { job, runs, .. } = &self.prepared;
+        let job = self.prepared.job;
         let epochs = job.cell().training.epochs;
         emit(Message::Progress { epoch: 0, epochs, loss: None, rows_per_second: 0.0 });
         let mut album = self.album();
         let mut parameters = self.parameters.copy();
-        let courses =
-            training::train(self.training(), &mut parameters, &mut |epoch, parameters| {
-                emit(Message::Progress {
-                    epoch: epoch.number,
-                    epochs,
-                    loss: epoch.loss,
-                    rows_per_second: epoch.rows_per_second,
-                });
-                if let Some(album) = &mut album {
-                    album.epoch(epoch.number, &parameters.of_seed(album.index()));
-                }
+        let (mut left, mut since) = (Vec::from_iter(0..job.cells.len()), started);
+        // cells whose training is over before the job's is
+        let mut over = |epoch: u64| -> Vec<usize> {
+            let is_over = |cell: &mut usize| job.cells[*cell].training.epochs == epoch;
+            if epoch < epochs { left.extract_if(.., is_over).collect() } else { Vec::new() }
+        };
+        let courses = vec![Course::default(); job.seeds.len()];
+        let untrained = Reached { courses: &courses, parameters: &parameters, since };
+        since = self.end(&over(0), untrained, album.as_mut(), emit);
+        let mut told = |epoch: Epoch, courses: &[Course], parameters: &Parameters| {
+            emit(Message::Progress {
+                epoch: epoch.number,
+                epochs,
+                loss: epoch.loss,
+                rows_per_second: epoch.rows_per_second,
             });
-        // A run's share of what the job did together, then its own scoring.
-        let share = started.elapsed().as_secs_f64() / runs.len() as f64;
-        for (run, course) in runs.iter().zip(courses) {
-            let mut album = album.as_mut().filter(|album| album.is_of(run.seed));
             if let Some(album) = &mut album {
-                album.trained(&course, &parameters.of_seed(run.index));
+                album.epoch(epoch.number, &parameters.of_seed(album.index()));
+            }
+            let reached = Reached { courses, parameters, since };
+            since = self.end(&over(epoch.number), reached, album.as_mut(), emit);
+        };
+        let courses = training::train(self.training(), &mut parameters, &mut told);
+        let trained = Reached { courses: &courses, parameters: &parameters, since };
+        self.end(&left, trained, album.as_mut(), emit);
+        for text in album.map(Album::close).unwrap_or_default() {
+            emit(Message::Warning { text });
+        }
+    }
+
+    /// Scores what every seed has come to for some of the job's cells, and emits the records of their runs;
+    /// returns when that was done.
+    fn end(
+        &self,
+        cells: &[usize],
+        Reached { courses, parameters, since }: Reached,
+        mut album: Option<&mut Album>,
+        emit: &mut dyn FnMut(Message),
+    ) -> Instant {
+        let Prepared { job, runs, .. } = &self.prepared;
+        if cells.is_empty() {
+            return since;
+        }
+        // A run's share of what the job did together, then its own scoring.
+        let share = since.elapsed().as_secs_f64() / runs.len() as f64;
+        for (run, course) in runs.iter().zip(courses) {
+            let mut album = album.as_deref_mut().filter(|album| album.is_of(run.seed));
+            if let Some(album) = &mut album {
+                album.trained(cells, course, &parameters.of_seed(run.index));
             }
             let scoring = Instant::now();
             let outcomes: Vec<Outcome> = match &course.divergence {
                 Some(divergence) => {
                     let failure = (State::Diverged, divergence.to_string());
-                    job.cells.iter().map(|_| Err(failure.clone())).collect()
+                    cells.iter().map(|_| Err(failure.clone())).collect()
                 }
-                None => self.measure(run, &parameters.of_seed(run.index), album.as_deref_mut()),
+                None => {
+                    let parameters = parameters.of_seed(run.index);
+                    self.measure(run, cells, &parameters, album.as_deref_mut())
+                }
             };
-            let wall = share + scoring.elapsed().as_secs_f64();
-            for (cell, outcome) in outcomes.into_iter().enumerate() {
-                let wall = wall / job.cells.len() as f64;
+            let wall = (share + scoring.elapsed().as_secs_f64()) / cells.len() as f64;
+            for (&cell, outcome) in cells.iter().zip(outcomes) {
                 let message = self.record(run, cell, outcome, course.curve.clone(), wall);
                 if let (Some(album), Message::Record(record)) = (&mut album, &message) {
                     album.ended(&job.cells[cell].label, &record.key);
@@ -215,9 +267,7 @@ impl<'a> Ready<'a> {
                 emit(message);
             }
         }
-        for text in album.map(Album::close).unwrap_or_default() {
-            emit(Message::Warning { text });
-        }
+        Instant::now()
     }
 
     fn album(&self) -> Option<Album<'_>> {
@@ -232,11 +282,12 @@ impl<'a> Ready<'a> {
         Some(Album::new(job, pictures, run.index, &self.detector, rows))
     }
 
-    /// Scores the run's rows once for all cells; then for each flags them by its rule and measures
+    /// Scores the run's rows once for all of some cells; then for each flags them by its rule and measures
     /// the outcome.
     fn measure(
         &self,
         run: &Run,
+        cells: &[usize],
         parameters: &Parameters,
         mut album: Option<&mut Album>,
     ) -> Vec<Outcome> {
@@ -245,15 +296,10 @@ impl<'a> Ready<'a> {
         let train = self.rows.of_seed(run.index);
         let batch_size = job.cell().training.batch_size;
         let rows = ToScore { train: &train, test: &test, seed: run.seed, batch_size };
-        let scorings: Vec<Scoring> =
-            job.cells.iter().filter_map(|cell| cell.protocol.scoring()).collect();
-        let scores = no_grad(|| self.detector.network.scores(parameters, rows, &scorings));
-        let scores: Vec<Scored> = scores.iter().map(scored).collect();
+        let scores = self.scores(cells, parameters, rows);
         let labels = self.prepared.labels(run);
-        // a model without a choice of scores has one for every cell
-        let of_cells = scores.iter().cycle().take(job.cells.len());
         let mut outcomes = Vec::new();
-        for (cell, scored) in of_cells.enumerate() {
+        for (&cell, scored) in cells.iter().zip(&scores) {
             let outcome = self.prepared.measure(run, cell, scored, &labels);
             if let (Some(album), Ok(measured)) = (&mut album, &outcome) {
                 let Measured { threshold, counts, metrics, .. } = measured;
@@ -266,6 +312,30 @@ impl<'a> Ready<'a> {
             outcomes.push(outcome);
         }
         outcomes
+    }
+
+    /// Scores rows for each of some cells.
+    fn scores(&self, cells: &[usize], parameters: &Parameters, rows: ToScore) -> Vec<Rc<Scored>> {
+        let job = self.prepared.job;
+        let mut scores: Vec<Option<Rc<Scored>>> = vec![None; cells.len()];
+        // cells whose models differ in what only scoring reads have networks of their own over the same parameters
+        while let Some(first) = scores.iter().position(Option::is_none) {
+            let model = &job.cells[cells[first]].model;
+            let same = (0..cells.len()).filter(|&place| job.cells[cells[place]].model == *model);
+            let same: Vec<usize> = same.collect();
+            let scorings =
+                same.iter().filter_map(|&place| job.cells[cells[place]].protocol.scoring());
+            let scorings: Vec<Scoring> = scorings.collect();
+            let network = &self.readers[cells[first]].network;
+            let of_model = no_grad(|| network.scores(parameters, rows, &scorings));
+            let of_model: Vec<Rc<Scored>> =
+                of_model.iter().map(|scores| Rc::new(scored(scores))).collect();
+            // a model without a choice of scores has one for every cell
+            for (place, of_cell) in same.into_iter().zip(of_model.iter().cycle()) {
+                scores[place] = Some(Rc::clone(of_cell));
+            }
+        }
+        scores.into_iter().flatten().collect()
     }
 
     /// The record of a run for the job's cell of this number.

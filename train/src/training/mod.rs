@@ -77,11 +77,13 @@ pub struct Training<'a> {
     pub spec: &'a TrainingSpec,
 }
 
-/// Trains `parameters` in place for `spec.epochs` epochs and returns each seed's course.
+/// Trains `parameters` in place for `spec.epochs` epochs and returns each seed's course. `told` learns of each
+/// epoch what every seed has come to: its course so far and its parameters, which are those that training for
+/// so many epochs ends with.
 pub fn train(
     Training { detector, rows, seeds, spec }: Training,
     parameters: &mut Parameters,
-    told: &mut dyn FnMut(Epoch, &Parameters),
+    told: &mut dyn FnMut(Epoch, &[Course], &Parameters),
 ) -> Vec<Course> {
     let walk = Walk::new(rows, seeds, spec);
     let mut courses = vec![Course::default(); seeds.len()];
@@ -112,7 +114,7 @@ pub fn train(
                 rows_per_second: rows.counts.iter().sum::<usize>() as f64
                     / started.elapsed().as_secs_f64(),
             };
-            told(told_epoch, stepper.parameters);
+            told(told_epoch, &courses, stepper.parameters);
             if going.is_none() {
                 break;
             }

@@ -56,7 +56,7 @@ fn trained(
     seeds: &[u64],
     spec: &TrainingSpec,
 ) -> Vec<Course> {
-    train(Training { detector, rows, seeds, spec }, parameters, &mut |_, _| {})
+    train(Training { detector, rows, seeds, spec }, parameters, &mut |_, _, _| {})
 }
 
 /// 40, 50 and 31 rows in batches of 16 make 3, 4 and 2 steps, and last batches of 8, 2 and 15.

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use seedbed::error::Result;
 use seedbed::machine::memory;
+use seedbed::schedule::design;
 use seedbed::schedule::devices::Devices;
 use seedbed::schedule::estimate::{Estimate, Outlook, Source, duration};
 use seedbed::schedule::plan::{Plan, memory_needs};
@@ -60,6 +61,7 @@ pub fn plan(common: &Common, training: &Training) -> Result<u8> {
     }
     for plan in &plans {
         print(&plan.table())?;
+        design::text(&plan.experiment).map_or(Ok(()), |text| print(&text))?;
         let refused = plan.check_replaced().and_then(|()| plan.check_published());
         if let Err(error) = refused {
             print(&format!("  note: {error}\n"))?;

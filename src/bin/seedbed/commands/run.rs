@@ -9,6 +9,7 @@ use seedbed::error::{Error, Result};
 use seedbed::machine::device;
 use seedbed::machine::memory::Need;
 use seedbed::report::derive::{Derived, Losing, Making, papers_of};
+use seedbed::schedule::design;
 use seedbed::schedule::devices::Devices;
 use seedbed::schedule::plan::{Plan, memory_needs};
 use seedbed::schedule::session::{Means, Patience, Session, has_failed, sweep};
@@ -48,6 +49,7 @@ pub fn run(arguments: &RunArguments) -> Result<u8> {
     let Checked { mut kept, left_out, needs } = check(plans, options, making, &search)?;
     for plan in &mut kept {
         plan.store.settle()?;
+        design::keep(&plan.experiment, &plan.store)?;
     }
     let out = common.out();
     let plans: Vec<&Plan> = kept.iter().collect();
