@@ -2,6 +2,8 @@
 //! the runs of a cell as dots, a loss over the epochs. They take the page's colours and stretch with
 //! its width; places are percentages, so nothing is distorted. They compute no statistics.
 
+mod readings;
+
 use std::fmt::{self, Display, Write};
 
 use askama::filters::{Escaper, Html, HtmlSafe};
@@ -11,6 +13,8 @@ use crate::report::document::Loss;
 use crate::report::picture::axis::{Axis, is_placeable};
 use crate::report::table;
 use crate::summary::Comparison;
+
+pub use readings::{Published, curve, effect, effect_axis, scatter};
 
 /// A cell's dots are drawn up to this many.
 pub const DOTS: usize = 400;

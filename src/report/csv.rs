@@ -19,6 +19,7 @@ use crate::metrics::{Counts, Metric, Metrics};
 use crate::paper::fingerprint::Quantity;
 use crate::report::document::Loss;
 use crate::store::whole;
+use crate::summary::readings::{Attribution, Effect, Explained, Share, Specified};
 use crate::summary::{Comparison, Pair, Row, Summary, Verdict};
 use crate::text::near;
 
@@ -98,6 +99,42 @@ pub fn runs_text(rows: &[Row]) -> Result<String> {
     };
     let bytes = bytes(header, lines).map_err(|error| failed(&error))?;
     String::from_utf8(bytes).map_err(|error| failed(&error))
+}
+
+/// Writes `specification.csv`: cells of readings in the order of a quantity, then a column a key of the grid.
+///
+/// # Errors
+/// Whatever the file system refuses.
+pub fn write_specification(path: &Path, explained: &Explained) -> Result<()> {
+    let Explained { of, fingerprint, factors, specification, .. } = explained;
+    let of = of.to_string();
+    let mark = fingerprint.as_ref().map_or_else(String::new, |mark| mark.to_string());
+    let example = SpecificationLine::default();
+    let header = columns_of(&example).into_iter().chain(factors.iter().map(|one| one.key.clone()));
+    let lines = specification.iter().map(|cell| {
+        let values =
+            factors.iter().zip(&cell.levels).map(|(one, &level)| one.values[level].as_str());
+        let line =
+            SpecificationLine { of: &of, fingerprint_of: &mark, ..SpecificationLine::from(cell) };
+        (line, values.collect::<Vec<&str>>())
+    });
+    let bytes = bytes(header, lines)
+        .map_err(|error| Error::Failed(format!("cannot write {}: {error}", path.display())))?;
+    write_bytes(path, &bytes)
+}
+
+/// Writes `effects.csv`: main effects and two-way terms of the readings, then the Shapley values of the
+/// difference between two cells.
+///
+/// # Errors
+/// Whatever the file system refuses.
+pub fn write_effects(path: &Path, explained: &Explained) -> Result<()> {
+    let effects = explained.effects.iter().map(EffectLine::from);
+    let shares = explained
+        .attribution
+        .iter()
+        .flat_map(|whole| whole.shares.iter().map(move |share| EffectLine::of_share(whole, share)));
+    write_lines(path, &EffectLine::default(), effects.chain(shares))
 }
 
 /// Writes `summary.csv`, in the order of the summaries.
@@ -194,6 +231,64 @@ macro_rules! lines {
             }
         }
     };
+}
+
+lines! {
+    /// One cell of the readings' specification curve.
+    SpecificationLine of one: Specified {
+        of: &'a str = "",
+        rank: usize = one.rank,
+        cell: &'a str = &one.cell,
+        n: usize = one.n,
+        n_failed: usize = one.n_failed,
+        mean: f64 = one.mean,
+        ci95_low: Option<f64> = one.low,
+        ci95_high: Option<f64> = one.high,
+        control_mean: Option<f64> = one.control_mean,
+        fingerprint_of: &'a str = "",
+        fingerprint: Option<f64> = one.fingerprint,
+    }
+}
+
+lines! {
+    /// One effect, or one share of a difference.
+    EffectLine of one: Effect {
+        of: &'a str = &one.of,
+        kind: &'a str = if one.term.contains('×') { "two-way" } else { "main" },
+        term: &'a str = &one.term,
+        from: &'a str = &one.from,
+        to: &'a str = &one.to,
+        estimate: f64 = one.estimate,
+        ci95_low: Option<f64> = one.low,
+        ci95_high: Option<f64> = one.high,
+        share: Option<f64> = None,
+        share_low: Option<f64> = None,
+        share_high: Option<f64> = None,
+        seeds: usize = one.seeds,
+        from_cell: &'a str = "",
+        to_cell: &'a str = "",
+    }
+}
+
+impl<'a> EffectLine<'a> {
+    fn of_share(whole: &'a Attribution, one: &'a Share) -> Self {
+        Self {
+            of: &whole.of,
+            kind: if whole.observed { "shapley" } else { "shapley of the model" },
+            term: &one.key,
+            from: &one.from,
+            to: &one.to,
+            estimate: one.value,
+            ci95_low: one.low,
+            ci95_high: one.high,
+            share: one.share,
+            share_low: one.share_low,
+            share_high: one.share_high,
+            seeds: whole.seeds,
+            from_cell: &whole.from,
+            to_cell: &whole.to,
+        }
+    }
 }
 
 lines! {

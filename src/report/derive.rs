@@ -10,8 +10,9 @@ use std::time::Instant;
 use indexmap::{IndexMap, IndexSet};
 
 use crate::error::{Error, Result};
-use crate::experiment::{Cell, CellName, Experiment, Scale};
+use crate::experiment::{Cell, CellName, Experiment, FRESH, Scale};
 use crate::model::ModelSpec;
+use crate::paper::fingerprint::Quantity;
 use crate::paper::{self, Paper, choice};
 use crate::report::document::{Loss, Picture, Section};
 use crate::report::terminal::printable;
@@ -20,6 +21,7 @@ use crate::shell::{self, quoted};
 use crate::store::record::Record;
 use crate::store::whole;
 use crate::store::{self, Store, Wanted};
+use crate::summary::readings::{self, Asked, Explained};
 use crate::summary::{self, Comparison, Measurement, Pair, Row, Summary};
 
 use crate::report::published::{self, Beside, Grid, Keyed, Keyless, Keys, Published};
@@ -44,6 +46,8 @@ pub struct Derived {
     pub summaries: Vec<Summary>,
     pub comparisons: Vec<Comparison>,
     pub pairs: Vec<Pair>,
+    /// Of an experiment with readings.
+    pub explained: Option<Explained>,
     pub losses: Vec<Loss>,
     /// The best possible AUROC, of a made-up data set.
     pub best_auroc: Option<f64>,
@@ -169,6 +173,18 @@ impl Derived {
         self.rows.iter().any(Row::is_elsewhere)
     }
 
+    /// Explains the readings again, for what is asked of them.
+    ///
+    /// # Errors
+    /// A cell that is not there, and a damaged `diagnostics.csv`.
+    pub fn explain(&mut self, experiment: &Experiment, asked: Asked) -> Result<()> {
+        let measurements = measurements_of(&self.origin)?;
+        let asked = Asked { fingerprint: fingerprint(&self.papers), ..asked };
+        self.explained = readings::explain(experiment, &self.rows, &measurements, &asked)
+            .map_err(Error::Usage)?;
+        Ok(())
+    }
+
     /// The records of the rows, where they were made from records.
     pub fn records(&self) -> &[Record] {
         match &self.origin {
@@ -211,8 +227,26 @@ impl Derived {
         add_bootstrap(&mut summaries, &rows, making);
         let declared = experiment.map(|experiment| experiment.declared_runs);
         let measurements = measurements_of(&origin)?;
-        let evidence = summary::evidence(&summaries, &rows, &measurements, &papers);
-        let of_paper = |paper| summary::compare(&evidence, paper, name, declared);
+        let explained = match experiment {
+            Some(experiment) => {
+                let asked = Asked { fingerprint: fingerprint(&papers), ..Asked::default() };
+                readings::explain(experiment, &rows, &measurements, &asked).map_err(Error::Usage)?
+            }
+            None => None,
+        };
+        let mut comparisons = match experiment.filter(|one| !one.readings.is_empty()) {
+            Some(experiment) => judged_afresh(experiment, &rows, &measurements, &papers)?,
+            None => {
+                let evidence = summary::evidence(&summaries, &rows, &measurements, &papers);
+                let of_paper = |paper| summary::compare(&evidence, paper, name, declared);
+                papers.iter().flat_map(of_paper).collect()
+            }
+        };
+        if let Origin::Folder(folder) = &origin
+            && let Some(looks) = store::looks::read(folder.store.dir())?
+        {
+            summary::sequential::judge(&mut comparisons, &looks);
+        }
         let best_auroc = match &origin {
             Origin::Folder(folder) => {
                 folder.records.iter().find_map(|r| r.diagnostics.get("bayes_auroc").copied())
@@ -222,7 +256,8 @@ impl Derived {
         Ok(Self {
             name: name.to_owned(),
             title: experiment.map_or_else(|| name.to_owned(), |one| one.title.clone()),
-            comparisons: papers.iter().flat_map(of_paper).collect(),
+            comparisons,
+            explained,
             missing: declared.map_or_else(Vec::new, |declared| missing(&rows, declared)),
             pairs: summary::pairs(&rows),
             papers,
@@ -289,6 +324,10 @@ impl Derived {
             self.write_runs(folder)?;
         }
         whole::sweep(dir);
+        if let Some(explained) = &self.explained {
+            csv::write_specification(&dir.join("specification.csv"), explained)?;
+            csv::write_effects(&dir.join("effects.csv"), explained)?;
+        }
         csv::write_summary(&dir.join("summary.csv"), &self.summaries)?;
         csv::write_pairs(&dir.join("pairs.csv"), &self.pairs)
     }
@@ -402,6 +441,7 @@ impl Derived {
             comparisons: self.comparisons,
             summaries: self.summaries,
             pairs: self.pairs,
+            readings: self.explained,
             rows: self.rows,
             losses: self.losses,
             pictures,
@@ -472,6 +512,40 @@ impl Derived {
         }));
         commands
     }
+}
+
+/// The first further measurement that papers print.
+fn fingerprint(papers: &[Paper]) -> Option<Quantity> {
+    let printed =
+        papers.iter().flat_map(|paper| &paper.fingerprints).map(|one| Quantity::from(&one.of));
+    printed.into_iter().find(|quantity| matches!(quantity, Quantity::Diagnostic(_)))
+}
+
+/// Judges cells of readings by fresh seeds alone: the best of many cells is best partly by chance, and other
+/// seeds do not know of it.
+fn judged_afresh(
+    experiment: &Experiment,
+    rows: &[Row],
+    measurements: &[Measurement],
+    papers: &[Paper],
+) -> Result<Vec<Comparison>> {
+    let fresh: Vec<Row> = rows.iter().filter(|row| row.seed >= FRESH).cloned().collect();
+    let summaries = summary::summarise(&fresh)?;
+    let evidence = summary::evidence(&summaries, &fresh, measurements, papers);
+    let compared =
+        papers.iter().flat_map(|paper| summary::compare(&evidence, paper, &experiment.name, None));
+    let combinations = readings::combinations(experiment);
+    let said = |one: Comparison| {
+        let of_cell = fresh.iter().filter(|row| row.cell == one.cell).map(|row| row.seed);
+        let seeds = ranges(&of_cell.collect::<Vec<_>>());
+        let chosen = format!("chosen from {combinations} readings; judged on seeds {seeds}");
+        let note = match one.note.is_empty() {
+            true => chosen,
+            false => format!("{chosen}; {}", one.note),
+        };
+        Comparison { note, ..one }
+    };
+    Ok(compared.map(said).collect())
 }
 
 /// Whether an experiment runs a program that is run only when that is allowed.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::experiment::{Cell, CellName, Scale};
 use crate::paper::Paper;
+use crate::summary::readings::Explained;
 use crate::summary::{Comparison, Pair, Row, Summary};
 
 /// A report: one section an experiment.
@@ -32,6 +33,9 @@ pub struct Section {
     pub comparisons: Vec<Comparison>,
     pub summaries: Vec<Summary>,
     pub pairs: Vec<Pair>,
+    /// What the choices that a paper leaves open do, where the experiment has such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readings: Option<Explained>,
     /// In `runs.csv`.
     #[serde(skip)]
     pub rows: Vec<Row>,

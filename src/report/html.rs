@@ -1,6 +1,8 @@
 //! A report as one HTML file: no network, no script, light and dark, for a screen, a phone and paper.
 //! Lays out what the document says and computes nothing; how to read it: `docs/report.md`.
 
+mod readings;
+
 use std::collections::HashMap;
 use std::fmt;
 
@@ -20,6 +22,8 @@ use crate::report::protocol::{self, Part};
 use crate::report::table::{self, Table};
 use crate::store::record::State;
 use crate::summary::{Comparison, Row, Verdict};
+
+use readings::Readings;
 
 /// Cells of a section that are drawn: dots, losses and pictures; tables have a limit of their own.
 const CELLS: usize = 60;
@@ -299,6 +303,7 @@ struct View<'a> {
     section: &'a Section,
     warning: Option<&'static str>,
     papers: Vec<Source<'a>>,
+    readings: Option<Readings>,
     comparisons: Table,
     tests: Table,
     summaries: Table,
@@ -326,6 +331,7 @@ impl<'a> View<'a> {
             section,
             warning: table::reduced(section),
             papers: section.papers.iter().map(|paper| Source::of(section, paper)).collect(),
+            readings: Readings::of(section),
             comparisons: table::comparisons(section),
             tests: table::tests(section),
             summaries: table::summaries(section),

@@ -18,6 +18,7 @@ pub mod markdown;
 pub mod picture;
 pub mod protocol;
 pub mod published;
+pub mod readings;
 pub mod series;
 mod table;
 pub mod terminal;

@@ -6,19 +6,23 @@
 
 mod bootstrap;
 mod contrast;
+mod factorial;
 mod interval;
 mod paired;
 mod power;
 mod proportion;
+mod sequential;
 
 pub use bootstrap::{bca_from, bca_interval};
 pub use contrast::{Contrast, Flip, Place, Published, Sample, flip, holm, runs_needed};
+pub use factorial::{Factorial, Fit, Term, shapley};
 pub use interval::{Interval, t_interval};
 pub use paired::{Wilcoxon, cohen_dz, rank_biserial, wilcoxon};
 pub use power::{
     Design, margin_for_power, power_not_reproduced, power_reproduced, runs_for_power, std_for_power,
 };
 pub use proportion::{exact_share, fisher};
+pub use sequential::{Looks, SequentialContrast};
 
 /// More runs than this nobody makes: no search for a number of runs goes further.
 pub const RUNS_CAP: usize = 100_000;

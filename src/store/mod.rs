@@ -3,6 +3,7 @@
 //! Knows nothing of how a record is made or tabulated.
 
 pub mod claim;
+pub mod looks;
 pub mod pictures;
 pub mod record;
 pub mod scores;

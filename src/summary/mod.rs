@@ -8,7 +8,9 @@ mod estimates;
 mod evidence;
 mod pairs;
 mod power;
+pub mod readings;
 pub mod rerun;
+pub mod sequential;
 mod verdict;
 
 use std::cmp::Ordering;

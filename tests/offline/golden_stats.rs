@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use seedbed::stats::{self, Contrast, Design, Interval, Place, Published, Sample};
+use seedbed::stats::{
+    self, Contrast, Design, Factorial, Interval, Looks, Place, Published, Sample, Term,
+};
 use serde_json::Value;
 
 fn cases(section: &str) -> Vec<Value> {
@@ -273,5 +275,72 @@ fn planned_runs_margins_and_spreads_equal_independent_searches() {
         assert_close(found, &case["margin"], 1e-8 * design.margin, &case.to_string());
         let found = stats::std_for_power(&design, power).unwrap();
         assert_close(found, &case["std"], 1e-8 * design.std, &case.to_string());
+    }
+}
+
+/// As `cases`, of what `tests/golden/factorial.py` wrote.
+fn factorial_cases(section: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/factorial.json");
+    let text = std::fs::read_to_string(path).expect("the fixture is part of the project");
+    let fixture: Value = serde_json::from_str(&text).expect("the fixture is JSON");
+    fixture[section].as_array().expect("a section is a list").clone()
+}
+
+fn counts(value: &Value) -> Vec<usize> {
+    value.as_array().expect("a list").iter().map(count).collect()
+}
+
+/// A mean of one estimate a seed, with its t interval, is what least squares with an intercept a seed and errors
+/// robust to clusters of seeds say.
+#[test]
+fn effects_of_a_factorial_are_those_of_statsmodels() {
+    for case in factorial_cases("effects") {
+        let cells = case["cells"].as_array().unwrap().iter().map(counts).collect();
+        let design = Factorial::new(counts(&case["sizes"]), cells);
+        let values: Vec<Vec<f64>> =
+            case["values"].as_array().unwrap().iter().map(numbers).collect();
+        let fits: Vec<_> = values
+            .iter()
+            .map(|seed| design.fit(&seed.iter().copied().map(Some).collect::<Vec<_>>()).unwrap())
+            .collect();
+        let terms = case["terms"].as_array().unwrap();
+        assert_eq!(terms.len(), design.terms().len());
+        for term in terms {
+            let (factors, levels) = (counts(&term["factors"]), counts(&term["levels"]));
+            let asked = match (&factors[..], &levels[..]) {
+                (&[factor], &[level]) => Term::Main { factor, level },
+                (&[a, b], &[i, j]) => Term::TwoWay { factors: [a, b], levels: [i, j] },
+                _ => panic!("{term}"),
+            };
+            let of_seeds: Vec<f64> = fits.iter().map(|fit| fit.effect(asked)).collect();
+            let (mean, std) = (stats::mean(&of_seeds).unwrap(), stats::std(&of_seeds).unwrap());
+            let interval = stats::t_interval(of_seeds.len(), mean, std, 0.95).unwrap();
+            assert_close(mean, &term["estimate"], 1e-10, "estimate");
+            assert_close(interval.low, &term["low"], 1e-9, "low end");
+            assert_close(interval.high, &term["high"], 1e-9, "high end");
+        }
+    }
+}
+
+#[test]
+fn shapley_values_are_means_over_all_orders() {
+    for case in factorial_cases("shapley") {
+        let values = numbers(&case["values"]);
+        let players = values.len().ilog2() as usize;
+        let found = stats::shapley(players, |set| values[set as usize]);
+        for (found, expected) in found.iter().zip(case["shares"].as_array().unwrap()) {
+            assert_close(*found, expected, 1e-12, "share");
+        }
+    }
+}
+
+#[test]
+fn bounds_of_looks_are_those_of_the_multivariate_normal_distribution() {
+    for case in factorial_cases("bounds") {
+        let looks = Looks::at(counts(&case["looks"]));
+        for (tail, expected) in looks.tails.iter().zip(case["tails"].as_array().unwrap()) {
+            // scipy integrates by chance
+            assert_close(*tail, expected, 2e-5, "tail");
+        }
     }
 }

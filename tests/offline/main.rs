@@ -19,6 +19,7 @@ mod golden_stats;
 mod methods;
 mod own;
 mod own_table;
+mod readings;
 mod report;
 mod tables;
 mod tutorials;

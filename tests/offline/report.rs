@@ -69,6 +69,7 @@ fn section(name: &str, rows: Vec<Row>, papers: Vec<Paper>) -> Section {
         from: "runs.csv".into(),
         comparisons,
         pairs: summary::pairs(&rows),
+        readings: None,
         papers,
         cells: Vec::new(),
         unrecorded: None,

@@ -5,6 +5,7 @@ mod sandbox;
 
 mod bench_gpu;
 mod cli;
+mod decided;
 mod determinism;
 mod kept_scores;
 mod memory;

@@ -6,9 +6,12 @@ use clap::{Args, Parser, Subcommand};
 use seedbed::dataset;
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{self, Experiment, Selection, parse_seeds};
+use seedbed::metrics::Metric;
 use seedbed::paper::beside_shipped;
 use seedbed::report::derive::Making;
 use seedbed::schedule::devices::Devices;
+use seedbed::summary::sequential;
+use seedbed::text::nearest;
 
 use crate::by_hand::{ScoreOptions, SplitOptions};
 use crate::screen::say;
@@ -20,6 +23,29 @@ use crate::screen::say;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// What `explain` is asked.
+#[derive(Args)]
+pub struct Explaining {
+    /// The metric that is explained
+    #[arg(long, value_name = "METRIC", default_value = "f1", value_parser = metric)]
+    pub metric: Metric,
+    /// The cell whose distance from another is shared out [default: the first of the grid]
+    #[arg(long, value_name = "CELL")]
+    pub from: Option<String>,
+    /// The other [default: the last of a whole grid, the highest of a fraction]
+    #[arg(long, value_name = "CELL")]
+    pub to: Option<String>,
+}
+
+/// Reads the name of a metric.
+fn metric(name: &str) -> std::result::Result<Metric, String> {
+    let known = Metric::ALL.map(Metric::as_str);
+    let found = Metric::ALL.into_iter().find(|metric| metric.as_str() == name);
+    found.ok_or_else(|| {
+        format!("no metric of that name{}; there are: {}", nearest(name, &known), known.join(", "))
+    })
 }
 
 #[derive(Subcommand)]
@@ -63,6 +89,15 @@ pub enum Command {
         #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true,
               default_missing_value = "reproduced")]
         strict: Option<Strict>,
+    },
+    /// Say which readings of a paper reach which figure, and what each choice that it leaves open does
+    Explain {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        tables: Tables,
+        #[command(flatten)]
+        explaining: Explaining,
     },
     /// Write every table, and report.html, .md, .tex and .json beside the experiments' folders
     Report {
@@ -196,7 +231,7 @@ pub enum FitCommand {
     Time { steps: usize },
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct RunArguments {
     #[command(flatten)]
     pub common: Common,
@@ -207,10 +242,12 @@ pub struct RunArguments {
     #[command(flatten)]
     pub alone: Alone,
     #[command(flatten)]
+    pub looking: Looking,
+    #[command(flatten)]
     pub tables: Tables,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct SlurmArguments {
     #[command(flatten)]
     pub common: Common,
@@ -221,10 +258,31 @@ pub struct SlurmArguments {
     #[command(flatten)]
     pub tables: Tables,
     #[command(flatten)]
+    pub looking: Looking,
+    #[command(flatten)]
     pub slurm: SlurmOptions,
 }
 
-#[derive(Args)]
+/// When runs are looked at that are added until a verdict falls.
+#[derive(Args, Clone)]
+pub struct Looking {
+    /// Add runs until every judged figure is decided: look at 5, 10, 20, 40 … of them, by bounds that hold
+    /// for all looks together and are stored before the first run
+    #[arg(long, conflicts_with_all = ["runs", "seeds", "quick", "set"])]
+    pub until_decided: bool,
+    /// With --until-decided: this many runs of a cell at the most [default: 320]
+    #[arg(long, value_name = "N", requires = "until_decided")]
+    pub max_runs: Option<usize>,
+}
+
+impl Looking {
+    /// Runs of a cell at the most.
+    pub fn most(&self) -> usize {
+        self.max_runs.unwrap_or(sequential::MOST_RUNS)
+    }
+}
+
+#[derive(Args, Clone)]
 pub struct Common {
     /// Names (of experiments/NAME.toml, or of shipped experiments) or paths of experiment files
     #[arg(value_name = "EXPERIMENT")]
@@ -244,7 +302,7 @@ pub struct Common {
 }
 
 // its group would have the name of the subcommand's, which clap refuses in a debug build
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[group(skip)]
 pub struct Tables {
     /// Resamples of each bootstrap interval; 0 leaves them out
@@ -271,7 +329,7 @@ pub struct Source {
     pub file: Option<PathBuf>,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Training {
     /// Seeds 1 to N, instead of as many as the experiment says
     #[arg(long, value_name = "N", conflicts_with = "seeds", value_parser = number_of_runs)]
@@ -303,7 +361,7 @@ pub struct Training {
     pub all: bool,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct RunOptions {
     /// Overwrite finished full runs that were made otherwise; their runs.csv is kept aside
     #[arg(long)]
@@ -332,7 +390,7 @@ pub struct RunOptions {
 }
 
 /// What `run` has and an array of tasks has not.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Alone {
     /// Write pictures of the first seed, with reconstructions of images after these epochs and the
     /// last; a stored run is trained once more for them
@@ -362,7 +420,7 @@ pub enum Retry {
     Failed,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct SlurmOptions {
     /// Tasks of the array, each with --slots workers (1, or the cores of a run) and as many cores
     /// [default: as many as there is work for, at most 8]

@@ -15,6 +15,8 @@ pub static STOP: AtomicBool = AtomicBool::new(false);
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// Whether signals are caught for workers already.
 static CATCHING: AtomicBool = AtomicBool::new(false);
+/// Whether signals are caught for arrays already.
+static LISTENING: AtomicBool = AtomicBool::new(false);
 /// Whether there are workers to stop.
 static TRAINING: AtomicBool = AtomicBool::new(false);
 
@@ -60,6 +62,10 @@ pub fn stopping_workers<T>(train: impl FnOnce() -> Result<T>) -> Result<T> {
 /// # Errors
 /// `Failed` where signals cannot be caught.
 pub fn cancelling_arrays() -> Result<()> {
+    // there may be one array after another
+    if LISTENING.swap(true, Ordering::SeqCst) {
+        return Ok(());
+    }
     let ignored = ignores_hangup();
     catch(|| {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {

@@ -5,7 +5,9 @@ mod bench_step;
 mod check_figures;
 mod compare;
 mod data;
+mod decide;
 mod doctor;
+mod explain;
 mod fill;
 mod fit;
 mod list;
@@ -65,6 +67,9 @@ fn dispatch(command: Command) -> Result<u8> {
         Command::Compare { common, tables, source, strict } => {
             compare::compare(&common, &source, tables.making(), strict)
         }
+        Command::Explain { common, tables, explaining } => {
+            explain::explain(&common, tables.making(), &explaining)
+        }
         Command::Report { common, tables, source, to } => {
             report::report(&common, &source, tables.making(), to)
         }
@@ -88,7 +93,9 @@ fn dispatch(command: Command) -> Result<u8> {
             lock::verify(&common.experiments, &common.out(), common.json)
         }
         Command::Plan { common, training, power: false, .. } => plan::plan(&common, &training),
+        Command::Run(arguments) if arguments.looking.until_decided => decide::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Slurm(arguments) if arguments.looking.until_decided => decide::slurm(&arguments),
         Command::Slurm(arguments) => slurm::slurm(&arguments),
         Command::Verify { common, training, verifying, lock: false } => {
             verify::verify(&common, &training, &verifying)

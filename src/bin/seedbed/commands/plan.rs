@@ -10,6 +10,7 @@ use seedbed::schedule::devices::Devices;
 use seedbed::schedule::estimate::{Estimate, Outlook, Source, duration};
 use seedbed::schedule::plan::{Plan, memory_needs};
 use seedbed::schedule::worker;
+use seedbed::store::looks;
 use seedbed::store::record::Job;
 
 use crate::args::{Common, Retry, Training};
@@ -62,6 +63,7 @@ pub fn plan(common: &Common, training: &Training) -> Result<u8> {
     for plan in &plans {
         print(&plan.table())?;
         design::text(&plan.experiment).map_or(Ok(()), |text| print(&text))?;
+        looks::text(plan.store.dir())?.map_or(Ok(()), |text| print(&text))?;
         let refused = plan.check_replaced().and_then(|()| plan.check_published());
         if let Err(error) = refused {
             print(&format!("  note: {error}\n"))?;

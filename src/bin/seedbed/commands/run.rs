@@ -33,7 +33,7 @@ const AVAILABLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Trains and shows the tables; 1 where a run failed or a figure falls short of what is asked for.
 pub fn run(arguments: &RunArguments) -> Result<u8> {
-    let RunArguments { common, training, run: options, alone, tables } = arguments;
+    let RunArguments { common, training, run: options, alone, tables, looking: _ } = arguments;
     let making = tables.making();
     let devices = training.devices()?;
     let search = training.search()?;

@@ -20,7 +20,7 @@ use crate::signals::{INTERRUPT_CODE, cancelling_arrays, interrupt_flag};
 const ARRAY_SIZE: usize = 8;
 /// Submits an array, waits for it and shows the tables, or does what is asked for instead.
 pub fn slurm(arguments: &SlurmArguments) -> Result<u8> {
-    let SlurmArguments { common, training, run, tables, slurm: options } = arguments;
+    let SlurmArguments { common, training, run, tables, slurm: options, looking: _ } = arguments;
     let making = tables.making();
     if options.cancel {
         return cancel_named(common);
@@ -107,7 +107,7 @@ fn gpus_asked(options: &SlurmOptions) -> Option<u32> {
 
 /// What each task runs.
 fn task_command(arguments: &SlurmArguments, kind: &str, plans: &[&Plan]) -> Result<Vec<String>> {
-    let SlurmArguments { common, training, run, tables, slurm: _ } = arguments;
+    let SlurmArguments { common, training, run, tables, .. } = arguments;
     let program = std::env::current_exe()
         .map_err(|error| Error::Failed(format!("cannot tell where seedbed lies: {error}")))?;
     let device = if training.device == "auto" { kind } else { &training.device };
