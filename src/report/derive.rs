@@ -12,7 +12,7 @@ use indexmap::{IndexMap, IndexSet};
 use crate::error::{Error, Result};
 use crate::experiment::{Cell, CellName, Experiment, FRESH, Scale};
 use crate::model::ModelSpec;
-use crate::paper::fingerprint::Quantity;
+use crate::paper::fingerprint::{Fingerprint, Quantity};
 use crate::paper::{self, Paper, choice};
 use crate::report::document::{Loss, Picture, Section};
 use crate::report::terminal::printable;
@@ -179,7 +179,7 @@ impl Derived {
     /// A cell that is not there, and a damaged `diagnostics.csv`.
     pub fn explain(&mut self, experiment: &Experiment, asked: Asked) -> Result<()> {
         let measurements = measurements_of(&self.origin)?;
-        let asked = Asked { fingerprint: fingerprint(&self.papers), ..asked };
+        let asked = Asked { fingerprint: fingerprint(&self.papers, &self.name), ..asked };
         self.explained = readings::explain(experiment, &self.rows, &measurements, &asked)
             .map_err(Error::Usage)?;
         Ok(())
@@ -229,7 +229,7 @@ impl Derived {
         let measurements = measurements_of(&origin)?;
         let explained = match experiment {
             Some(experiment) => {
-                let asked = Asked { fingerprint: fingerprint(&papers), ..Asked::default() };
+                let asked = Asked { fingerprint: fingerprint(&papers, name), ..Asked::default() };
                 readings::explain(experiment, &rows, &measurements, &asked).map_err(Error::Usage)?
             }
             None => None,
@@ -514,11 +514,12 @@ impl Derived {
     }
 }
 
-/// The first further measurement that papers print.
-fn fingerprint(papers: &[Paper]) -> Option<Quantity> {
-    let printed =
-        papers.iter().flat_map(|paper| &paper.fingerprints).map(|one| Quantity::from(&one.of));
-    printed.into_iter().find(|quantity| matches!(quantity, Quantity::Diagnostic(_)))
+/// The first further measurement that papers print for an experiment.
+fn fingerprint(papers: &[Paper], experiment: &str) -> Option<Quantity> {
+    let own = |one: &&Fingerprint| one.experiment.as_deref() == Some(experiment);
+    let marks = papers.iter().flat_map(|paper| &paper.fingerprints).filter(own);
+    let mut quantities = marks.map(|one| Quantity::from(&one.of));
+    quantities.find(|quantity| matches!(quantity, Quantity::Diagnostic(_)))
 }
 
 /// Judges cells of readings by fresh seeds alone: the best of many cells is best partly by chance, and other

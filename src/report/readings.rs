@@ -16,12 +16,15 @@ const FINGERPRINT: usize = 5;
 /// Effects that a terminal shows of a quantity.
 const EFFECTS: usize = 12;
 
-/// The figure of a quantity that these papers print, and its margin.
-pub fn published(papers: &[Paper], of: &Quantity) -> Option<Published> {
+/// The figure of a quantity that these papers print for an experiment, and its margin.
+pub fn published(papers: &[Paper], experiment: &str, of: &Quantity) -> Option<Published> {
+    let is_own = |name: &Option<String>| name.as_deref() == Some(experiment);
     papers.iter().find_map(|paper| {
         let margin = |metric| paper.margins.get(&metric).map(|margin| margin.value);
-        let figure = paper.figures.iter().find(|one| of.metric() == Some(one.metric));
-        let mark = paper.fingerprints.iter().find(|one| Quantity::from(&one.of) == *of);
+        let mut figures = paper.figures.iter().filter(|one| is_own(&one.experiment));
+        let figure = figures.find(|one| of.metric() == Some(one.metric));
+        let mut marks = paper.fingerprints.iter().filter(|one| is_own(&one.experiment));
+        let mark = marks.find(|one| Quantity::from(&one.of) == *of);
         let of_figure =
             figure.map(|one| Published { value: one.value, margin: margin(one.metric) });
         of_figure.or(mark.map(|one| Published { value: one.value, margin: None }))
@@ -29,8 +32,9 @@ pub fn published(papers: &[Paper], of: &Quantity) -> Option<Published> {
 }
 
 /// Says which cells come within the margin of the figure, and which of those that have the fingerprint too.
-pub fn reached(explained: &Explained, papers: &[Paper]) -> Option<String> {
-    let figure = published(papers, &explained.of)?;
+pub fn reached(explained: &Explained, papers: &[Paper], experiment: &str) -> Option<String> {
+    let published = |of: &Quantity| published(papers, experiment, of);
+    let figure = published(&explained.of)?;
     let margin = figure.margin?;
     let near = |cell: &&Specified| (cell.mean - figure.value).abs() <= margin;
     let cells: Vec<&Specified> = explained.specification.iter().filter(near).collect();
@@ -42,7 +46,7 @@ pub fn reached(explained: &Explained, papers: &[Paper]) -> Option<String> {
         table::trimmed(margin),
         table::number(figure.value),
     );
-    let mark = explained.fingerprint.as_ref().and_then(|of| Some((of, published(papers, of)?)));
+    let mark = explained.fingerprint.as_ref().and_then(|of| Some((of, published(of)?)));
     if let Some((of, mark)) = mark {
         let (low, high) = (mark.value / 1.5, mark.value * 1.5);
         let has =
@@ -124,7 +128,7 @@ pub fn text(derived: &Derived, colour: bool) -> String {
         return text + "  no run of an exploring seed (below 101) is stored\n";
     };
     text += &format!("  {}\n", basis(explained));
-    let said = [literal(explained), reached(explained, papers)];
+    let said = [literal(explained), reached(explained, papers, name)];
     text.extend(said.into_iter().flatten().map(|said| format!("  {said}\n")));
     text += &curve_text(explained, colour);
     for of in quantities(explained) {

@@ -24,6 +24,8 @@ pub struct Readings {
 /// Effects on a quantity, or shares of a difference, each with its drawing.
 pub struct Panel {
     pub title: String,
+    /// Whether rows are shares of a whole.
+    pub is_shared: bool,
     pub rows: Vec<PanelRow>,
     pub left_out: String,
 }
@@ -49,7 +51,7 @@ pub struct Reason {
 impl Readings {
     pub fn of(section: &Section) -> Option<Self> {
         let explained = section.readings.as_ref()?;
-        let published = readings::published(&section.papers, &explained.of);
+        let published = readings::published(&section.papers, &section.experiment, &explained.of);
         let effects = readings::quantities(explained);
         let effects = effects.iter().map(|of| effects_panel(explained, of));
         let shares = explained.attribution.iter().map(shares_panel);
@@ -64,7 +66,7 @@ impl Readings {
         Some(Self {
             basis: readings::basis(explained),
             literal: readings::literal(explained),
-            reached: readings::reached(explained, &section.papers),
+            reached: readings::reached(explained, &section.papers, &section.experiment),
             curve: (explained.specification.len() <= CELLS)
                 .then(|| chart::curve(explained, published)),
             scatter: scatter(section, explained),
@@ -86,7 +88,7 @@ fn scatter(section: &Section, explained: &Explained) -> Option<(Svg, String)> {
     let factor = largest
         .and_then(|one| explained.factors.iter().position(|factor| factor.short() == one.term));
     let factor = factor.unwrap_or(0);
-    let published = |of: &Quantity| readings::published(&section.papers, of);
+    let published = |of: &Quantity| readings::published(&section.papers, &section.experiment, of);
     let source = (published(mark).map(|one| one.value), published(&explained.of));
     let told = &explained.factors[factor];
     let words = format!(
@@ -117,6 +119,7 @@ fn effects_panel(explained: &Explained, of: &str) -> Panel {
     });
     Panel {
         title: format!("Effects on {of}"),
+        is_shared: false,
         rows: rows.collect(),
         left_out: table::left_out(shown.len(), effects.len(), "effects", "effects.csv"),
     }
@@ -143,6 +146,7 @@ fn shares_panel(one: &Attribution) -> Panel {
     });
     Panel {
         title: format!("Shapley values, {}", readings::attribution_title(one)),
+        is_shared: true,
         rows: rows.collect(),
         left_out: String::new(),
     }
