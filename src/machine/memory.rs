@@ -92,18 +92,52 @@ fn limits(root: &Path, line: &str) -> Vec<Memory> {
     groups.filter_map(memory).collect()
 }
 
+/// How many processes of this one's control group the kernel has killed for want of memory, in it or in all
+/// the machine; where no group counts, how many of the machine's. 0 where the system does not say.
+pub fn kills() -> u64 {
+    kills_at(Path::new("/"))
+}
+
+fn kills_at(root: &Path) -> u64 {
+    let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
+    let of_group = |line: &str| {
+        let (folder, events) = match line.split_once(':')?.1.split_once(':')? {
+            ("", path) => {
+                (root.join("sys/fs/cgroup").join(path.trim_start_matches('/')), "memory.events")
+            }
+            ("memory", path) => {
+                let top = root.join("sys/fs/cgroup/memory");
+                (top.join(path.trim_start_matches('/')), "memory.oom_control")
+            }
+            _ => return None,
+        };
+        count_of(&folder.join(events))
+    };
+    let own = groups.lines().find_map(of_group);
+    own.or_else(|| count_of(&root.join("proc/vmstat"))).unwrap_or(0)
+}
+
+fn count_of(file: &Path) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn machine(files: &[(&str, &str)]) -> Option<Memory> {
+    fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (name, text) in files {
             let path = root.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        host_at(root.path())
+        root
+    }
+
+    fn machine(files: &[(&str, &str)]) -> Option<Memory> {
+        host_at(root(files).path())
     }
 
     const INFO: (&str, &str) =
@@ -148,5 +182,20 @@ mod tests {
         assert_eq!(need.width_within(139), 3);
         assert_eq!(need.width_within(50), 1);
         assert_eq!(Need { fixed: 0, per_seed: 0 }.width_within(u64::MAX), usize::MAX);
+    }
+
+    #[test]
+    fn kills_for_memory_are_those_of_the_own_control_group_where_it_counts() {
+        let kills = |files: &[(&str, &str)]| kills_at(root(files).path());
+        let machine = ("proc/vmstat", "oom_kill_disable 1\noom_kill 7\n");
+        assert_eq!(kills(&[]), 0);
+        assert_eq!(kills(&[machine]), 7);
+        // the root group has no such file
+        assert_eq!(kills(&[machine, ("proc/self/cgroup", "0::/\n")]), 7);
+        let v2 = ("sys/fs/cgroup/a/b/memory.events", "oom 3\noom_kill 2\noom_group_kill 9\n");
+        assert_eq!(kills(&[machine, ("proc/self/cgroup", "0::/a/b\n"), v2]), 2);
+        let groups = ("proc/self/cgroup", "5:devices:/a\n4:memory:/a\n0::/\n");
+        let v1 = ("sys/fs/cgroup/memory/a/memory.oom_control", "under_oom 0\noom_kill 1\n");
+        assert_eq!(kills(&[machine, groups, v1]), 1);
     }
 }

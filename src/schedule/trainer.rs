@@ -1,7 +1,11 @@
 //! The trainer as a program: where it lies, and the questions that it answers at once. Jobs go to it
 //! through `worker`; docs/trainer.md has the whole protocol.
 
-use std::io::Write;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -9,7 +13,8 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::worker::last_line;
+use super::log::last_line;
+use super::process::{end_with_this_thread, set_environment};
 use crate::error::{Error, Result};
 use crate::experiment::Cell;
 use crate::machine::memory::Need;
@@ -20,22 +25,98 @@ use crate::model::ModelSpec;
 /// The trainer's name, beside this program.
 const NAME: &str = "seedbed-train";
 
-/// Finds the trainer beside this program.
+/// A program's file, opened when it was first looked for: what is started later is that very program, also
+/// where another has taken its place since.
+struct Held {
+    path: PathBuf,
+    file: File,
+    found: Found,
+}
+
+/// What tells a file's bytes from other ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Found {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+}
+
+impl Found {
+    fn of(found: &Metadata) -> Self {
+        let modified = (found.mtime(), found.mtime_nsec());
+        Self { device: found.dev(), inode: found.ino(), length: found.len(), modified }
+    }
+}
+
+impl Held {
+    fn open(path: PathBuf) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        // a program may be started that may not be read
+        #[cfg(target_os = "linux")]
+        options.custom_flags(libc::O_PATH);
+        let file = options.open(&path)?;
+        let found = Found::of(&file.metadata()?);
+        Ok(Self { path, file, found })
+    }
+
+    /// Starts nothing yet. Runs of two builds are not to be mixed unseen: the open file is started where its
+    /// name leads elsewhere.
+    fn command(&self) -> Result<Command> {
+        let is_found =
+            |now: io::Result<Metadata>| now.is_ok_and(|now| Found::of(&now) == self.found);
+        if is_found(fs::metadata(&self.path)) {
+            return Ok(Command::new(&self.path));
+        }
+        let open = PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
+        if !is_found(self.file.metadata()) || !open.exists() {
+            return Err(Error::Failed(format!(
+                "{} was replaced since this command began, and runs of two builds are not mixed: start it \
+                 again; what is stored stays",
+                self.path.display()
+            )));
+        }
+        let mut command = Command::new(open);
+        command.arg0(&self.path);
+        Ok(command)
+    }
+}
+
+/// Makes a command of the trainer beside this program.
 ///
 /// # Errors
-/// `Failed` where there is none, with how to make it.
-pub fn program() -> Result<PathBuf> {
-    let this = this_program()?;
-    let name = format!("{NAME}{}", std::env::consts::EXE_SUFFIX);
-    let trainer = this.parent().unwrap_or(Path::new(".")).join(name);
-    if trainer.exists() {
-        return Ok(trainer);
+/// `Failed` where there is none, with how to make it, and where it was overwritten meanwhile.
+pub fn command() -> Result<Command> {
+    static HELD: OnceLock<Result<Held>> = OnceLock::new();
+    let find = || {
+        let name = format!("{NAME}{}", std::env::consts::EXE_SUFFIX);
+        let trainer = this_program()?.parent().unwrap_or(Path::new(".")).join(name);
+        Held::open(trainer.clone()).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::Failed(format!(
+                "there is no {}, which trains: 'make build' makes it ('make report' makes seedbed alone, for \
+                 tables and reports)",
+                trainer.display()
+            )),
+            _ => Error::of_file("open", &trainer, &error),
+        })
+    };
+    HELD.get_or_init(find).as_ref().map_err(Clone::clone)?.command()
+}
+
+/// Makes a command of this very program, also where its file was replaced since it began.
+///
+/// # Errors
+/// `Failed` where the operating system does not say which file it is.
+pub fn this_command() -> Result<Command> {
+    let path = this_program()?;
+    let this = Path::new("/proc/self/exe");
+    if path.exists() || !this.exists() {
+        return Ok(Command::new(path));
     }
-    Err(Error::Failed(format!(
-        "there is no {}, which trains: 'make build' makes it ('make report' makes seedbed alone, for \
-         tables and reports)",
-        trainer.display()
-    )))
+    let mut command = Command::new(this);
+    command.arg0(&path);
+    Ok(command)
 }
 
 /// Finds the file of this program.
@@ -113,14 +194,13 @@ pub fn needs(cells: &[&Cell], device_kind: &str) -> Result<Vec<Option<Need>>> {
 
 /// Runs the trainer to its end with `input` on stdin, and reads the one line of its answer.
 fn ask<T: DeserializeOwned>(arguments: &[&str], input: &str) -> Result<T> {
-    let cannot = |error: std::io::Error| Error::Failed(format!("cannot start {NAME}: {error}"));
-    let mut child = Command::new(program()?)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(cannot)?;
+    let cannot = |error: io::Error| Error::Failed(format!("cannot start {NAME}: {error}"));
+    let mut command = command()?;
+    command.args(arguments);
+    set_environment(&mut command);
+    end_with_this_thread(&mut command);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(cannot)?;
     if let Some(mut stdin) = child.stdin.take() {
         // a trainer that died at once is found out by its status
         drop(stdin.write_all(input.as_bytes()));

@@ -1,7 +1,7 @@
 //! How a worker has libtorch and NVIDIA's libraries compute: with the same bits each time and without
 //! TF32. The switches are turned for every device, so that they can be read back without a card.
 
-use crate::sandbox::{Sandbox, TINY, wait_for, workers};
+use crate::sandbox::{Ended, Sandbox, TINY, wait_for, workers};
 use seedbed::store::record::{OnCard, Record, Switches};
 use serde_json::json;
 
@@ -12,7 +12,8 @@ fn a_worker_has_the_environment_that_nvidias_libraries_need() {
         .command("run tiny --device cpu --slots 1 --runs 1 --set training.epochs=100000")
         .env("CUBLAS_WORKSPACE_CONFIG", ":16:8")
         .env("NVIDIA_TF32_OVERRIDE", "1")
-        .env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0")
+        .env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0:glibc.cpu.hwcaps=-AVX2")
+        .envs(BITS.into_iter())
         .spawn()
         .expect("seedbed starts");
     let environment = wait_for("worker", || {
@@ -34,6 +35,56 @@ fn a_worker_has_the_environment_that_nvidias_libraries_need() {
     ] {
         assert!(variables.contains(&wanted), "no {wanted} in {variables:?}");
     }
+    for (name, _) in BITS {
+        let set = format!("{name}=");
+        assert!(!variables.iter().any(|variable| variable.starts_with(&set)), "{variables:?}");
+    }
+}
+
+/// What chooses other instructions, or another precision, where it takes effect.
+const BITS: [(&str, &str); 6] = [
+    ("ATEN_CPU_CAPABILITY", "default"),
+    ("MKL_CBWR", "COMPATIBLE"),
+    ("MKL_ENABLE_INSTRUCTIONS", "SSE4_2"),
+    ("MKL_DEBUG_CPU_TYPE", "4"),
+    ("DNNL_MAX_CPU_ISA", "SSE41"),
+    ("ONEDNN_MAX_CPU_ISA", "SSE41"),
+];
+
+#[test]
+fn what_a_user_says_of_instructions_changes_no_bits_under_the_same_key() {
+    let sandbox = Sandbox::new();
+    let vae = TINY.replace("name = \"dagmm\"\nhidden = [6]\nlatent = 1\nmixtures = 2", VAE);
+    let axis = "\"model.reconstruction\" = [\"sum\", \"mean\"]";
+    let scores = "\"protocol.score\" = [\"reconstruction-probability\", \"negative-elbo\"]";
+    let vae = vae.replace(axis, scores).replace("paper = \"made-up\"\n", "");
+    sandbox.write("experiments/vae.toml", &vae.replace("name = \"tiny\"", "name = \"vae\""));
+    for experiment in ["tiny", "vae"] {
+        let run = |out: &str| {
+            let arguments =
+                format!("run {experiment} --device cpu --runs 2 --resamples 0 --out {out}");
+            sandbox.command(&arguments)
+        };
+        let free = run("free").output().expect("seedbed starts");
+        Ended::from(free).expect(0);
+        let set = run("set").envs(BITS).output().expect("seedbed starts");
+        Ended::from(set).expect(0);
+        let [free, set] = ["free", "set"].map(|out| digests(&sandbox, out, experiment));
+        assert!(free.len() > 1 && free == set, "{experiment}: {free:#?}\n{set:#?}");
+    }
+}
+
+const VAE: &str = "name = \"vae\"\nhidden = [32]\nlatent = 2\ndecoder = \"gaussian\"";
+
+/// Keys and digests of the rows of an experiment.
+fn digests(sandbox: &Sandbox, out: &str, experiment: &str) -> Vec<Vec<String>> {
+    let text = sandbox.read(&format!("{out}/{experiment}/runs.csv"));
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let header = reader.headers().expect("a header").clone();
+    let column = |name: &str| header.iter().position(|column| column == name).expect("a column");
+    let columns = ["cell", "seed", "key", "scores_sha256"].map(column);
+    let of = |row: csv::StringRecord| columns.map(|column| row[column].to_owned()).to_vec();
+    reader.records().map(|row| of(row.expect("a row"))).collect()
 }
 
 #[test]

@@ -20,6 +20,7 @@ use std::time::Duration;
 use super::prepare::{Prepared, Run};
 use super::score_file::{self, Fault};
 use super::{Failure, Fitted, Scored, folder};
+use crate::machine::memory;
 use crate::model::{CommandSpec, Placed};
 use crate::store::record::{Job, Message, State};
 
@@ -125,6 +126,7 @@ fn end_with_this_process(command: &mut Command) {
 
 /// Listens to a program until it ends, well or not.
 fn listen_to(mut child: Child, emit: &mut dyn FnMut(Message)) -> Result<(), Failure> {
+    let kills = memory::kills();
     let log = child.stderr.take().map(|stderr| log::Copied::of(stderr, std::io::stderr()));
     let (sender, messages) = mpsc::sync_channel(MOST_LINES);
     if let Some(stdout) = child.stdout.take() {
@@ -146,7 +148,14 @@ fn listen_to(mut child: Child, emit: &mut dyn FnMut(Message)) -> Result<(), Fail
         status.map_err(|error| crashed(&format!("cannot wait for the program: {error}")))?;
     messages.try_iter().for_each(emit);
     log.into_iter().for_each(log::Copied::end);
-    if status.success() { Ok(()) } else { Err(crashed(&ending(status))) }
+    match status.signal() {
+        _ if status.success() => Ok(()),
+        // anyone may send it
+        Some(libc::SIGKILL) if memory::kills() > kills => {
+            Err((State::OutOfMemory, format!("{}: memory ran out", ending(status))))
+        }
+        Some(_) | None => Err(crashed(&ending(status))),
+    }
 }
 
 /// Sends what stdout says of progress, and drops all else; ends with the stream, or when nobody listens.
