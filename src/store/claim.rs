@@ -27,8 +27,8 @@ const SILENCE: Duration = Duration::from_secs(120);
 struct Owner {
     /// For people.
     host: String,
-    /// The boot and the process namespace, within which a process id means something; empty where
-    /// the system does not say.
+    /// The boot and the namespaces of processes and times, within which a process id and a start mean
+    /// something; empty where the system does not say.
     machine: String,
     pid: u32,
     /// When the process started, as the kernel counts: ids are used again.
@@ -58,11 +58,16 @@ impl Claims {
     pub fn new() -> Self {
         let pid = std::process::id();
         let random = || RandomState::new().hash_one(SystemTime::now());
+        let (machine, started) = match seen(pid) {
+            Seen::Since(start) => (machine(), start),
+            // others could not tell it from one that has its number later
+            Seen::Gone | Seen::Hidden => (String::new(), 0),
+        };
         let owner = Owner {
             host: word("/proc/sys/kernel/hostname"),
-            machine: machine(),
+            machine,
             pid,
-            started: start_of(pid).unwrap_or(0),
+            started,
             token: format!("{:016x}{:016x}", random(), random()),
         };
         let (held, seen) = (Mutex::default(), Mutex::default());
@@ -78,7 +83,7 @@ impl Claims {
             return Ok(None);
         }
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
+            whole::create_folder(folder)?;
         }
         let theirs = loop {
             if self.create(path)? {
@@ -133,20 +138,19 @@ impl Claims {
     }
 
     fn is_alive(&self, path: &Path, claim: &Claim) -> bool {
-        if let Some(owner) = &claim.owner
-            && owner.machine == self.owner.machine
-            && !owner.machine.is_empty()
-        {
-            return start_of(owner.pid) == Some(owner.started);
+        let owner = claim.owner.as_ref().filter(|owner| owner.is_of(&self.owner.machine));
+        if let Some(has_ended) = owner.and_then(Owner::has_ended) {
+            return !has_ended;
         }
+        // not to be seen is not to be dead: its beat tells
         let token = claim.token().map_or("", String::as_str);
-        let mut seen = lock(&self.seen);
-        match seen.get(path) {
-            Some((known, beat, since)) if known == token && *beat == claim.beat => {
+        let mut known = lock(&self.seen);
+        match known.get(path) {
+            Some((owner, beat, since)) if owner == token && *beat == claim.beat => {
                 since.elapsed() < self.silence
             }
             Some(_) | None => {
-                seen.insert(path.to_owned(), (token.to_owned(), claim.beat, Instant::now()));
+                known.insert(path.to_owned(), (token.to_owned(), claim.beat, Instant::now()));
                 true
             }
         }
@@ -245,9 +249,8 @@ fn read(path: &Path) -> io::Result<Option<Claim>> {
 /// Who has claimed a name, for people, and whether it is known to have ended.
 pub fn holder(path: &Path) -> Option<String> {
     let claim = read(path).ok()??;
-    let here = |owner: &&Owner| !owner.machine.is_empty() && owner.machine == machine();
-    let ended = |owner: &Owner| start_of(owner.pid) != Some(owner.started);
-    let ended = claim.owner.as_ref().filter(here).is_some_and(ended);
+    let owner = claim.owner.as_ref().filter(|owner| owner.is_of(&machine()));
+    let ended = owner.and_then(Owner::has_ended) == Some(true);
     Some(if ended { format!("{claim}, which has ended") } else { claim.to_string() })
 }
 
@@ -255,23 +258,67 @@ fn word(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default().trim().to_owned()
 }
 
+impl Owner {
+    /// Whether its process id means something to who is of this machine.
+    fn is_of(&self, machine: &str) -> bool {
+        !machine.is_empty() && self.machine == machine
+    }
+
+    /// Whether the process has ended; none where it cannot be seen.
+    fn has_ended(&self) -> Option<bool> {
+        match seen(self.pid) {
+            Seen::Since(start) => Some(start != self.started),
+            Seen::Gone => Some(true),
+            Seen::Hidden => None,
+        }
+    }
+}
+
 /// Of this process, as [`Owner`] has it.
 fn machine() -> String {
     let boot = word("/proc/sys/kernel/random/boot_id");
-    match fs::read_link("/proc/self/ns/pid") {
-        Ok(space) if !boot.is_empty() => format!("{boot} {}", space.display()),
+    let itself = fs::read_link("/proc/self").unwrap_or_default();
+    let space = |name: &str| fs::read_link(format!("/proc/self/ns/{name}"));
+    // a /proc that was mounted in another namespace numbers its processes, not ours
+    let is_own = itself.to_str() == Some(&std::process::id().to_string());
+    match space("pid") {
+        Ok(pid) if !boot.is_empty() && is_own => {
+            // old kernels have no times of their own
+            let time = space("time").unwrap_or_default();
+            format!("{boot} {} {}", pid.display(), time.display())
+        }
         Ok(_) | Err(_) => String::new(),
     }
 }
 
-/// When a process that has not ended started; none where the system does not say.
-fn start_of(pid: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// What is to be seen of a process.
+#[derive(Debug, PartialEq)]
+enum Seen {
+    /// It has not ended, and started then.
+    Since(u64),
+    /// There is none, or it has ended.
+    Gone,
+    /// There is one of which the system does not tell more, as where `/proc` hides others' processes.
+    Hidden,
+}
+
+fn seen(pid: u32) -> Seen {
+    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        // SAFETY: sends no signal, and asks whether one could be sent
+        let answer = unsafe { libc::kill(libc::pid_t::try_from(pid).unwrap_or(-1), 0) };
+        let none = answer != 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
+        return if none { Seen::Gone } else { Seen::Hidden };
+    };
     // the name may hold anything; what follows it does not
-    let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
-    let ended = matches!(*fields.first()?, "Z" | "X");
-    // field 22 of the line; the first of these is field 3
-    if ended { None } else { fields.get(19)?.parse().ok() }
+    let fields: Option<Vec<&str>> =
+        text.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect());
+    match fields.unwrap_or_default()[..] {
+        ["Z" | "X", ..] => Seen::Gone,
+        // field 22 of the line; the first of these is field 3
+        ref fields => {
+            fields.get(19).and_then(|start| start.parse().ok()).map_or(Seen::Hidden, Seen::Since)
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -309,6 +356,18 @@ mod tests {
         let mut claims = Claims::new();
         claims.silence = Duration::ZERO;
         claims
+    }
+
+    #[test]
+    fn a_process_that_is_there_is_seen_and_one_that_is_not_is_gone() {
+        let own = std::process::id();
+        assert!(matches!(seen(own), Seen::Since(start) if start > 0));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        assert_eq!(seen(child.id()), Seen::Gone);
+        // no number of a process, which a signal must not take for all of them
+        assert_eq!(seen(u32::MAX), Seen::Hidden);
+        assert!(machine().contains("pid:["), "{}", machine());
     }
 
     #[test]
