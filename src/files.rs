@@ -43,6 +43,23 @@ pub fn open_to_change(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Refuses folders between one and another below it that are symbolic links: what is written there would come
+/// to lie elsewhere. What is not there is no link.
+///
+/// # Errors
+/// Such a link.
+pub fn refuse_links(top: &Path, below: &Path) -> io::Result<()> {
+    let is_link = |folder: &&Path| folder.symlink_metadata().is_ok_and(|found| found.is_symlink());
+    let mut folders = below.ancestors().take_while(|folder| *folder != top);
+    match folders.find(is_link) {
+        Some(link) => Err(io::Error::other(format!(
+            "{} is a symbolic link, by which results would be written elsewhere; put the folder itself there",
+            link.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Reads a regular file of at most `most` bytes, however long it says that it is.
 ///
 /// # Errors
@@ -93,6 +110,12 @@ mod tests {
         }
         assert!(read(&long, 4).unwrap_err().to_string().contains("5 bytes; 4 is the limit"));
         assert_eq!(read_text(&whole, 4).unwrap(), "1234");
+        let refused = refuse_links(folder.path(), &link.join("a/b")).unwrap_err().to_string();
+        assert!(
+            refused.starts_with(&format!("{} is a symbolic link", link.display())),
+            "{refused}"
+        );
+        assert!(refuse_links(folder.path(), &folder.path().join("a/b")).is_ok());
         assert!(open_to_change(&whole).is_ok());
         std::fs::write(&whole, [0xff]).unwrap();
         assert!(read_text(&whole, 4).unwrap_err().to_string().contains("UTF-8"));

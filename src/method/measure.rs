@@ -6,6 +6,7 @@ use super::prepare::{Prepared, Run};
 use super::score_file;
 use crate::digest;
 use crate::error::Error;
+use crate::files;
 use crate::metrics::{self, Counts, Metrics};
 use crate::store::record::{Provenance, Record, State};
 use crate::store::scores::{self, Of};
@@ -92,7 +93,10 @@ impl Prepared<'_> {
             }
             let path = scores::place(&kept.folder, label, run.seed, of);
             // a full disk says nothing of the run: it may be tried again
-            score_file::write(&path, scores).map_err(|error| {
+            let folder = path.parent().unwrap_or(&kept.folder);
+            let kept = files::refuse_links(&kept.folder, folder)
+                .and_then(|()| score_file::write(&path, scores));
+            kept.map_err(|error| {
                 (State::Crashed, format!("cannot write {}: {error}", path.display()))
             })?;
         }

@@ -252,7 +252,9 @@ impl Plan {
 
     /// Claims every run of a job or none, then looks again at what is stored.
     pub fn claim(&self, job: &Job, claims: &Claims) -> schedule::Claim {
-        let claimed = self.store.check_place().and_then(|()| self.claim_all(job, claims));
+        let mut cells = job.cells.iter();
+        let checked = cells.try_for_each(|cell| self.store.check_cell(&cell.label));
+        let claimed = checked.and_then(|()| self.claim_all(job, claims));
         claimed.unwrap_or_else(schedule::Claim::Refused)
     }
 
@@ -277,7 +279,10 @@ impl Plan {
             for (index, cell) in job.cells.iter().enumerate() {
                 match self.stored_since(&cell.label, seed)? {
                     Some(record) => found.push(*record),
-                    None => cells.push(index),
+                    None => {
+                        self.check_overwritten(&cell.label, seed)?;
+                        cells.push(index);
+                    }
                 }
             }
             if !cells.is_empty() {
@@ -297,29 +302,79 @@ impl Plan {
         seeds.iter().map(path).collect()
     }
 
-    /// Returns the record that another process has stored of a run since the plan was made, failed or not.
-    ///
-    /// # Errors
-    /// As [`Store::get`].
-    pub fn stored_since(&self, cell: &str, seed: u64) -> Result<Option<Box<Record>>> {
-        let planned = self.cells.iter().find(|planned| planned.cell.label == cell);
-        let Some((planned, status)) = planned.and_then(|one| Some((one, one.runs.get(&seed)?)))
-        else {
-            return Ok(None);
-        };
-        let before = match status {
-            Status::Stored(record) | Status::Failed(_, Some(record)) => Some(record),
-            Status::Missing | Status::Failed(_, None) => None,
-            Status::Published(_) | Status::Changed(..) | Status::Unreadable(_) => None,
-        };
-        let wanted = Wanted {
+    fn run(&self, cell: &str, seed: u64) -> Option<(&PlannedCell, &Status)> {
+        let planned = self.cells.iter().find(|planned| planned.cell.label == cell)?;
+        Some((planned, planned.runs.get(&seed)?))
+    }
+
+    fn wanted<'a>(&'a self, planned: &'a PlannedCell, seed: u64) -> Wanted<'a> {
+        Wanted {
             cell: &planned.cell,
             seed,
             scale: self.experiment.scale,
             data_sha256: &planned.data_sha256,
             device_kind: Some(self.kind),
+        }
+    }
+
+    /// Refuses to put a record in the place of a finished full one that was made otherwise and that was not
+    /// there when the plan was made: nobody was asked about that one.
+    ///
+    /// # Errors
+    /// `Usage`, with what differs and the way on, and as [`Store::get`].
+    pub fn check_overwritten(&self, cell: &str, seed: u64) -> Result<()> {
+        let Some((planned, status)) = self.run(cell, seed) else { return Ok(()) };
+        let Stored::Different(record, parts) = self.store.get(&self.wanted(planned, seed))? else {
+            return Ok(());
         };
-        Ok(match self.store.get(&wanted)? {
+        let is_known = status.is_left_alone()
+            || matches!(status, Status::Changed(known, _) if *known == record);
+        if is_known || !record.state.is_final() || record.scale != Scale::Full {
+            return Ok(());
+        }
+        Err(Error::Usage(format!(
+            "{} holds a finished run that was made otherwise ({}) and was not there when this command began: \
+             another one trains into the same folder; name a folder of its own with --out DIR",
+            self.store.path(cell, seed).display(),
+            parts.join(", "),
+        )))
+    }
+
+    /// Lists the places of records that are not there, of runs that no published row stands for.
+    pub fn unrecorded(&self) -> impl Iterator<Item = PathBuf> {
+        let runs = self.cells.iter().flat_map(|planned| {
+            planned.runs.iter().map(move |(seed, status)| (&planned.cell.label, *seed, status))
+        });
+        let recorded = runs.filter(|(_, _, status)| !matches!(status, Status::Published(_)));
+        let places = recorded.map(|(label, seed, _)| self.store.path(label, seed));
+        places.filter(|path| path.symlink_metadata().is_err())
+    }
+
+    /// Counts the runs that are none of these rows.
+    pub fn without_row(&self, rows: &[Row]) -> usize {
+        let there: HashSet<(&str, u64)> =
+            rows.iter().map(|row| (row.cell.as_str(), row.seed)).collect();
+        let is_there = |planned: &PlannedCell, seed: &&u64| {
+            there.contains(&(planned.cell.label.as_str(), **seed))
+        };
+        let of = |planned: &PlannedCell| {
+            planned.runs.keys().filter(|seed| !is_there(planned, seed)).count()
+        };
+        self.cells.iter().map(of).sum()
+    }
+
+    /// Returns the record that another process has stored of a run since the plan was made, failed or not.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub fn stored_since(&self, cell: &str, seed: u64) -> Result<Option<Box<Record>>> {
+        let Some((planned, status)) = self.run(cell, seed) else { return Ok(None) };
+        let before = match status {
+            Status::Stored(record) | Status::Failed(_, Some(record)) => Some(record),
+            Status::Missing | Status::Failed(_, None) => None,
+            Status::Published(_) | Status::Changed(..) | Status::Unreadable(_) => None,
+        };
+        Ok(match self.store.get(&self.wanted(planned, seed))? {
             Stored::Same(record) if before != Some(&record) => {
                 (!self.lacks_pictures(planned, seed)).then_some(record)
             }

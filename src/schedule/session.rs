@@ -1,9 +1,11 @@
 //! One process's work on a grid: jobs from plans, claims and their heartbeat, records kept as they come,
 //! the end at a first failure. What making an attempt means is an argument, and what happens goes to
 //! a closure: nothing here starts a process or prints.
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::devices::Devices;
@@ -27,6 +29,8 @@ pub struct Session<'a> {
     /// Whether weights of jobs are expected seconds; else they are epochs.
     in_seconds: bool,
     claims: Claims,
+    /// The places of the records that were stored.
+    stored: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// What becomes of a run that fails, and of one that another process has.
@@ -79,7 +83,8 @@ impl<'a> Session<'a> {
             Planned { job, weight, need }
         };
         let jobs = timed.into_iter().map(planned).collect();
-        Self { plans, devices, jobs, in_seconds, claims: Claims::new() }
+        let (claims, stored) = (Claims::new(), Mutex::default());
+        Self { plans, devices, jobs, in_seconds, claims, stored }
     }
 
     /// Returns how many jobs there are.
@@ -101,8 +106,8 @@ impl<'a> Session<'a> {
     /// its record is stored; it is called on this thread, and what it does delays the next record.
     ///
     /// # Errors
-    /// As [`Dispatch::run`], those of the store, and with `fail_fast` the first failure. What is stored
-    /// by then is kept, and no claim is left.
+    /// As [`Dispatch::run`], those of the store, with `fail_fast` the first failure, and records that are gone at
+    /// the end. What is stored by then is kept, and no claim is left.
     pub fn run(
         &self,
         means: &Means,
@@ -126,7 +131,35 @@ impl<'a> Session<'a> {
             self.release(&event);
             if patience.fail_fast { stop_at_failure(&event) } else { Ok(()) }
         };
-        self.with_heartbeat(|| dispatch.run(policy, &mut handle))
+        self.with_heartbeat(|| dispatch.run(policy, &mut handle))?;
+        match means.stop.load(Ordering::SeqCst) {
+            true => Ok(()),
+            false => self.check_there(patience.waits),
+        }
+    }
+
+    fn remember(&self, place: PathBuf) {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner).insert(place);
+    }
+
+    /// Refuses to end well where records are gone that were there or were stored: with `waits` every run has
+    /// one by now, and otherwise those that this process has trained.
+    fn check_there(&self, waits: bool) -> Result<()> {
+        let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_plans = || self.plans.iter().flat_map(|plan| plan.unrecorded());
+        let gone: Vec<PathBuf> = match waits {
+            true => of_plans().collect(),
+            false => {
+                stored.iter().filter(|path| path.symlink_metadata().is_err()).cloned().collect()
+            }
+        };
+        let Some(first) = gone.first() else { return Ok(()) };
+        Err(Error::Failed(format!(
+            "{} records that were stored are no longer there, {} first: were they removed while this command \
+             ran? Start it again, which trains their runs once more",
+            gone.len(),
+            first.display()
+        )))
     }
 
     /// Does something while others are shown that the owner of the claims is alive.
@@ -174,9 +207,11 @@ impl<'a> Session<'a> {
             }
         } else if plan.stored_since(cell, seed)?.is_none_or(|record| !record.state.is_final()) {
             // what lies there may be of the run that was here before
+            plan.check_overwritten(cell, seed)?;
             if !plan.keep_scores || record.state != State::Ok {
                 plan.store.forget_scores(cell, seed)?;
             }
+            self.remember(plan.store.path(cell, seed));
             if let Some(aside) = plan.store.put(record)? {
                 let text = format!("kept what was no record as {}", aside.display());
                 tell(&Event::Warning { text });

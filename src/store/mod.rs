@@ -22,15 +22,18 @@ use serde_json::{Value, json};
 use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::experiment::{Cell, Scale};
-use crate::files::read_text;
+use crate::files::{self, read_text};
 use crate::model::ModelSpec;
 use record::{Record, State};
 
 /// The field that a file has beside those of its record: SHA-256 of the rest.
 const CHECKSUM: &str = "sha256";
 
-/// Bytes of a record's file: a million epochs of a loss with ten terms.
+/// Bytes of a record's file: some half a million epochs of a loss with four terms.
 const LARGEST_RECORD: u64 = 1 << 28;
+
+/// Values of a record. Each takes a hundred bytes and more while it is read, and few in the file.
+const MOST_VALUES: usize = 1 << 22;
 
 /// Names everything that a run's result depends on: SHA-256, in hexadecimal, of the canonical JSON
 /// of the cell's spec (not its label), the seed, the data's digest, the protocol version and the
@@ -145,7 +148,7 @@ impl Store {
     /// # Errors
     /// `Failed` when the file system refuses.
     pub fn settle(&mut self) -> Result<()> {
-        let found = fs::create_dir_all(&self.dir).and_then(|()| fs::metadata(&self.dir));
+        let found = whole::create_folder(&self.dir).and_then(|()| fs::metadata(&self.dir));
         let found = found.map_err(|error| Error::of_file("make the folder", &self.dir, &error))?;
         self.place = Some((found.dev(), found.ino()));
         Ok(())
@@ -168,6 +171,18 @@ impl Store {
                 self.dir.display()
             ))),
         }
+    }
+
+    /// Refuses to write where a cell's claims and records lie: into another folder than the one that was
+    /// settled, or by a link that has taken the place of a folder since.
+    ///
+    /// # Errors
+    /// As [`Store::check_place`], and `Failed` for such a link.
+    pub fn check_cell(&self, label: &str) -> Result<()> {
+        self.check_place()?;
+        let folder = self.dir.join("runs").join(label);
+        let refused = |error| Error::of_file("write into", &folder, &error);
+        files::refuse_links(&self.dir, &folder).map_err(refused)
     }
 
     /// Where claims and records lie, one folder a cell.
@@ -234,13 +249,21 @@ impl Store {
     /// record is kept under another name, which is returned.
     ///
     /// # Errors
-    /// `Failed` when the file system refuses, and as [`Store::check_place`].
+    /// `Failed` when the file system refuses, and for a record that could not be read back; as
+    /// [`Store::check_cell`].
     pub fn put(&self, record: &Record) -> Result<Option<PathBuf>> {
-        self.check_place()?;
+        self.check_cell(&record.cell.label)?;
         let path = self.path(&record.cell.label, record.seed);
         let failed = |error| Error::of_file("write the record", &path, &error);
         let folder = path.parent().unwrap_or(&self.dir);
-        fs::create_dir_all(folder).map_err(failed)?;
+        whole::create_folder(folder).map_err(failed)?;
+        if has_too_long_a_curve(record) {
+            return Err(Error::Failed(format!(
+                "cannot write the record {}: its loss curve is too long to be read back; train for fewer \
+                 epochs",
+                path.display()
+            )));
+        }
         let aside = match self.read(&path)? {
             Found::Nothing | Found::Record(_) => None,
             Found::Other(_) => Some(set_aside(&path).map_err(failed)?),
@@ -299,6 +322,9 @@ impl Store {
 
     /// The record that a file's text is, or why it is none.
     fn record_in(&self, text: &str, path: &Path) -> std::result::Result<Box<Record>, String> {
+        if has_too_many_values(text) {
+            return Err(format!("is no record of a run: it has more than {MOST_VALUES} values"));
+        }
         let mut value =
             sound::json(text).map_err(|error| format!("is not whole, or no JSON: {error}"))?;
         let written = value.as_object_mut().and_then(|object| object.shift_remove(CHECKSUM));
@@ -332,6 +358,17 @@ fn file_text(record: &Record) -> String {
         object.insert(CHECKSUM.to_owned(), Value::String(checksum));
     }
     format!("{value:#}\n")
+}
+
+/// Says whether a record's file would have more values than are read, of which all but a few are its curve's.
+fn has_too_long_a_curve(record: &Record) -> bool {
+    let values: usize = record.loss_curve.iter().map(|means| means.len() + 1).sum();
+    values > MOST_VALUES - (1 << 16)
+}
+
+/// Says whether a text has more values than a record, strings with commas or brackets in them aside.
+fn has_too_many_values(text: &str) -> bool {
+    memchr::memchr3_iter(b',', b'[', b'{', text.as_bytes()).nth(MOST_VALUES).is_some()
 }
 
 /// Renames a file to the first free `<name>.unreadable`, `<name>.unreadable2`, …
@@ -508,6 +545,47 @@ mod tests {
             "d2996f0508f5bde736ff4123412e904e67828b0b7ed9d56e8dc8d0ccadfd3f72",
         ];
         assert_eq!(keys, literal);
+    }
+
+    #[test]
+    fn numbers_are_written_as_those_in_the_documentation() {
+        let numbers = [
+            0.0,
+            -0.0,
+            1.0,
+            0.1,
+            123_456.789,
+            0.00001,
+            0.000_009,
+            0.000_001_5,
+            0.000_000_1,
+            5e-324,
+            1e15,
+            1e16,
+            1.5e16,
+            123_456_789_012_345_680.0,
+            f64::MAX,
+        ];
+        let written = canonical(json!(numbers));
+        let mut lines = include_str!("../../docs/verification.md").lines();
+        assert!(lines.any(|line| line == written), "{written}");
+        assert_eq!(lines.next(), Some(&*format!("sha256 {}", sha256(&written))));
+    }
+
+    #[test]
+    fn a_record_of_more_values_than_can_be_read_is_neither_written_nor_read() {
+        let (_folder, store) = store();
+        let cell = cell(&[]);
+        let mut long = record(&cell, 1);
+        long.loss_curve = vec![Vec::new(); MOST_VALUES];
+        let refused = store.put(&long).unwrap_err().to_string();
+        assert!(refused.contains("its loss curve is too long"), "{refused}");
+        assert_eq!(store.get(&wanted(&cell, 1)), Ok(Stored::Missing));
+        let path = store.path(&cell.label, 1);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, format!("[{}1]", "1,".repeat(MOST_VALUES))).unwrap();
+        let (_, unreadable) = store.load_all().unwrap();
+        assert!(unreadable[0].contains("more than 4194304 values"), "{unreadable:?}");
     }
 
     #[test]

@@ -307,11 +307,14 @@ fn what_killed_processes_left_is_never_read_and_swept_by_the_next_run() {
     std::fs::write(&place, &claim).expect("a file");
     std::fs::write(place.with_extension("claim.00ff"), &claim).expect("a file");
     let text = sandbox.read("results/tiny/runs/reconstruction=sum/1.json");
-    sandbox.write("results/tiny/runs/reconstruction=sum/.writing-aB12cD", &text[..text.len() / 2]);
-    sandbox.write("results/tiny/.writing-aB12cD", "experiment,ce");
+    sandbox.write(
+        "results/tiny/runs/reconstruction=sum/.writing-aB12cD.seedbed",
+        &text[..text.len() / 2],
+    );
+    sandbox.write("results/tiny/.writing-aB12cD.seedbed", "experiment,ce");
     sandbox.seedbed("plan tiny --set training.epochs=300").expect(0);
     goes_on(&sandbox, "results", &kept);
-    sandbox.write("results/.writing-aB12cD", "<html");
+    sandbox.write("results/.writing-aB12cD.seedbed", "<html");
     sandbox.seedbed("report tiny --set training.epochs=300").expect(0);
     assert_eq!(leftovers(&sandbox.path("results")), Vec::<PathBuf>::new());
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::{Failure, crashed, ending, log, new_folder, placed, start};
 use crate::digest;
+use crate::files;
 use crate::model::CommandSpec;
 use crate::store::record::Job;
 use crate::store::whole;
@@ -60,6 +61,7 @@ pub fn print(spec: &CommandSpec, job: &Job) -> Result<String, Failure> {
 /// Writes a text into the folder of results, once a digest.
 fn keep(results: &Path, digest: &str, text: &[u8]) -> io::Result<()> {
     let folder = results.join("environments");
+    files::refuse_links(results, &folder)?;
     // the folder of results is not made here: where it is gone it was another one
     match fs::create_dir(&folder) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),

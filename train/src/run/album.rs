@@ -11,6 +11,7 @@ use crate::model::{Decoder, Detector, ModelSpec, Score};
 use crate::nn::Parameters;
 use seedbed::error::{Error, Result};
 use seedbed::experiment::Cell;
+use seedbed::files;
 use seedbed::metrics::{Counts, Metric, Metrics};
 use seedbed::report::picture::{self, ImageGroup};
 use seedbed::store::record::{Job, Pictures};
@@ -209,7 +210,9 @@ impl<'a> Album<'a> {
         let failed =
             |why: &dyn std::fmt::Display| format!("cannot write {}: {why}", path.display());
         let written = drawn.map_err(|error: Error| failed(&error)).and_then(|bytes| {
-            let written = fs::create_dir_all(&folder).and_then(|()| whole::write(&path, bytes));
+            let written = files::refuse_links(&self.pictures.folder, &folder)
+                .and_then(|()| fs::create_dir_all(&folder))
+                .and_then(|()| whole::write(&path, bytes));
             written.map_err(|error| failed(&error))
         });
         self.problems.extend(written.err());

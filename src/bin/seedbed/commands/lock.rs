@@ -104,7 +104,7 @@ pub fn verify(names: &[String], out: &Path, json: bool) -> Result<u8> {
     let agrees = found.is_empty() && unreadable.is_empty();
     if json {
         let runs = locked.len();
-        print_json(&json!({"lock": path, "runs": runs, "agrees": agrees,
+        print_json(&json!({"lock": path.to_string_lossy(), "runs": runs, "agrees": agrees,
             "differences": found, "unreadable": unreadable}))?;
         return Ok(u8::from(!agrees));
     }
@@ -136,7 +136,17 @@ fn chosen(names: &[String], out: &Path) -> Result<Vec<String>> {
         let entry = entry.map_err(unreadable)?;
         let folder = entry.path();
         let has_runs = folder.join("runs.csv").exists() || folder.join("runs").is_dir();
-        folders.extend(entry.file_name().into_string().ok().filter(|_| has_runs));
+        if !has_runs {
+            continue;
+        }
+        // a lock without them would look whole
+        folders.push(entry.file_name().into_string().map_err(|_| {
+            Error::Data(format!(
+                "{} holds runs, and its name is not UTF-8, which a lock cannot hold: give it another name \
+                 or move it away",
+                folder.display()
+            ))
+        })?);
     }
     folders.sort();
     if let Some(unknown) = names.iter().find(|name| !folders.contains(name)) {

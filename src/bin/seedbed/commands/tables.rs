@@ -89,7 +89,13 @@ fn with_results(common: &Common) -> Result<Vec<Experiment>> {
         let entry = entry.map_err(unreadable)?;
         let folder = entry.path();
         let has_runs = folder.join("runs.csv").exists() || folder.join("runs").is_dir();
-        names.extend(entry.file_name().into_string().ok().filter(|_| has_runs));
+        if !has_runs {
+            continue;
+        }
+        match entry.file_name().into_string() {
+            Ok(name) => names.push(name),
+            Err(_) => say(&format!("left out: {}: its name is not UTF-8", folder.display())),
+        }
     }
     names.sort();
     let mut experiments = Vec::new();
