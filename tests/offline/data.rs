@@ -30,6 +30,8 @@ enum Answer {
     Truncated(usize),
     /// This many bytes of what is asked for, then silence.
     Stalled(usize),
+    /// This many bytes at once, and then one at a time, without an end.
+    Dripping(usize),
     /// Reads the request and says nothing at all.
     Silent,
     Status(u16),
@@ -86,7 +88,9 @@ fn serve(mut stream: TcpStream, body: &[u8], answer: Answer, seen: &Mutex<Vec<St
     let rest = body.get(from..).unwrap_or_default();
     let send = match answer {
         Answer::Whole | Answer::Rest => rest.len(),
-        Answer::Truncated(bytes) | Answer::Stalled(bytes) => bytes.min(rest.len()),
+        Answer::Truncated(bytes) | Answer::Stalled(bytes) | Answer::Dripping(bytes) => {
+            bytes.min(rest.len())
+        }
         Answer::Silent => return thread::sleep(Duration::from_secs(20)),
         Answer::Status(_) => 0,
     };
@@ -109,6 +113,14 @@ fn serve(mut stream: TcpStream, body: &[u8], answer: Answer, seen: &Mutex<Vec<St
     let _ = stream.flush();
     if matches!(answer, Answer::Stalled(_)) {
         thread::sleep(Duration::from_secs(20));
+    }
+    if matches!(answer, Answer::Dripping(_)) {
+        for byte in &rest[send..] {
+            thread::sleep(Duration::from_millis(20));
+            if stream.write_all(&[*byte]).and_then(|()| stream.flush()).is_err() {
+                return;
+            }
+        }
     }
 }
 
@@ -154,6 +166,55 @@ fn names(dir: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+#[test]
+fn of_two_downloads_into_one_folder_the_second_waits_and_both_have_the_file() {
+    let (body, file) = toy();
+    let server = Server::start(body, &[Answer::Dripping(150_000), Answer::Rest]);
+    let into = TempDir::new().expect("a directory");
+    let paths = thread::scope(|scope| {
+        let both = [(), ()].map(|()| scope.spawn(|| run(&server, &file, into.path())));
+        both.map(|one| one.join().expect("no panic").expect("a file"))
+    });
+    assert_eq!(paths[0], paths[1]);
+    assert_eq!(names(into.path()), ["toy.gz"]);
+}
+
+#[test]
+fn a_server_that_drips_is_given_up_and_what_came_is_kept() {
+    let (body, file) = toy();
+    let server = Server::start(body, &[Answer::Dripping(1000)]);
+    let into = TempDir::new().expect("a directory");
+    let began = Instant::now();
+    let why = run(&server, &file, into.path()).unwrap_err().to_string();
+    assert!(why.contains("sends fewer than 256 bytes a second"), "{why}");
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    assert_eq!(names(into.path()), ["part"]);
+}
+
+#[test]
+fn a_part_that_is_a_link_or_a_pipe_is_refused_and_what_it_names_stays() {
+    let (body, file) = toy();
+    let server = Server::start(body, &[Answer::Truncated(5), Answer::Status(500), Answer::Rest]);
+    let into = TempDir::new().expect("a directory");
+    run(&server, &file, into.path()).unwrap_err();
+    let mut entries = fs::read_dir(into.path()).expect("a directory");
+    let part = entries.next().expect("a part").expect("an entry").path();
+    fs::remove_file(&part).expect("removed");
+    let own = into.path().join("own.txt");
+    fs::write(&own, "mine").expect("a file");
+    std::os::unix::fs::symlink(&own, &part).expect("a link");
+    let why = run(&server, &file, into.path()).unwrap_err();
+    assert!(why.to_string().contains("is a symbolic link"), "{why}");
+    assert_eq!((why.exit_code(), fs::read_to_string(&own).expect("text")), (1, "mine".to_owned()));
+    fs::remove_file(&part).expect("removed");
+    let made = std::process::Command::new("mkfifo").arg(&part).status().expect("mkfifo starts");
+    assert!(made.success());
+    let why = run(&server, &file, into.path()).unwrap_err();
+    assert!(why.to_string().contains(".part"), "{why}");
+    fs::remove_file(&part).expect("removed");
+    run(&server, &file, into.path()).expect("a file");
 }
 
 #[test]

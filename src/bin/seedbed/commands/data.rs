@@ -59,6 +59,8 @@ pub fn data(command: &DataCommand) -> Result<u8> {
                 paths.push(fetch_file(&file, options.data.as_deref(), &fetching)?);
             }
             if options.json {
+                // JSON cannot hold every name of a file
+                let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
                 print_json(&json!({"files": paths}))?;
                 return Ok(0);
             }
