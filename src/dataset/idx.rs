@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::table::{Unpacked, most_unpacked};
 use super::{DataFile, Dataset, ScalingKind, ScalingSpec, Shape};
 use crate::digest;
 use crate::error::{Error, Result};
@@ -365,7 +366,7 @@ fn read(file: &DataFile, path: &Path, rank: usize, values: &mut Vec<u8>) -> Resu
     let unreadable = |error| wrong(format!("cannot be read: {error}"));
     let packed = std::fs::metadata(path).map_err(unreadable)?.len();
     let input = super::open(path, file.raw_bytes).map_err(unreadable)?;
-    let mut input = Hashed::new(input);
+    let mut input = Hashed::new(Unpacked::new(input, packed));
     let broken =
         |bytes, error| wrong(format!("breaks off or is damaged after {bytes} bytes: {error}"));
     let parsed = match parse(&mut input, rank, packed, values) {
@@ -404,9 +405,6 @@ fn read(file: &DataFile, path: &Path, rank: usize, values: &mut Vec<u8>) -> Resu
 /// Each pixel is a named column of the data set.
 const MOST_PIXELS: usize = 1 << 20;
 
-/// The most that deflate can pack into a byte.
-const MOST_PACKED: u128 = 1032;
-
 /// Reads a header and appends its values, or says what is wrong with them. Allocates for what there
 /// is, not for what a header claims. `packed` is the file's size on disk.
 fn parse(
@@ -439,7 +437,7 @@ fn parse(
     if claimed == 0 {
         return Ok(Err(claim));
     }
-    if claimed > u128::from(packed) * MOST_PACKED {
+    if claimed > u128::from(most_unpacked(packed)) {
         return Ok(Err(format!("{claim}, which a file of {packed} bytes cannot hold")));
     }
     let before = values.len();

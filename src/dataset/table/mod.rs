@@ -225,20 +225,25 @@ fn read_text(
 }
 
 /// Ends with an error when little unpacks to very much: rows cost memory.
-struct Unpacked<R> {
+pub(super) struct Unpacked<R> {
     input: R,
     read: u64,
     most: u64,
 }
 
-/// What a packed byte may become, where it becomes much. Deflate reaches 1032; tables, about 40.
+/// What a packed byte may become, where it becomes much. Deflate reaches 1032; tables and images, about 40.
 const MOST_UNPACKED: u64 = 300;
 const MUCH: u64 = 64 << 20;
 
 impl<R: Read> Unpacked<R> {
-    fn new(input: R, packed: u64) -> Self {
-        Self { input, read: 0, most: packed.saturating_mul(MOST_UNPACKED).max(MUCH) }
+    pub(super) fn new(input: R, packed: u64) -> Self {
+        Self { input, read: 0, most: most_unpacked(packed) }
     }
+}
+
+/// Bytes that so many packed ones are believed to become.
+pub(super) fn most_unpacked(packed: u64) -> u64 {
+    packed.saturating_mul(MOST_UNPACKED).max(MUCH)
 }
 
 impl<R: Read> Read for Unpacked<R> {
@@ -247,8 +252,8 @@ impl<R: Read> Read for Unpacked<R> {
         self.read += got as u64;
         if self.read > self.most {
             return Err(io::Error::other(format!(
-                "it unpacks to more than {MOST_UNPACKED} times its size, as no table does; if it is \
-                 one, unpack it and name the unpacked file"
+                "it unpacks to more than {MOST_UNPACKED} times its size, as no data do; if these do, unpack \
+                 it and name the unpacked file"
             )));
         }
         Ok(got)
