@@ -113,6 +113,18 @@ fn text(path: &Path) -> Result<String> {
     text.ok_or_else(|| Error::Usage(format!("{} is not UTF-8; give another path", path.display())))
 }
 
+/// sbatch's options of one letter that take a value: what follows the letter is that.
+const SHORT_WITH_VALUE: &str = "AbBcCdDeFGiJLmMnNopPqStwx";
+
+/// The letters of a word of options, `Ha` of `-Ha0-9`; none of a long one.
+fn letters(option: &str) -> &str {
+    let letters = option.strip_prefix('-').filter(|rest| !rest.starts_with('-')).unwrap_or("");
+    // of the array the value begins with a digit, as no letter does
+    let is_last = |c: char| SHORT_WITH_VALUE.contains(c) || !c.is_ascii_alphabetic();
+    let end = letters.char_indices().find(|(_, c)| is_last(*c));
+    end.map_or(letters, |(at, c)| &letters[..at + c.len_utf8()])
+}
+
 fn check_option(option: &str) -> Result<()> {
     let fault = |why: &str| Err(Error::Usage(format!("sbatch option {option:?}: {why}")));
     if option.contains(char::is_control) {
@@ -125,7 +137,8 @@ fn check_option(option: &str) -> Result<()> {
         let name = option.split('=').next().unwrap_or_default();
         // sbatch takes any beginning of a name
         let is_long = name.len() > 2 && long.starts_with(name);
-        let is_short = !short.is_empty() && !option.starts_with("--") && option.starts_with(short);
+        let letter = short.strip_prefix('-').filter(|letter| !letter.is_empty());
+        let is_short = letter.is_some_and(|letter| letters(option).contains(letter));
         if is_long || is_short {
             return fault(&format!("not with 'seedbed slurm': {instead}"));
         }
@@ -399,12 +412,20 @@ mod tests {
     fn options_that_would_break_the_array_are_refused_and_others_are_not() {
         let refused =
             ["--array=0-9", "-a0-9", "-J", "--job-n=x", "--wrap=true", "--wait", "-M", "x", "--"];
-        for option in refused {
+        let bundled = ["-Ha0-9", "-HQa0-9", "-Ha", "-HW", "-QJname", "-kMother"];
+        for option in refused.into_iter().chain(bundled) {
             assert!(check_option(option).is_err(), "{option}");
         }
-        for option in
-            ["--account=a", "-A", "-pmain", "--mem=4G", "--wait-all-nodes=1", "--exclusive"]
-        {
+        for option in [
+            "--account=a",
+            "-A",
+            "-pmain",
+            "-HApart",
+            "-tJ",
+            "--mem=4G",
+            "--wait-all-nodes=1",
+            "--exclusive",
+        ] {
             assert_eq!(check_option(option), Ok(()), "{option}");
         }
     }
