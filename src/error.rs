@@ -28,6 +28,9 @@ impl Error {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
                 "; free space there, then start again: what is stored stays"
             }
+            ErrorKind::FileTooLarge => {
+                "; raise the limit of a file's size (ulimit -f), then start again: what is stored stays"
+            }
             ErrorKind::ReadOnlyFilesystem => {
                 "; make its file system writable, then start again, or name another folder with \
                  --out"

@@ -13,6 +13,7 @@ use std::panic;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    signals::take_over();
     panic::set_hook(Box::new(|panic| {
         let trace = Backtrace::capture();
         match trace.status() {

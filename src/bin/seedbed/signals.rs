@@ -20,6 +20,16 @@ static LISTENING: AtomicBool = AtomicBool::new(false);
 /// Whether there are workers to stop.
 static TRAINING: AtomicBool = AtomicBool::new(false);
 
+/// Undoes what who started this process may have said of signals: a file that grows beyond its limit is an error
+/// like a full disk and ends nothing unsaid, and the ends of workers are told.
+pub fn take_over() {
+    // SAFETY: sets no handler of ours
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+    }
+}
+
 /// Says whether a signal has come.
 pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
