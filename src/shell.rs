@@ -1,6 +1,8 @@
 //! Words and commands that people paste into a POSIX shell, or that a script gives it.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use shlex::Quoter;
@@ -21,8 +23,35 @@ pub fn command<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     words.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
+/// As [`command`], of words that need not be text: what is none, or would not survive a terminal, goes through
+/// `printf`.
+pub fn command_of(words: impl IntoIterator<Item = OsString>) -> String {
+    let word = |word: OsString| match word.to_str() {
+        Some(text) if !text.contains(char::is_control) => quoted(text).into_owned(),
+        // a shell drops ends of lines there
+        Some(text) if text.ends_with('\n') => quoted(text).into_owned(),
+        Some(_) | None => format!("\"$(printf '{}')\"", in_octal(word.as_bytes())),
+    };
+    words.into_iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// Bytes as the format of `printf` has them.
+fn in_octal(bytes: &[u8]) -> String {
+    let shown = |(place, &byte): (usize, &u8)| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'/' | b'=' => {
+            char::from(byte).to_string()
+        }
+        // what begins with it could be an option of printf's
+        b'-' if place > 0 => "-".to_owned(),
+        _ => format!("\\{byte:03o}"),
+    };
+    bytes.iter().enumerate().map(shown).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
     use super::*;
 
     const WORDS: [&str; 10] = [
@@ -44,6 +73,17 @@ mod tests {
         let said = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
         let expected: String = WORDS.map(|word| format!("[{word}]")).concat();
         assert_eq!(String::from_utf8_lossy(&said.stdout), expected, "{line}");
+    }
+
+    #[test]
+    fn a_shell_reads_words_that_are_no_text_as_they_were() {
+        let bytes: [&[u8]; 4] = [b"--out=d\xffta's", b"\x1b[2J%s\n.", b"plain", b"-n\xc3"];
+        let words = ["printf", "[%s]"].map(OsString::from).into_iter();
+        let line = command_of(words.chain(bytes.map(|word| OsString::from_vec(word.to_vec()))));
+        assert!(line.is_ascii() && !line.contains(char::is_control), "{line}");
+        let said = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+        let expected = bytes.map(|word| [b"[", word, b"]"].concat()).concat();
+        assert_eq!(said.stdout, expected, "{line}");
     }
 
     #[test]

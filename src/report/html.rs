@@ -20,6 +20,7 @@ use crate::report::document::{Document, Loss, Picture, Section};
 use crate::report::picture::axis::Axis;
 use crate::report::protocol::{self, Part};
 use crate::report::table::{self, Table};
+use crate::report::terminal::printable_lines;
 use crate::store::record::State;
 use crate::summary::{Comparison, Row, Verdict};
 
@@ -43,7 +44,9 @@ pub fn render(document: &Document) -> String {
         overviews: Kind::ALL.iter().filter_map(|kind| Overview::of(*kind, document)).collect(),
         sections,
     };
-    page.render().expect("writing to a string does not fail")
+    let page = page.render().expect("writing to a string does not fail");
+    // names of someone else's may hold anything; people look at pages in terminals too
+    printable_lines(&page, false).into_owned()
 }
 
 #[derive(Template)]

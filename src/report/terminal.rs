@@ -19,15 +19,72 @@ pub(super) const YELLOW: &str = "33";
 /// Text from a file as a terminal may show it: what would move its cursor, colour it, or turn the
 /// direction of writing is written as an escape, such as `\u{1b}`.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    let hidden = |c: char| {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}');
-        c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}')
-    };
-    if !text.contains(hidden) {
+    if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
-    let shown = |c: char| if hidden(c) { c.escape_default().to_string() } else { c.to_string() };
+    let mut shown = String::new();
+    text.chars().for_each(|c| show(c, &mut shown));
+    Cow::Owned(shown)
+}
+
+/// A text of lines, with whatever others wrote in it, as a terminal or a page may show it: as [`printable`],
+/// but for the ends of lines and, with `colour`, the colours in it.
+pub fn printable_lines(text: &str, colour: bool) -> Cow<'_, str> {
+    let is_shown = |c: char| c == '\n' || !is_hidden(c);
+    if text.chars().all(is_shown) {
+        return Cow::Borrowed(text);
+    }
+    let (mut shown, mut rest) = (String::new(), text);
+    while let Some(c) = rest.chars().next() {
+        let length = match colour_length(rest).filter(|_| colour) {
+            Some(length) => {
+                shown += &rest[..length];
+                length
+            }
+            None if is_shown(c) => {
+                shown.push(c);
+                c.len_utf8()
+            }
+            None => {
+                show(c, &mut shown);
+                c.len_utf8()
+            }
+        };
+        rest = &rest[length..];
+    }
+    Cow::Owned(shown)
+}
+
+/// The length of the colour, such as `ESC [1;31m`, that a text begins with.
+fn colour_length(text: &str) -> Option<usize> {
+    let codes = text.strip_prefix("\x1b[")?;
+    let end = codes.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+    codes[end..].starts_with('m').then_some(2 + end + 1)
+}
+
+/// JSON as a terminal may show it, which stays the same JSON.
+pub fn printable_json(text: &str) -> Cow<'_, str> {
+    let is_shown = |c: char| c == '\n' || !is_hidden(c);
+    if text.chars().all(is_shown) {
+        return Cow::Borrowed(text);
+    }
+    // none of these is outside a string
+    let shown =
+        |c: char| if is_shown(c) { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) };
     Cow::Owned(text.chars().map(shown).collect())
+}
+
+/// Whether a character does something else to a terminal than stand there.
+fn is_hidden(c: char) -> bool {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}');
+    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}')
+}
+
+fn show(c: char, shown: &mut String) {
+    match is_hidden(c) {
+        true => shown.extend(c.escape_default()),
+        false => shown.push(c),
+    }
 }
 
 /// Columns under one heading a cell; the last column's text is left as it is.

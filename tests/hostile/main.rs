@@ -7,6 +7,9 @@ mod sandbox;
 
 mod chaos;
 mod faults;
+mod losing;
+mod namespaces;
 mod silence;
 mod storage;
 mod strangers;
+mod trainers;

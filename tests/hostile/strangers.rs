@@ -82,6 +82,8 @@ fn plain_reports(sandbox: &Sandbox, folder: &str) {
     for markup in ["<script", "<img src=x", "<b>"] {
         assert!(!page.contains(markup), "{markup}");
     }
+    let raw = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    assert!(!page.contains(raw), "html");
     for end in ["md", "tex"] {
         let text = sandbox.read(&format!("{folder}/report.{end}"));
         assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{end}");
@@ -141,6 +143,49 @@ fn what_a_runs_csv_says_of_its_rows_is_text_in_every_report() {
             harmless(&sandbox, "tables --runs theirs/runs.csv", "nowhere").expect(3);
         }
     }
+}
+
+#[test]
+fn what_a_lock_or_a_claim_says_is_text_in_a_terminal() {
+    let sandbox = Sandbox::new();
+    let header = "experiment,cell,seed,fields_sha256,record_sha256";
+    let csv = "experiment,cell,seed,scale,state,f1\ntiny,reconstruction=sum,1,full,ok,0.5\n";
+    sandbox.write("results/tiny/runs.csv", csv);
+    for nasty in NASTY {
+        let named = field(nasty);
+        let lines = format!("{header}\n{named},{named},1,a,b\n");
+        sandbox.write("results/results.lock", &format!("{lines}root {nasty}\n"));
+        for command in ["verify --lock", "verify --lock --json", "lock"] {
+            harmless(&sandbox, command, "nowhere");
+        }
+        let cell = "results/tiny/runs/reconstruction=mean";
+        let owner = serde_json::json!({
+            "host": nasty, "machine": nasty, "pid": 1, "started": 1, "token": "00ff",
+        });
+        sandbox.write(&format!("{cell}/1.claim"), &format!("{owner}\n"));
+        harmless(&sandbox, "plan tiny", "nowhere").expect(0);
+        harmless(&sandbox, "plan tiny --json", "nowhere").expect(0);
+        let name = nasty.replace(['\0', '/'], "");
+        let folder = sandbox.path("results").join(&name);
+        if !name.is_empty() && name != ".." && std::fs::create_dir(&folder).is_ok() {
+            std::fs::write(folder.join("runs.csv"), csv).expect("a table");
+            harmless(&sandbox, "tables", "results");
+            std::fs::remove_dir_all(folder).expect("removed");
+        }
+    }
+}
+
+#[test]
+fn a_record_of_very_many_values_is_refused_before_it_takes_memory() {
+    let sandbox = Sandbox::new();
+    let values = "[1],".repeat(15_000_000);
+    sandbox.write("results/tiny/runs/reconstruction=sum/1.json", &format!("[{values}1]"));
+    let mut command = std::process::Command::new("prlimit");
+    let seedbed = sandbox.command("tables tiny");
+    command.args(["--as=1500000000", "--"]).arg(seedbed.get_program()).args(seedbed.get_args());
+    let ended = command.current_dir(sandbox.path("")).output().expect("prlimit starts");
+    let ended = Ended::from(ended).says("it has more than 4194304 values");
+    assert!(ended.code == Some(2) || ended.code == Some(0), "{:?}", ended.code);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use seedbed::error::{Error, Result};
-use seedbed::report::terminal::printable;
+use seedbed::report::terminal::{printable_json, printable_lines};
 
 use crate::screen;
 
@@ -65,20 +65,23 @@ pub fn colour() -> bool {
 pub fn print_json<T: Serialize>(value: &T) -> Result<()> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Error::Failed(format!("cannot write JSON: {error}")))?;
-    print(&format!("{text}\n"))
+    print_as_it_is(&format!("{}\n", printable_json(&text)))
 }
 
-/// Makes a message fit for a terminal, which may quote a file of someone else's.
-pub fn lines(message: &str) -> String {
-    message.lines().map(printable).collect::<Vec<_>>().join("\n")
-}
-
-/// Writes to stdout, after what is to be said before it; a reader that has gone away (`| head`) is not
-/// a failure.
+/// Writes a text for people to stdout, after what is to be said before it: whatever a file of someone else's
+/// put into it, a terminal shows it. A reader that has gone away (`| head`) is not a failure.
 ///
 /// # Errors
 /// `Failed` where stdout does not take it.
 pub fn print(text: &str) -> Result<()> {
+    print_as_it_is(&printable_lines(text, colour()))
+}
+
+/// Writes to stdout what is for a program, byte by byte; else as [`print`].
+///
+/// # Errors
+/// As [`print`].
+pub fn print_as_it_is(text: &str) -> Result<()> {
     screen::settle();
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

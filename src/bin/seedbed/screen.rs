@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use seedbed::report::terminal::{printable, printable_lines};
+
 /// Lines that may wait before lines of progress are left out.
 const PROGRESS_LINES: usize = 1_000;
 /// Lines that may wait before any is left out.
@@ -21,14 +23,20 @@ const LONGEST: Duration = Duration::from_secs(20);
 
 static SCREEN: Screen = Screen { waiting: Mutex::new(Waiting::new()), changed: Condvar::new() };
 
-/// Says a line that people should know; it is kept until stderr takes it.
+/// Says a line that people should know; it is kept until stderr takes it. Whatever a file or a program of
+/// someone else's put into it, a terminal shows it.
 pub fn say(line: &str) {
-    SCREEN.add(line, ALL_LINES);
+    SCREEN.add(&printable_lines(line, false), ALL_LINES);
 }
 
-/// Mentions how far something is; it is left out where stderr does not keep up.
+/// Says a line that may have colours.
+pub fn say_in_colour(line: &str) {
+    SCREEN.add(&printable_lines(line, true), ALL_LINES);
+}
+
+/// Mentions how far something is; it is left out where stderr does not keep up. Else as [`say`].
 pub fn mention(line: &str) {
-    SCREEN.add(line, PROGRESS_LINES);
+    SCREEN.add(&printable_lines(line, false), PROGRESS_LINES);
 }
 
 /// Shows bars from now on, where stderr is a terminal.
@@ -284,9 +292,9 @@ impl Drawn {
     fn update(&self, bars: &Bars) {
         self.overall.set_length(bars.total);
         self.overall.set_position(bars.done);
-        self.overall.set_message(bars.message.clone());
+        self.overall.set_message(printable(&bars.message).into_owned());
         for (bar, text) in self.slots.iter().zip(&bars.slots) {
-            bar.set_message(text.clone());
+            bar.set_message(printable(text).into_owned());
         }
     }
 

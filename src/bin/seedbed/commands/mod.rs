@@ -31,8 +31,7 @@ use clap::Parser;
 use seedbed::error::Result;
 
 use crate::args::{Cli, Command};
-use crate::output::lines;
-use crate::screen::say;
+use crate::screen::{say, say_in_colour};
 
 /// Parses the command line, does what it says, and says what went wrong; returns the exit code.
 pub fn main() -> u8 {
@@ -46,14 +45,17 @@ pub fn main() -> u8 {
             let text = if is_coloured { text.ansi().to_string() } else { text.to_string() };
             // the standard library's words for what is typed where a number is wanted
             let text = text.replace("invalid digit found in string", "it takes a whole number");
-            say(text.trim_end());
+            match is_coloured {
+                true => say_in_colour(text.trim_end()),
+                false => say(text.trim_end()),
+            }
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
     match dispatch(cli.command) {
         Ok(code) => code,
         Err(error) => {
-            say(&format!("error: {}", lines(&error.to_string())));
+            say(&format!("error: {error}"));
             error.exit_code()
         }
     }

@@ -6,6 +6,7 @@ use serde_json::json;
 use seedbed::error::{Error, Result};
 use seedbed::report::derive::{Losing, Making};
 use seedbed::report::document::Document;
+use seedbed::report::terminal::printable_json;
 use seedbed::report::{html, latex, markdown};
 use seedbed::store::whole;
 
@@ -42,13 +43,15 @@ pub fn report(common: &Common, source: &Source, making: Making, to: Option<PathB
         ("report.html", html::render(&document)),
         ("report.md", markdown::render(&document)),
         ("report.tex", latex::render(&document)),
-        ("report.json", json + "\n"),
+        ("report.json", printable_json(&json).into_owned() + "\n"),
     ] {
         let path = folder.join(name);
         whole::write(&path, &text).map_err(|error| Error::of_file("write", &path, &error))?;
         paths.push(path);
     }
     if common.json {
+        // JSON cannot hold every name of a file
+        let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
         print_json(&json!({"report": paths}))?;
         return Ok(0);
     }

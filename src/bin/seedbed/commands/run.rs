@@ -23,7 +23,7 @@ use super::data::fetch_file;
 use super::plan::plans;
 use super::tables::show_summary;
 use crate::args::{Common, RunArguments, RunOptions, Strict};
-use crate::output::{Output, lines};
+use crate::output::Output;
 use crate::progress::Progress;
 use crate::screen::say;
 use crate::signals::{INTERRUPT_CODE, STOP, interrupted, stopping_workers};
@@ -146,7 +146,7 @@ pub fn check(
 /// Says which experiments were left out, and why.
 pub fn tell_left_out(left_out: &[(String, Error)]) {
     for (name, error) in left_out {
-        say(&format!("left out: {name}: {}", lines(&error.to_string())));
+        say(&format!("left out: {name}: {error}"));
     }
 }
 
@@ -193,6 +193,11 @@ pub fn publish(
         let derived = Derived::stored(&plan.experiment, &common.out(), making)?;
         derived.write_tables(Losing::KeptAside)?;
         code = code.max(u8::from(derived.rows.iter().any(|row| row.state != State::Ok)));
+        let without = plan.without_row(&derived.rows);
+        if without > 0 {
+            say(&format!("{}: {without} runs that were asked for are in no table", derived.name));
+            code = 1;
+        }
         output.next();
         show_summary(&derived, &mut output)?;
         if !derived.papers.is_empty() {
@@ -223,9 +228,7 @@ fn what_is_kept(plans: &[&Plan]) -> String {
 
 /// Writes the words that this program was started with, as a shell takes them.
 pub fn this_command() -> String {
-    let words: Vec<String> =
-        std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    shell::command(words.iter().map(String::as_str))
+    shell::command_of(std::env::args_os())
 }
 
 /// Tries to download what the plans need and no place has. A failure is told and not an error: the

@@ -12,7 +12,7 @@ use seedbed::schedule::slurm::{self, Array, queue};
 use super::plan::plans;
 use super::run::{Checked, check, publish, tell_left_out, this_command};
 use crate::args::{Common, SlurmArguments, SlurmOptions, Training};
-use crate::output::print;
+use crate::output::{print, print_as_it_is};
 use crate::screen::{self, Bars, mention, say};
 use crate::signals::{INTERRUPT_CODE, cancelling_arrays, interrupt_flag};
 
@@ -36,7 +36,7 @@ pub fn slurm(arguments: &SlurmArguments) -> Result<u8> {
     let mut array = array(arguments, kind, &plans)?;
     let script = array.script()?;
     if options.print {
-        print(&script)?;
+        print_as_it_is(&script)?;
         return Ok(0);
     }
     let ended = if work.is_done() {
