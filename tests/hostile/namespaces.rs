@@ -111,7 +111,9 @@ fn a_claim_whose_owner_proc_hides_is_waited_for() {
         .output()
         .expect("mount starts");
     let other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env"];
-    let can_be = through(Command::new("true"), &other).current_dir("/").output();
+    let mut nothing = Command::new("true");
+    nothing.current_dir("/");
+    let can_be = through(nothing, &other).output();
     if !mounted.status.success() || !can_be.is_ok_and(|ended| ended.status.success()) {
         let why = "only root can hide processes and be another user";
         assert!(std::env::var_os("CI").is_none(), "{why}");
@@ -133,14 +135,22 @@ fn a_claim_whose_owner_proc_hides_is_waited_for() {
 }
 
 #[test]
-fn without_proc_a_claim_is_waited_for() {
-    if !is_in_namespace("namespaces::without_proc_a_claim_is_waited_for") {
+fn without_proc_nothing_is_trained_and_no_claim_is_taken() {
+    if !is_in_namespace("namespaces::without_proc_nothing_is_trained_and_no_claim_is_taken") {
         return;
     }
     let sandbox = sandbox();
+    let first = plain(&sandbox).spawn().expect("it starts");
+    let claimed = || std::fs::read(claim(&sandbox)).ok().filter(|text| !text.is_empty());
+    let held = wait_for("claim", claimed);
     let without =
         ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"];
-    waits(&sandbox, plain(&sandbox), through(sandbox.command(RUN), &without));
+    let second = through(sandbox.command(RUN), &without).output().expect("it starts");
+    let still = claimed();
+    end_all(first);
+    let second = Ended::from(second).expect(1);
+    second.says("error: cannot find this program's own file");
+    assert_eq!(still, Some(held));
 }
 
 #[test]

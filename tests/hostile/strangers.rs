@@ -163,13 +163,16 @@ fn what_a_lock_or_a_claim_says_is_text_in_a_terminal() {
             "host": nasty, "machine": nasty, "pid": 1, "started": 1, "token": "00ff",
         });
         sandbox.write(&format!("{cell}/1.claim"), &format!("{owner}\n"));
-        harmless(&sandbox, "plan tiny", "nowhere").expect(0);
-        harmless(&sandbox, "plan tiny --json", "nowhere").expect(0);
+        // a plan times a few steps
+        if NASTY[10..].contains(&nasty) {
+            harmless(&sandbox, "plan tiny", "nowhere").expect(0);
+            harmless(&sandbox, "plan tiny --json", "nowhere").expect(0);
+        }
         let name = nasty.replace(['\0', '/'], "");
         let folder = sandbox.path("results").join(&name);
         if !name.is_empty() && name != ".." && std::fs::create_dir(&folder).is_ok() {
             std::fs::write(folder.join("runs.csv"), csv).expect("a table");
-            harmless(&sandbox, "tables", "results");
+            harmless(&sandbox, "tables --resamples 0", "results");
             std::fs::remove_dir_all(folder).expect("removed");
         }
     }
