@@ -13,7 +13,7 @@ fn a_worker_has_the_environment_that_nvidias_libraries_need() {
         .env("CUBLAS_WORKSPACE_CONFIG", ":16:8")
         .env("NVIDIA_TF32_OVERRIDE", "1")
         .env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0:glibc.cpu.hwcaps=-AVX2")
-        .envs(BITS.into_iter())
+        .envs(BITS)
         .spawn()
         .expect("seedbed starts");
     let environment = wait_for("worker", || {
