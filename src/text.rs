@@ -38,7 +38,9 @@ pub fn near<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
         strsim::damerau_levenshtein(wrong, name).min(other)
     };
     let all = known.iter().map(|name| (distance(name), *name));
-    let near = all.filter(|(distance, name)| *distance <= 2.max(name.len() / 3));
+    // of a short word half its letters may be another word's
+    let most = wrong.chars().count() / 2;
+    let near = all.filter(|(distance, name)| *distance <= most.min(2.max(name.len() / 3)));
     near.min().map(|(_, name)| name)
 }
 
@@ -103,6 +105,7 @@ mod tests {
             ("percision", Some("precision")),
             ("random_state", Some("seed")),
             ("colour", None),
+            ("9", None),
             (&"x".repeat(100), None),
         ] {
             assert_eq!(near(wrong, &known), meant, "{wrong}");

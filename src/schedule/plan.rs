@@ -24,6 +24,9 @@ use crate::summary::Row;
 
 use crate::report::published::{Grid, Keyless, Published};
 
+/// Cells of a plan that have a line each.
+const MOST_LINES: usize = 40;
+
 /// One experiment's runs.
 pub struct Plan {
     pub experiment: Experiment,
@@ -693,14 +696,28 @@ impl Plan {
         [planned.reasons(), claimed].concat()
     }
 
-    /// Writes `cells × (runs, stored, to run and why)` for people.
+    /// Writes `cells × (runs, stored, to run and why)` for people; of many cells those that are alike are one
+    /// line.
     pub fn table(&self) -> String {
-        let mut rows = vec![["cell", "runs", "stored", "to run", ""].map(str::to_owned).to_vec()];
-        for planned in &self.cells {
+        let mut lines: IndexMap<(Option<usize>, [usize; 3], String), Vec<&CellName>> =
+            IndexMap::new();
+        for (place, planned) in self.cells.iter().enumerate() {
             let to_run = planned.seeds_to_run().len();
             let (runs, why) = (planned.runs.len(), self.reasons(planned).join("; "));
-            let counts = [runs, runs - to_run, to_run].map(|count| count.to_string());
-            rows.push([vec![planned.cell.label.to_string()], counts.to_vec(), vec![why]].concat());
+            let own_line = (self.cells.len() <= MOST_LINES).then_some(place);
+            let line = (own_line, [runs, runs - to_run, to_run], why);
+            lines.entry(line).or_default().push(&planned.cell.label);
+        }
+        let mut rows = vec![["cell", "runs", "stored", "to run", ""].map(str::to_owned).to_vec()];
+        for ((_, counts, why), cells) in lines {
+            let (name, each) = match &cells[..] {
+                [cell] => (cell.to_string(), ""),
+                [first, ..] => (format!("{} cells, the first is {first}", cells.len()), ", each"),
+                [] => continue,
+            };
+            let why = if why.is_empty() { why } else { format!("{why}{each}") };
+            let counts = counts.map(|count| (count * cells.len()).to_string());
+            rows.push([vec![name], counts.to_vec(), vec![why]].concat());
         }
         let head = format!("{}: {}", self.experiment.name, printable(&self.experiment.title));
         let lines = columns::lines(&rows, 1..4, |_, _| "");

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use indexmap::IndexSet;
 
-use super::{Missing, Outcome, Problem, TableSpec, listed, nearest};
+use super::{Missing, Outcome, Problem, TableSpec, listed};
+use crate::text::nearest;
 
 /// What a column is for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -187,7 +188,7 @@ impl<'a> Builder<'a> {
         ];
         for (key, wanted) in lists {
             if let Some(name) = wanted.iter().find(|name| !known.contains(name.as_str())) {
-                let near = nearest(name, known.iter().copied());
+                let near = nearest(name, &known.iter().copied().collect::<Vec<_>>());
                 let all = listed(known.iter().copied());
                 return Err(Problem::Spec(format!(
                     "dataset.{key} names the column '{name}', which it has not{near}; its columns: {all}"
@@ -428,7 +429,7 @@ impl<'a> Builder<'a> {
         let (order, classes) = self.classes.ordered(self.labels.iter().copied());
         let known = || classes.iter().map(String::as_str);
         if let Some(value) = wanted.iter().find(|value| !known().any(|known| same(known, value))) {
-            let near = nearest(value, known());
+            let near = nearest(value, &known().collect::<Vec<_>>());
             return Err(Problem::Spec(format!(
                 "dataset.{key} names '{value}', which no row has as its label{near}; there are: {}",
                 listed(known())

@@ -260,15 +260,6 @@ impl<R: Read> Read for Unpacked<R> {
     }
 }
 
-/// Returns the name that is nearest to an unknown one, as `; did you mean 'x'?`.
-fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let lower = unknown.to_lowercase();
-    let distance = |known: &&str| strsim::levenshtein(&known.to_lowercase(), &lower);
-    let most = 3.min(unknown.chars().count() / 2);
-    let near = known.min_by_key(distance).filter(|name| distance(name) <= most);
-    near.map_or(String::new(), |name| format!("; did you mean '{name}'?"))
-}
-
 /// Returns the first names of a list, and how many there are if there are more.
 fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 12;

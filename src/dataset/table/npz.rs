@@ -6,7 +6,8 @@ use npyz::{NpyFile, NpyHeader, Order};
 use zip::ZipArchive;
 
 use super::array::{self, Array, Values};
-use super::{Outcome, Problem, Unpacked, listed, nearest};
+use super::{Outcome, Problem, Unpacked, listed};
+use crate::text::nearest;
 
 /// Reads the two arrays of these names.
 pub(super) fn read(
@@ -40,7 +41,7 @@ pub(super) fn unknown(name: &str, [features, _]: [&str; 2], known: &[&str]) -> P
         return Problem::Data("it holds no array".into());
     }
     let key = if name == features { "features" } else { "label" };
-    let near = nearest(name, known.iter().copied());
+    let near = nearest(name, known);
     let all = listed(known.iter().copied());
     Problem::Spec(format!(
         "it has no array '{name}'{near}; name one in dataset.{key}: there are {all}"
