@@ -745,12 +745,16 @@ impl<'a> Source<'a> {
         // `[axes] model.reconstruction = […]` without quotes is a nested table; both are meant
         let mut flat = Vec::new();
         flatten("", axes, &mut flat);
-        flat.into_iter().map(|(key, value)| self.axis(key, value)).collect()
+        flat.into_iter().map(|(key, value)| self.axis("axes", key, value)).collect()
     }
 
-    fn axis(&self, key: String, value: Value) -> Result<Axis> {
-        let origin = self.place_in("axes", &key);
-        let wrong = |what: String| Err(Error::Usage(format!("{origin}: axis '{key}' {what}")));
+    /// Reads a key of `[axes]`, or of `[[readings]]`, and its values.
+    fn axis(&self, table: &str, key: String, value: Value) -> Result<Axis> {
+        let (origin, kind) = match table {
+            readings::KEY => (self.place_of(&[table.to_owned()]), "the reading"),
+            _ => (self.place_in(table, &key), "axis"),
+        };
+        let wrong = |what: String| Err(Error::Usage(format!("{origin}: {kind} '{key}' {what}")));
         let path = split_key(&key);
         if !SECTIONS.contains(&path[0].as_str()) || path.len() < 2 {
             return wrong(format!(

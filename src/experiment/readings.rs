@@ -22,7 +22,7 @@ pub const FRESH: u64 = 101;
 const RESOLUTION: u32 = 5;
 /// Of two-valued readings in a fraction.
 const MOST_READINGS: usize = 12;
-const SMALLEST: usize = 8;
+const SMALLEST: usize = 16;
 const LARGEST: usize = 256;
 
 words! {
@@ -104,7 +104,7 @@ impl<T: Clone> OneOrEach<T> {
 pub(super) struct DesignTable {
     /// Combinations of the readings: a power of two. They are chosen so that no effect of one reading and
     /// none of two together is mistaken for another (resolution V).
-    #[schemars(range(min = 8, max = 256))]
+    #[schemars(range(min = 16, max = 256))]
     fraction: usize,
 }
 
@@ -135,7 +135,7 @@ impl Fraction {
     /// Why there is none.
     pub fn new(readings: usize, cells: usize) -> std::result::Result<Self, String> {
         if !cells.is_power_of_two() || !(SMALLEST..=LARGEST).contains(&cells) {
-            return Err(format!("a fraction has 8, 16, 32, 64, 128 or 256 cells, and not {cells}"));
+            return Err(format!("a fraction has 16, 32, 64, 128 or 256 cells, and not {cells}"));
         }
         let free = cells.ilog2() as usize;
         if readings > MOST_READINGS {
@@ -268,7 +268,7 @@ pub(super) fn readings(source: &Source, value: Option<Value>) -> Result<(Vec<Rea
 fn reading(source: &Source, table: &Table) -> Result<(Reading, Axis)> {
     let table: ReadingTable = source.read(KEY, table, &[])?;
     let fault = |what: &str| source.fault(KEY, &format!("the reading '{}' {what}", table.key));
-    let axis = source.axis(table.key.clone(), Value::Array(table.values.clone()))?;
+    let axis = source.axis(KEY, table.key.clone(), Value::Array(table.values.clone()))?;
     let count = axis.values.len();
     if count < 2 {
         return Err(fault("has one value: write it into its table, or give two"));
@@ -298,6 +298,9 @@ pub(super) fn design(
         return Err(source.fault(DESIGN, "'design' must be a table: { fraction = 64 }"));
     };
     let DesignTable { fraction } = source.read(DESIGN, &table, &[])?;
+    if readings.is_empty() {
+        return Err(source.fault(DESIGN, "there are no [[readings]] to take a fraction of"));
+    }
     if let Some(other) = readings.iter().find(|reading| reading.values.len() != 2) {
         let (key, count) = (&other.key, other.values.len());
         let what = format!(
@@ -388,6 +391,7 @@ mod tests {
     fn a_fraction_that_cannot_be_is_refused() {
         let why = |readings, cells| Fraction::new(readings, cells).unwrap_err();
         assert!(why(8, 60).contains("60"));
+        assert!(why(4, 8).contains("not 8"), "its resolution is IV");
         assert!(why(6, 64).contains("64 combinations"));
         assert!(why(8, 32).contains("ask for 64"));
         assert!(why(13, 64).contains("more than 12"));

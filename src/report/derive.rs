@@ -234,18 +234,28 @@ impl Derived {
             }
             None => None,
         };
-        let mut comparisons = match experiment.filter(|one| !one.readings.is_empty()) {
-            Some(experiment) => judged_afresh(experiment, &rows, &measurements, &papers)?,
+        let looks = match &origin {
+            Origin::Folder(folder) => store::looks::read(folder.store.dir())?,
+            Origin::File(_) => None,
+        };
+        let afresh = experiment.filter(|one| !one.readings.is_empty());
+        let first = if afresh.is_some() { FRESH } else { 1 };
+        let looked_at =
+            looks.as_ref().map(|looks| summary::sequential::looked_at(&rows, looks, first));
+        let judged = looked_at.as_deref().unwrap_or(&rows);
+        let mut comparisons = match afresh {
+            Some(experiment) => judged_afresh(experiment, judged, &measurements, &papers)?,
             None => {
-                let evidence = summary::evidence(&summaries, &rows, &measurements, &papers);
+                let of_looks = looked_at.as_deref().map(summary::summarise).transpose()?;
+                let summaries = of_looks.as_ref().unwrap_or(&summaries);
+                let evidence = summary::evidence(summaries, judged, &measurements, &papers);
+                let declared = declared.filter(|_| looks.is_none());
                 let of_paper = |paper| summary::compare(&evidence, paper, name, declared);
                 papers.iter().flat_map(of_paper).collect()
             }
         };
-        if let Origin::Folder(folder) = &origin
-            && let Some(looks) = store::looks::read(folder.store.dir())?
-        {
-            summary::sequential::judge(&mut comparisons, &looks);
+        if let Some(looks) = &looks {
+            summary::sequential::judge(&mut comparisons, looks);
         }
         let best_auroc = match &origin {
             Origin::Folder(folder) => {

@@ -350,7 +350,8 @@ pub fn comparison_table(
         let (name, from) = (printable(&paper.name), printable(from));
         return format!(
             "no figure of {name} is compared with runs in {from}; an experiment chooses its figures: \
-             compare = {{ paper = \"{name}\", table = \"…\" }}\n"
+             compare = {{ paper = \"{name}\", table = \"…\" }}; of one with [[readings]] seeds from 101 on alone \
+             are compared (docs/readings.md)\n"
         );
     };
     let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.4}"));

@@ -2,12 +2,39 @@
 //! together are wrong no more often than one. Takes the looks as they were stored before the first run; when to
 //! look, and whether to go on, the programs decide.
 
-use super::{Comparison, Verdict};
+use std::collections::{HashMap, HashSet};
+
+use super::{Comparison, Row, Verdict};
+use crate::experiment::CellName;
 use crate::stats::{self, Looks, Published, Sample, SequentialContrast};
 
 /// Judges comparisons by the bounds of their looks in place of those of one look.
 pub fn judge(comparisons: &mut [Comparison], looks: &Looks) {
     comparisons.iter_mut().filter(|one| is_judged(one)).for_each(|one| judge_one(one, looks));
+}
+
+/// The runs that looks are at: of each cell those of the last look of which every seed has run, counted from the
+/// first seed; runs that somebody added beside them count for no verdict.
+pub fn looked_at(rows: &[Row], looks: &Looks, first: u64) -> Vec<Row> {
+    let mut seeds: HashMap<&CellName, HashSet<u64>> = HashMap::new();
+    for row in rows {
+        seeds.entry(&row.cell).or_default().insert(row.seed);
+    }
+    let run = |cell: &CellName| {
+        let known = seeds.get(cell)?;
+        let all = |look: &&usize| (first..first + **look as u64).all(|seed| known.contains(&seed));
+        looks.runs.iter().rev().find(all).copied()
+    };
+    let reached: HashMap<&CellName, usize> =
+        seeds.keys().filter_map(|cell| Some((*cell, run(cell)?))).collect();
+    let counts = |row: &&Row| {
+        let seeds = reached
+            .get(&row.cell)
+            .copied()
+            .unwrap_or_else(|| looks.runs.first().map_or(0, |look| look - 1));
+        (first..first + seeds as u64).contains(&row.seed)
+    };
+    rows.iter().filter(counts).cloned().collect()
 }
 
 /// Whether a verdict is asked for: those that are barred say why themselves.
@@ -155,6 +182,20 @@ mod tests {
     }
 
     /// `docs/verdicts.md` shows what this prints under `-- --nocapture`.
+    #[test]
+    fn runs_beside_the_looks_count_for_nothing() {
+        let looks = Looks::doubling(20).unwrap();
+        let rows =
+            |seeds: &[u64]| seeds.iter().map(|&seed| Row::new("e", "c", seed)).collect::<Vec<_>>();
+        let kept = |seeds: &[u64], first: u64| -> Vec<u64> {
+            looked_at(&rows(seeds), &looks, first).iter().map(|row| row.seed).collect()
+        };
+        assert_eq!(kept(&[1, 2, 3, 4, 5, 6, 7, 8], 1), [1, 2, 3, 4, 5]);
+        assert_eq!(kept(&[1, 2, 3, 4, 6], 1), [1, 2, 3, 4], "a look is not reached");
+        assert_eq!(kept(&(1..=25).collect::<Vec<_>>(), 1), (1..=20).collect::<Vec<_>>());
+        assert_eq!(kept(&[3, 101, 102, 103, 104, 105], 101), [101, 102, 103, 104, 105]);
+    }
+
     #[test]
     fn all_looks_together_are_wrong_in_at_most_5_percent() {
         println!(

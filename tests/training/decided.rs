@@ -40,6 +40,9 @@ fn a_figure_far_off_is_decided_at_the_first_look_and_the_looks_are_stored() {
     // going on changes nothing, and no other plan takes its place
     sandbox.seedbed("run tiny --until-decided --max-runs 40").expect(0).says("nothing to run");
     sandbox.seedbed("run tiny --until-decided").expect(2).says("go on with --max-runs 40");
+    // runs that are added beside the looks count for no verdict
+    sandbox.seedbed("run tiny --seeds 6-8").expect(0);
+    assert!(sandbox.read("results/tiny/comparison.csv").contains("look 1 of 4, at 5 runs"));
     // tables say the same without the flag
     sandbox.seedbed("compare tiny").expect(0).prints("not reproduced");
 }
@@ -58,7 +61,9 @@ fn an_open_figure_gets_more_runs_up_to_the_most() {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     let again = self::sandbox((mean - 0.02).clamp(0.0, 1.0), 0.02, 1000);
     let run = again.seedbed("run tiny --until-decided --max-runs 10").expect(0);
-    run.says("0 of 1 figures are decided after 5 runs").prints("inconclusive");
+    run.says("0 of 1 figures are decided after 5 runs; 1 cells go on")
+        .says("after 10 runs; the most that were planned")
+        .prints("inconclusive");
     assert_eq!(runs(&again), 10);
 }
 

@@ -127,7 +127,7 @@ fn readings_that_say_too_little_or_too_much_are_refused() {
     refused(&|text| text.replace("[1e-6, 1e-3]", "[1e-6, 1e-3, 1e-2]"))
         .says("two values, and")
         .says("has 3");
-    refused(&|text| text.replace("fraction = 16", "fraction = 8")).says("ask for 16");
+    refused(&|text| text.replace("fraction = 16", "fraction = 8")).says("and not 8");
     refused(&|text| text.replace("fraction = 16", "fraction = 32")).says("leave 'design' out");
     refused(&|text| text.replace("[controls]", &with_axis("\"model.init\" = [\"he\"]")))
         .says("is a reading and an axis");

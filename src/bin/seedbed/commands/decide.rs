@@ -2,7 +2,8 @@
 
 use seedbed::error::{Error, Result};
 use seedbed::experiment::{Experiment, FRESH};
-use seedbed::report::derive::{Derived, Making};
+use seedbed::paper::{Paper, Status};
+use seedbed::report::derive::{Derived, Making, papers_of};
 use seedbed::stats::Looks;
 use seedbed::store::{Store, looks};
 use seedbed::summary::{Comparison, sequential};
@@ -106,7 +107,8 @@ impl Deciding {
                 }
                 let derived = Derived::stored(experiment, &common.out(), making)?;
                 cells = open_cells(&derived.comparisons, &training.cell);
-                say(&standing(&experiment.name, runs, &derived.comparisons, &cells));
+                let most = self.looks.runs.last() == Some(&runs);
+                say(&standing(&experiment.name, (runs, most), &derived.comparisons, &cells));
                 if cells.is_empty() {
                     break;
                 }
@@ -122,6 +124,19 @@ fn refuse(experiment: &Experiment, training: &Training) -> Result<()> {
     if experiment.papers.is_empty() {
         return Err(Error::Usage(format!(
             "{file} is compared with no figure ('compare'), so there is nothing to decide"
+        )));
+    }
+    let figures = papers_of(experiment)?;
+    let is_judged = |paper: &Paper| {
+        let own =
+            paper.figures.iter().filter(|one| one.experiment.as_ref() == Some(&experiment.name));
+        let mut verified = own.filter(|one| one.status == Status::Verified);
+        verified.any(|one| paper.margins.contains_key(&one.metric))
+    };
+    if !figures.iter().any(is_judged) {
+        return Err(Error::Usage(format!(
+            "no figure that {file} is compared with is judged: none is verified and has a margin, so there is \
+             nothing to decide"
         )));
     }
     if !experiment.readings.is_empty() && training.cell.is_empty() {
@@ -162,15 +177,26 @@ fn open_cells(comparisons: &[Comparison], chosen: &[String]) -> Vec<String> {
     cells
 }
 
-fn standing(name: &str, runs: usize, comparisons: &[Comparison], open: &[String]) -> String {
+fn standing(
+    name: &str,
+    (runs, most): (usize, bool),
+    comparisons: &[Comparison],
+    open: &[String],
+) -> String {
     let judged = comparisons.iter().filter(|one| !one.null_model && one.margin.is_some());
     let judged: Vec<&Comparison> = judged.filter(|one| one.verdict.is_of_an_interval()).collect();
     let decided = judged.iter().filter(|one| !sequential::is_open(one)).count();
     match open.len() {
         0 => format!("{name}: every figure is decided after {runs} runs"),
-        count => format!(
-            "{name}: {decided} of {} figures are decided after {runs} runs; {count} cells go on",
-            judged.len()
-        ),
+        count => {
+            let then = match most {
+                true => "the most that were planned: the others stay open".to_owned(),
+                false => format!("{count} cells go on"),
+            };
+            format!(
+                "{name}: {decided} of {} figures are decided after {runs} runs; {then}",
+                judged.len()
+            )
+        }
     }
 }
