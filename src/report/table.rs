@@ -82,7 +82,8 @@ pub const RULE: &str = "A figure is reproduced when the 90 % interval of (our me
 
 /// What the intervals of the other tables are.
 pub const INTERVALS: &str = "Intervals of a mean are 95 % t intervals over the runs; std divides by \
-    n − 1; BCa is the bias-corrected accelerated bootstrap. A t interval that leaves [0, 1] has too \
+    n − 1; BCa is the bias-corrected accelerated bootstrap. There is none of \
+    fewer than five runs, but for the one that a verdict rests on. A t interval that leaves [0, 1] has too \
     few runs for its kind. The interval beside a published figure is \
     the 90 % t interval of the difference, which is the one that two one-sided tests at 5 % ask for.";
 

@@ -30,6 +30,10 @@ pub const RUNS_CAP: usize = 100_000;
 /// Fewer runs than this earn no verdict.
 pub const RUNS_MIN: usize = 3;
 
+/// Fewer runs than this have no interval beside them: of two runs the t interval of an AUPRC can reach
+/// from −1.9 to 3.1. The interval that a verdict rests on is shown from [`RUNS_MIN`] on.
+pub const INTERVAL_MIN: usize = 5;
+
 /// Of the interval that decides a verdict: 1 − 2α of two one-sided tests at α = 0.05.
 pub const VERDICT_LEVEL: f64 = 0.9;
 

@@ -39,7 +39,7 @@ pub struct Summary {
     /// Upper quartile.
     pub q3: Option<f64>,
     pub max: Option<f64>,
-    /// 95 % t interval of the mean.
+    /// 95 % t interval of the mean, of [`stats::INTERVAL_MIN`] runs or more.
     pub ci95_low: Option<f64>,
     pub ci95_high: Option<f64>,
     /// 95 % bias-corrected accelerated bootstrap interval of the mean, where [`bootstrap`] made one.
@@ -75,6 +75,7 @@ pub fn bootstrap(summaries: &mut [Summary], rows: &[Row], resamples: usize) -> u
     let cells = cells(rows);
     let made: usize = summaries
         .par_iter_mut()
+        .filter(|summary| summary.n >= stats::INTERVAL_MIN)
         .map(|summary| {
             let runs = &cells[&(summary.experiment.as_str(), summary.cell.as_str())];
             let values = values(runs, summary.metric);
@@ -85,10 +86,7 @@ pub fn bootstrap(summaries: &mut [Summary], rows: &[Row], resamples: usize) -> u
                     1
                 }
                 Err(why) => {
-                    // fewer runs than a std needs have been told of already
-                    if summary.n > 1 {
-                        summary.note = format!("no bootstrap interval: {why}");
-                    }
+                    summary.note = format!("no bootstrap interval: {why}");
                     0
                 }
             }
@@ -136,8 +134,8 @@ fn summarise_cell(runs: &[&Row], metric: Metric, (versions, code): &(usize, Stri
     let n_failed = runs.iter().filter(|row| row.state != State::Ok).count();
     let quartiles = stats::quartiles(&values);
     let (mean, std) = (stats::mean(&values), stats::std(&values));
-    let interval =
-        mean.zip(std).and_then(|(mean, std)| stats::t_interval(values.len(), mean, std, 0.95));
+    let enough = mean.zip(std).filter(|_| values.len() >= stats::INTERVAL_MIN);
+    let interval = enough.and_then(|(mean, std)| stats::t_interval(values.len(), mean, std, 0.95));
     Summary {
         experiment: runs[0].experiment.clone(),
         cell: runs[0].cell.clone(),
@@ -169,8 +167,14 @@ fn note(runs: usize, n: usize, n_failed: usize) -> String {
         0 if n_failed == runs => "no run ended ok".into(),
         0 => "no run has a value".into(),
         1 => "one run has no spread".into(),
+        2..stats::INTERVAL_MIN => few_runs(),
         _ => String::new(),
     }
+}
+
+/// Why there is no interval.
+pub(super) fn few_runs() -> String {
+    format!("no interval: fewer than {} runs", stats::INTERVAL_MIN)
 }
 
 #[cfg(test)]
@@ -210,6 +214,23 @@ mod tests {
     }
 
     #[test]
+    fn below_five_runs_there_is_a_spread_and_no_interval() {
+        let mut runs = rows("base", &[0.2, 0.9, 0.4, 0.7, 0.5]);
+        let mut five = summarise(&runs).unwrap();
+        bootstrap(&mut five, &runs, 200);
+        let five = five.into_iter().find(|one| one.metric == Metric::F1).unwrap();
+        assert!(five.ci95_low.is_some() && five.bca95_low.is_some() && five.note.is_empty());
+        runs.pop();
+        let mut four = summarise(&runs).unwrap();
+        bootstrap(&mut four, &runs, 200);
+        let four = four.into_iter().find(|one| one.metric == Metric::F1).unwrap();
+        assert!(four.std.is_some());
+        assert_eq!((four.ci95_low, four.ci95_high), (None, None));
+        assert_eq!((four.bca95_low, four.bca95_high), (None, None));
+        assert_eq!(four.note, "no interval: fewer than 5 runs");
+    }
+
+    #[test]
     fn a_bootstrap_interval_depends_on_the_runs_of_its_cell_alone() {
         let mut runs = rows("base", &[0.80, 0.84, 0.86, 0.87, 0.88, 0.91]);
         let alone = {
@@ -226,7 +247,7 @@ mod tests {
         assert!(summaries.contains(&alone));
         let other = summaries.iter().find(|one| one.cell == "other" && one.n > 0).unwrap();
         assert_eq!(other.bca95_low, None);
-        assert!(other.note.starts_with("no bootstrap interval: "), "{}", other.note);
+        assert_eq!(other.note, "no interval: fewer than 5 runs");
     }
 
     #[test]

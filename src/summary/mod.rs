@@ -27,7 +27,7 @@ use crate::store::record::State;
 pub use audit::{refuse_shared, refuse_shared_digests};
 pub use estimates::{Summary, bootstrap, summarise};
 pub use evidence::{Evidence, Measurement, evidence};
-pub use pairs::{Pair, pairs};
+pub use pairs::{Pair, label_parts, pairs};
 pub use power::{Planned, Power, power};
 pub use verdict::{Comparison, Test, Verdict, compare};
 

@@ -94,7 +94,7 @@ impl<'a> Cell<'a> {
             row.axes.iter().map(|(axis, value)| (axis.as_str(), value.as_str())).collect();
         if axes.is_empty() {
             // a file without columns for its axes says them in the label
-            axes = parts(row.cell.trained())
+            axes = label_parts(row.cell.trained())
                 .into_iter()
                 .filter_map(|part| part.split_once('='))
                 .collect();
@@ -104,8 +104,8 @@ impl<'a> Cell<'a> {
     }
 }
 
-/// The parts of a label; a comma within brackets parts nothing.
-fn parts(label: &str) -> Vec<&str> {
+/// Returns the parts of a label, `axis=value` each; a comma within brackets parts nothing.
+pub fn label_parts(label: &str) -> Vec<&str> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0usize);
     for (at, c) in label.char_indices() {
         match c {
@@ -204,8 +204,9 @@ fn compare(
         return None;
     }
     let (mean, std) = (stats::mean(&differences), stats::std(&differences));
-    let interval =
-        mean.zip(std).and_then(|(mean, std)| stats::t_interval(differences.len(), mean, std, 0.95));
+    let n = differences.len();
+    let enough = mean.zip(std).filter(|_| n >= stats::INTERVAL_MIN);
+    let interval = enough.and_then(|(mean, std)| stats::t_interval(n, mean, std, 0.95));
     let mut notes = Vec::new();
     if other_splits > 0 {
         notes.push(format!("{other_splits} seeds with different splits left out"));
@@ -225,7 +226,7 @@ fn compare(
         against: other.name.clone(),
         axis: axis.clone(),
         metric,
-        n: differences.len(),
+        n,
         mean_difference: mean,
         std_difference: std,
         ci95_low: interval.map(|interval| interval.low),
@@ -332,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_list_in_a_label_is_one_value() {
-        assert_eq!(parts("hidden=[60, 30],latent=1"), ["hidden=[60, 30]", "latent=1"]);
+        assert_eq!(label_parts("hidden=[60, 30],latent=1"), ["hidden=[60, 30]", "latent=1"]);
         let pairs = names(&grid(&["hidden=[60, 30],latent=1", "hidden=[60],latent=1"]));
         assert_eq!(pairs.len(), 1);
         assert_eq!(pairs[0].2, "hidden");

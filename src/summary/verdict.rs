@@ -95,7 +95,8 @@ pub struct Comparison {
     /// mean − published.
     pub difference: Option<f64>,
     pub test: Test,
-    /// 90 % t interval of the difference.
+    /// 90 % t interval of the difference: of the runs that a verdict rests on, or of
+    /// [`stats::INTERVAL_MIN`] runs or more.
     pub ci90_low: Option<f64>,
     pub ci90_high: Option<f64>,
     pub margin: Option<f64>,
@@ -254,15 +255,17 @@ fn compare_one(
 ) -> Comparison {
     let margin = claim.margin;
     let contrast = sample(ours).and_then(|ours| Contrast::of(&ours, &published(claim)));
-    let interval = contrast.map(|contrast| contrast.interval(stats::VERDICT_LEVEL));
     let decided = |rounding: f64| match (barred(claim.status, ours, margin), contrast, margin) {
         (Some(verdict), _, _) => verdict,
         (None, Some(contrast), Some(margin)) => decide(&contrast, margin, rounding),
         (None, _, _) => Verdict::TooFewRuns,
     };
     let verdict = decided(0.0);
+    let shown = verdict.is_of_an_interval() || ours.n >= stats::INTERVAL_MIN;
+    let interval =
+        contrast.filter(|_| shown).map(|contrast| contrast.interval(stats::VERDICT_LEVEL));
     let outlook = outlook(ours, claim, margin, verdict);
-    let prediction = contrast.zip(ours.mean).filter(|_| ours.scale == Scale::Full);
+    let prediction = contrast.zip(ours.mean).filter(|_| shown && ours.scale == Scale::Full);
     let prediction = prediction.map(|(contrast, mean)| prediction_interval(&contrast, mean));
     let judged = contrast.zip(margin);
     Comparison {
