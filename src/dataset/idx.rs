@@ -367,8 +367,10 @@ fn read(file: &DataFile, path: &Path, rank: usize, values: &mut Vec<u8>) -> Resu
     let packed = std::fs::metadata(path).map_err(unreadable)?.len();
     let input = super::open(path, file.raw_bytes).map_err(unreadable)?;
     let mut input = Hashed::new(Unpacked::new(input, packed));
-    let broken =
-        |bytes, error| wrong(format!("breaks off or is damaged after {bytes} bytes: {error}"));
+    let broken = |bytes, error| {
+        let fault = super::fault(&error);
+        wrong(format!("{fault} after {bytes} bytes: {error}"))
+    };
     let parsed = match parse(&mut input, rank, packed, values) {
         Ok(parsed) => parsed,
         Err(error) => return Err(broken(input.bytes, error)),

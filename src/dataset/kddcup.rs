@@ -369,8 +369,10 @@ fn read(path: &Path) -> Result<Table> {
             path.display()
         ))
     };
-    let input = super::open(path, FILES[0].raw_bytes)
-        .map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    // room for another line end in every line: such a file is read to its end, so that its digest is known
+    let most = FILES[0].raw_bytes.map(|bytes| bytes + 2 * ROWS as u64);
+    let input =
+        super::open(path, most).map_err(|error| wrong(format!("cannot be read: {error}")))?;
     let (digest, parser) = consume(input).map_err(wrong)?;
     let rows = parser.table.families.len();
     let normal = parser.table.families.iter().filter(|family| family.is_none()).count();
@@ -408,9 +410,7 @@ fn consume(mut input: impl Read) -> std::result::Result<(String, Parser), String
                     Some(problem) => format!("after {problem}"),
                     None => format!("at {}", parser.end(&buffer[..kept])),
                 };
-                return Err(format!(
-                    "the compressed data break off or are damaged, {place}: {error}"
-                ));
+                return Err(format!("it {}, {place}: {error}", super::fault(&error)));
             }
         };
         hasher.update(&buffer[kept..kept + got]);
@@ -469,6 +469,12 @@ impl Parser {
                 Err((field, problem)) => {
                     let name = FIELDS.get(field).map_or("class", |(name, _)| name);
                     let (line, column) = (self.line, field + 1);
+                    let problem = match line == 1 && is_header(bytes) {
+                        true => format!(
+                            "{problem}: this line names columns, and the published file has no such line"
+                        ),
+                        false => problem,
+                    };
                     self.problem =
                         Some(format!("line {line}, column {column} ({name}): {problem}"));
                 }
@@ -510,9 +516,7 @@ impl Parser {
         let class = &bytes[at..end];
         if self.class.0 != class {
             let Ok(place) = CLASSES.binary_search_by_key(&class, |(name, _)| name) else {
-                let text = String::from_utf8_lossy(class);
-                let problem = format!("'{text}' is not one of the {} known classes", CLASSES.len());
-                return Err((FIELDS.len(), problem));
+                return Err((FIELDS.len(), unknown_class(class)));
             };
             self.class = CLASSES[place];
         }
@@ -541,6 +545,28 @@ impl Parser {
         *at += length;
         Some(code as u8)
     }
+}
+
+/// What is wrong with a class that is not known.
+fn unknown_class(class: &[u8]) -> String {
+    let is_known = |class: &[u8]| CLASSES.binary_search_by_key(&class, |(name, _)| name).is_ok();
+    if class.strip_suffix(b"\r").is_some_and(is_known) {
+        return "the line ends in CR LF, and those of the published file end in LF: a program has \
+                changed its line ends"
+            .into();
+    }
+    let text = String::from_utf8_lossy(class);
+    format!("'{text}' is not one of the {} known classes", CLASSES.len())
+}
+
+/// Whether a first line names columns, which the published file does not.
+fn is_header(bytes: &[u8]) -> bool {
+    let end = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
+    let fields = bytes[..end].split(|&byte| byte == b',').take(FIELDS.len());
+    let mut fields = fields.map(|field| field.trim_ascii());
+    let has_digits = |field: &[u8]| field.iter().all(u8::is_ascii_digit);
+    fields.next().is_some_and(|first| !first.is_empty() && !has_digits(first))
+        && fields.all(|field| !has_digits(field))
 }
 
 /// A whole number of at most nine digits, which a u32 holds.
@@ -809,6 +835,29 @@ mod tests {
             assert!(text.contains(wanted), "{text}");
             assert!(text.contains(&*FILES[0].raw_sha256), "{text}");
         }
+    }
+
+    #[test]
+    fn other_line_ends_and_a_header_are_called_what_they_are_beside_the_digest() {
+        let text = complaint(GOOD.repeat(3).replace('\n', "\r\n").as_bytes());
+        let wanted = "line 1, column 42 (class): the line ends in CR LF";
+        assert!(text.contains(wanted) && text.contains(&*FILES[0].raw_sha256), "{text}");
+        let names: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();
+        let text = complaint(format!("{},label\n{GOOD}", names.join(",")).as_bytes());
+        let wanted = "line 1, column 1 (duration): 'duration' is not a whole number of at most nine \
+                      digits: this line names columns, and the published file has no such line";
+        assert!(text.contains(wanted) && text.contains(&*FILES[0].raw_sha256), "{text}");
+        assert!(!text.contains("damaged"), "{text}");
+    }
+
+    #[test]
+    fn all_of_the_published_file_with_other_line_ends_is_read_to_its_digest() {
+        let Some(path) = real() else { return };
+        let mut text = String::new();
+        super::super::open(&path, None).unwrap().read_to_string(&mut text).unwrap();
+        let text = complaint(text.replace('\n', "\r\n").as_bytes());
+        assert!(text.contains("the line ends in CR LF") && text.contains("sha256 of"), "{text}");
+        assert!(!text.contains("damaged") && !text.contains("more than"), "{text}");
     }
 
     #[test]

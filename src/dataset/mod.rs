@@ -587,11 +587,20 @@ impl<R: Read> Read for Bounded<R> {
         let got = self.input.read(buffer)?;
         self.read += got as u64;
         match self.most.filter(|most| self.read > *most) {
-            Some(most) => Err(std::io::Error::other(format!(
-                "there is more than the {most} uncompressed bytes of the right file"
-            ))),
+            Some(most) => Err(std::io::Error::new(
+                std::io::ErrorKind::FileTooLarge,
+                format!("there is more than the {most} uncompressed bytes of the right file"),
+            )),
             None => Ok(got),
         }
+    }
+}
+
+/// What is wrong with a file of which no more can be read.
+fn fault(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::FileTooLarge => "goes on too long",
+        _ => "breaks off or is damaged",
     }
 }
 

@@ -159,6 +159,8 @@ pub struct Locked {
 /// `Data` for what is no lock, by its line: another header, a line that is none, a run that is
 /// there twice, no root.
 pub fn read(text: &str) -> Result<Locked> {
+    // git with autocrlf, and editors, change line ends, which say nothing of a run
+    let text = &*text.replace("\r\n", "\n");
     let wrong = |what: String| Error::Data(format!("{FILE} {what}"));
     let cut = text.trim_end_matches('\n').rfind('\n').map_or(0, |newline| newline + 1);
     let (lines, root) = text.split_at(cut);

@@ -714,6 +714,28 @@ mod tests {
     }
 
     #[test]
+    fn which_columns_are_scaled_is_said_as_it_is_done() {
+        let of = |kind, columns| {
+            let spec = ScalingSpec { kind, columns, ..ScalingSpec::default() };
+            scaling(&spec, NUMERIC_OF_KDDCUP)
+        };
+        for (kind, how) in [
+            (ScalingKind::Standard, "is scaled to mean 0 and standard deviation 1"),
+            (ScalingKind::MinMax, "is scaled to [0, 1]"),
+        ] {
+            let text = of(kind, ScaledColumns::Numeric);
+            assert!(
+                text.starts_with("Each of the 31 columns that hold counts and shares"),
+                "{text}"
+            );
+            assert!(text.contains(how), "{text}");
+            let text = of(kind, ScaledColumns::All);
+            assert!(text.starts_with("Every column, one-hot columns"), "{text}");
+        }
+        assert_eq!(of(ScalingKind::None, ScaledColumns::Numeric), "Columns are not scaled.");
+    }
+
+    #[test]
     fn what_cells_differ_in_is_said_for_each_and_the_rest_once() {
         let loss = said("dagmm-kddcup", "loss");
         assert!(loss[0].0.contains("summed over the features"));

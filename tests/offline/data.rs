@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::sandbox::Sandbox;
 use flate2::{Compression, write::GzEncoder};
 use seedbed::dataset::fetch::{Options, fetch, unpack};
 use seedbed::dataset::{
@@ -566,4 +567,21 @@ fn an_idx_table_that_names_the_digits_files_gives_the_digits() {
     assert_eq!(named.labels(), digits.labels());
     let rows = [0, 59_999, 69_999];
     assert_eq!(named.encode(&rows, &named.fit(&[])), digits.encode(&rows, &digits.fit(&[])));
+}
+
+#[test]
+fn a_table_with_other_line_ends_or_a_line_of_names_is_called_that_beside_its_digest() {
+    let sandbox = Sandbox::new();
+    let row = "0,tcp,http,SF,181,5450,normal.";
+    for (text, said) in [
+        (format!("{row}\r\n{row}\r\n"), "; line 1 ends in CR LF"),
+        (format!("duration,protocol\n{row}\n"), "; line 1, column 1 is a name"),
+    ] {
+        sandbox.write("mine/kddcup.data_10_percent", &text);
+        let found = sandbox.seedbed("data check --data mine").expect(3).stdout;
+        assert!(found.contains("sha256 of the uncompressed") && found.contains(said), "{found}");
+    }
+    sandbox.write("mine/kddcup.data_10_percent", &format!("{row}\n"));
+    let found = sandbox.seedbed("data check --data mine").expect(3).stdout;
+    assert!(found.contains("sha256 of") && !found.contains("line 1"), "{found}");
 }

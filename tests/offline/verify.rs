@@ -25,7 +25,7 @@ fn runs_of_a_cell_that_share_a_split_weights_or_scores_get_no_table() {
     let sandbox = Sandbox::new();
     sandbox.write("mine.csv", INDEPENDENT);
     for command in ["tables", "compare", "report"] {
-        sandbox.seedbed(&format!("{command} tiny --runs mine.csv")).expect(0);
+        sandbox.seedbed(&format!("{command} tiny --from mine.csv")).expect(0);
     }
     for (own, shared, named) in [
         (
@@ -44,7 +44,7 @@ fn runs_of_a_cell_that_share_a_split_weights_or_scores_get_no_table() {
         sandbox.write("mine.csv", &text);
         sandbox.write("results/tiny/runs.csv", &text);
         for command in ["tables", "compare", "report"] {
-            sandbox.seedbed(&format!("{command} tiny --runs mine.csv")).expect(3).says(named);
+            sandbox.seedbed(&format!("{command} tiny --from mine.csv")).expect(3).says(named);
             sandbox.seedbed(&format!("{command} tiny")).expect(3).says(named);
         }
         assert!(!sandbox.path("results/tiny/summary.csv").exists(), "a table of one run, twice");
@@ -55,11 +55,11 @@ fn runs_of_a_cell_that_share_a_split_weights_or_scores_get_no_table() {
 fn a_file_that_says_nothing_of_digests_is_not_suspected() {
     let sandbox = Sandbox::new();
     sandbox.write("mine.csv", &INDEPENDENT.replace(",5a,1a,ca", ",,,").replace(",5b,1b,cb", ",,,"));
-    sandbox.seedbed("tables tiny --runs mine.csv").expect(0);
+    sandbox.seedbed("tables tiny --from mine.csv").expect(0);
     // runs that failed are in no mean
     let failed = INDEPENDENT.replace("2,full,ok,0.6,5b", "2,full,diverged,,5a");
     sandbox.write("mine.csv", &failed);
-    sandbox.seedbed("tables tiny --runs mine.csv").expect(0);
+    sandbox.seedbed("tables tiny --from mine.csv").expect(0);
 }
 
 /// Keys are what every later check rests on: each published row has that of its cell.
@@ -227,6 +227,22 @@ fn rows_published_without_their_records_are_held_to_the_lock_of_both() {
     let table = sandbox.read("results/synthetic/runs.csv");
     sandbox.write("results/synthetic/runs.csv", &table.replacen("0.25", "0.26", 1));
     sandbox.seedbed("verify --lock").expect(1).prints("changed  synthetic base seed 1: its row");
+}
+
+#[test]
+fn the_line_ends_of_a_lock_say_nothing_of_its_runs() {
+    let sandbox = locked();
+    let lock = sandbox.read("results/results.lock");
+    sandbox.write("results/results.lock", &lock.replace('\n', "\r\n"));
+    sandbox.seedbed("verify --lock").expect(0).prints("all 11 runs are those of the lock");
+    // what changes beside them does
+    let edited = lock.replace('\n', "\r\n").replacen(
+        "tiny,reconstruction=sum,3,",
+        "tiny,reconstruction=sum,9,",
+        1,
+    );
+    sandbox.write("results/results.lock", &edited);
+    sandbox.seedbed("verify --lock").expect(1).prints("changed  results.lock itself");
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Problem {
 
 impl From<io::Error> for Problem {
     fn from(error: io::Error) -> Self {
-        Self::Data(format!("it breaks off or is damaged: {error}"))
+        Self::Data(format!("it {}: {error}", super::fault(&error)))
     }
 }
 
@@ -213,7 +213,8 @@ fn read_text(
             };
             Err(wrong(match rest {
                 Err(error) => {
-                    format!("breaks off or is damaged after {bytes} bytes: {error}; {what}")
+                    let fault = super::fault(&error);
+                    format!("{fault} after {bytes} bytes: {error}; {what}")
                 }
                 Ok(_) => format!(
                     "sha256 of the uncompressed {bytes} bytes is {found}, not {}; {what}",
