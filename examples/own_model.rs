@@ -12,7 +12,8 @@ use seedbed::dataset::{Dataset, load, search_path, split};
 use seedbed::error::Result;
 use seedbed::experiment::{Cell, Experiment, Selection};
 use seedbed::metrics::{evaluate, flag};
-use seedbed::report::{csv, terminal};
+use seedbed::report::csv;
+use seedbed::report::terminal::{self, Sheet};
 use seedbed::summary::{Row, summarise};
 
 fn main() -> Result<()> {
@@ -37,7 +38,7 @@ pub fn run(runs: Option<&Path>) -> Result<String> {
     if let Some(path) = runs {
         csv::write_runs(path, &rows)?;
     }
-    Ok(terminal::summary_table(&summarise(&rows)?, "this run", false))
+    Ok(terminal::summary_table(&summarise(&rows)?, "this run", Sheet::default()))
 }
 
 /// Trains and measures one run.

@@ -1,5 +1,7 @@
 //! Words about what somebody typed: the nearest name that is known, and serde's messages in the words of
-//! an experiment's or a paper's file.
+//! an experiment's or a paper's file, with the line that they are about.
+
+use textwrap::core::display_width;
 
 /// Names that other programs give to columns and metrics, and ours.
 const SYNONYMS: [(&str, &[&str]); 11] = [
@@ -54,6 +56,53 @@ pub fn explained(message: &str) -> String {
         Some((wrong, known)) if unknown => format!("{message}{}", nearest(wrong, known)),
         _ => of_kind(message).unwrap_or_else(|| message.to_owned()),
     }
+}
+
+/// Columns of a line that is shown below a message.
+const SHOWN: usize = 88;
+
+/// Adds the line that a message is about, with a caret below its place. `message` begins with the place,
+/// `LINE:COLUMN:` after `file`; one that names no place stays as it is.
+pub fn pointed(message: &str, file: &str, text: &str) -> String {
+    let place = || {
+        let rest = message.strip_prefix(file)?;
+        let (line, rest) = rest.strip_prefix(':').unwrap_or(rest).split_once(':')?;
+        let (column, _) = rest.split_once(':')?;
+        Some((line.parse::<usize>().ok()?, column.parse::<usize>().ok()?))
+    };
+    let found = place().and_then(|(line, column)| {
+        let shown = text.lines().nth(line.checked_sub(1)?)?;
+        Some((line, shown, column.checked_sub(1)?))
+    });
+    let Some((line, shown, column)) = found else { return message.to_owned() };
+    // a tab is as wide as its terminal likes
+    let letters: Vec<char> = shown.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let from = if column > SHOWN / 2 && letters.len() > SHOWN { column - SHOWN / 2 } else { 0 };
+    let part = |range: std::ops::Range<usize>| -> String {
+        letters.iter().skip(range.start).take(range.len()).collect()
+    };
+    let before = part(from.min(column)..column);
+    let marked = token(letters.get(column..).unwrap_or_default());
+    let caret = "^".repeat(display_width(&part(column..column + marked)).clamp(1, SHOWN));
+    let number = line.to_string();
+    let margin = " ".repeat(number.len());
+    format!(
+        "{message}\n  {number} | {}\n  {margin} | {}{caret}",
+        part(from..from + SHOWN).trim_end(),
+        " ".repeat(display_width(&before)),
+    )
+}
+
+/// How many letters a word of TOML has: a key, a number, or a text with its quotes.
+fn token(letters: &[char]) -> usize {
+    let Some(&first) = letters.first() else { return 1 };
+    let length = match first {
+        '"' | '\'' => {
+            letters.iter().skip(1).position(|c| *c == first).map_or(letters.len(), |at| at + 2)
+        }
+        _ => letters.iter().take_while(|c| c.is_alphanumeric() || "-_.+".contains(**c)).count(),
+    };
+    length.max(1)
 }
 
 /// Whether serde complains of a list where a single value is wanted.
@@ -113,6 +162,27 @@ mod tests {
         // a synonym of a name that is not known here
         assert_eq!(near("roc_auc", &["epochs"]), None);
         assert_eq!(nearest("titel", &["name", "title"]), "; did you mean 'title'?");
+    }
+
+    #[test]
+    fn a_message_shows_its_line_with_a_caret_below_the_word() {
+        let text = "a = 1\n\tlatnet = 3 # said\n\"数据\" = \"x\"\n";
+        for (message, shown) in [
+            ("f.toml:2:2: unknown", "\n  2 |  latnet = 3 # said\n    |  ^^^^^^"),
+            ("f.toml:3:8: wrong", "\n  3 | \"数据\" = \"x\"\n    |          ^^^"),
+            ("f.toml:1:6: ends", "\n  1 | a = 1\n    |      ^"),
+            ("f.toml:9:1: beyond", ""),
+            ("f.toml: no place", ""),
+            ("other.toml:1:1: another file", ""),
+        ] {
+            assert_eq!(pointed(message, "f.toml", text), format!("{message}{shown}"));
+        }
+        assert_eq!(pointed("1:1: x", "", "k=1"), "1:1: x\n  1 | k=1\n    | ^");
+        let long = format!("{} = 1, wrong = 2", "k".repeat(300));
+        let said = pointed("f:1:309: x", "f", &long);
+        assert!(said.lines().all(|line| line.chars().count() <= SHOWN + 6), "{said}");
+        let [_, line, caret] = said.lines().collect::<Vec<_>>()[..] else { panic!("{said}") };
+        assert_eq!(line.find("wrong"), caret.find('^'), "{said}");
     }
 
     #[test]

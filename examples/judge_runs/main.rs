@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use seedbed::error::{Error, Result};
 use seedbed::paper;
-use seedbed::report::{csv, terminal};
+use seedbed::report::csv;
+use seedbed::report::terminal::{self, Sheet};
 use seedbed::summary::{self, Comparison, Evidence};
 
 fn main() -> Result<()> {
@@ -41,13 +42,13 @@ pub fn judge(runs: &Path, paper: &Path) -> Result<String> {
     let mut summaries = summary::summarise(&rows)?;
     summary::bootstrap(&mut summaries, &rows, 1000);
     let from = runs.display().to_string();
-    let mut text = terminal::summary_table(&summaries, &from, false);
+    let mut text = terminal::summary_table(&summaries, &from, Sheet::default());
 
     // the figures that name this experiment, beside the cells that they are of
     let evidence: Vec<Evidence> = summaries.iter().map(Evidence::from).collect();
     let comparisons = summary::compare(&evidence, &paper, &experiment, None);
     let comparisons: Vec<&Comparison> = comparisons.iter().collect();
     text += "\n";
-    text += &terminal::comparison_table(&comparisons, &paper, &from, false);
+    text += &terminal::comparison_table(&comparisons, &paper, &from, Sheet::default());
     Ok(text)
 }

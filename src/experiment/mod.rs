@@ -25,7 +25,7 @@ use crate::files::read_text;
 use crate::metrics::{Population, ThresholdRule};
 use crate::model::{Average, CommandSpec, FileDigests, ModelSpec, Score, ScoresSpec, Scoring};
 use crate::shipped;
-use crate::text::{explained, is_of_list, nearest};
+use crate::text::{explained, is_of_list, nearest, pointed};
 use crate::words::words;
 
 pub use compare::Choice;
@@ -353,6 +353,14 @@ impl Experiment {
     /// # Errors
     /// As [`Experiment::load`].
     pub fn parse(path: &Path, text: &str, selection: &Selection) -> Result<Self> {
+        let shown = path.display().to_string();
+        Self::read(path, text, selection).map_err(|error| match error {
+            Error::Usage(what) => Error::Usage(pointed(&what, &shown, text)),
+            other => other,
+        })
+    }
+
+    fn read(path: &Path, text: &str, selection: &Selection) -> Result<Self> {
         if text.len() as u64 > LARGEST_FILE {
             let (file, length) = (path.display(), text.len());
             return Err(Error::Usage(format!(

@@ -21,7 +21,7 @@ use crate::files::read_text;
 use crate::metrics::{Metric, Population};
 use crate::shipped;
 use crate::store::record::State;
-use crate::text::{explained, nearest};
+use crate::text::{explained, nearest, pointed};
 use crate::words::words;
 use fingerprint::{Fingerprint, Mark, Quantity};
 
@@ -291,8 +291,13 @@ fn path_of(dir: &Path, name: &str) -> Result<PathBuf> {
     Ok(dir.join(format!("{name}.toml")))
 }
 
-/// The error reads `LINE:COLUMN: what is wrong`, or ` what is wrong` where no line is to blame.
+/// The error reads `LINE:COLUMN: what is wrong` with that line below, or ` what is wrong` where no line is
+/// to blame.
 fn parse(text: &str, name: &str) -> std::result::Result<Paper, String> {
+    read(text, name).map_err(|complaint| pointed(&complaint, "", text))
+}
+
+fn read(text: &str, name: &str) -> std::result::Result<Paper, String> {
     let at = |start: usize, complaint: &str| {
         let before = &text[..start];
         let line = before.matches('\n').count() + 1;

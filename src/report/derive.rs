@@ -185,6 +185,11 @@ impl Derived {
         Ok(())
     }
 
+    /// The experiment's cells and controls, in its order; none where the experiment is not known.
+    pub fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
     /// The records of the rows, where they were made from records.
     pub fn records(&self) -> &[Record] {
         match &self.origin {

@@ -2,6 +2,7 @@
 //! is made from `runs.csv` rows; nothing here trains, and nothing prints: tables are strings.
 
 pub mod benchmarks;
+pub mod brief;
 mod chart;
 pub mod columns;
 pub mod csv;
@@ -15,6 +16,7 @@ pub mod html;
 pub mod latex;
 pub mod lock;
 pub mod markdown;
+pub mod paper_table;
 pub mod picture;
 pub mod protocol;
 pub mod published;

@@ -179,7 +179,7 @@ pub fn rows(table: &Path) -> Result<Vec<Row>> {
     csv::read_runs(table).map_err(|error| {
         Error::Data(format!(
             "{error}; its runs may count as stored, so it stays as it is: mend it, or move it \
-             away ('seedbed tables --runs FILE' reads it anywhere)"
+             away ('seedbed tables --from FILE' reads it anywhere)"
         ))
     })
 }

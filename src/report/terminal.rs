@@ -1,5 +1,5 @@
 //! Tables for a terminal: estimates of each cell, and published figures beside them. Builds
-//! strings and prints nothing; colour only where asked for.
+//! strings and prints nothing; colour only where asked for, and no wider than asked for.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use crate::experiment::Scale;
 use crate::metrics::Metric;
 use crate::paper::Paper;
 use crate::paper::fingerprint::Quantity;
-use crate::report::columns;
+use crate::report::columns::{self, Last};
 use crate::summary::{Comparison, Pair, Power, Summary, Test, Verdict};
 
 pub(super) const BOLD: &str = "1";
@@ -87,9 +87,33 @@ fn show(c: char, shown: &mut String) {
     }
 }
 
-/// Columns under one heading a cell; the last column's text is left as it is.
+/// What tables are written on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sheet {
+    pub colour: bool,
+    /// Columns that there are; none where lines may be as wide as they like.
+    pub width: Option<usize>,
+}
+
+impl Sheet {
+    /// Writes a paragraph whose line ends are those of a wide sheet.
+    fn prose(self, text: &str) -> String {
+        match self.width {
+            None => format!("{text}\n"),
+            Some(width) => columns::wrapped(&text.replace('\n', " "), width, 0).join("\n") + "\n",
+        }
+    }
+}
+
+/// A column: its head, and its rank among those that a narrow sheet leaves out: the highest first, those
+/// of 0 never.
+type Head = (&'static str, u8);
+
+/// Columns under one heading a cell; the last column's text is wrapped where it is too wide.
 struct Table {
-    header: Vec<&'static str>,
+    header: Vec<Head>,
+    /// Where what a narrow sheet leaves out can be read.
+    all_in: &'static str,
     /// Cell, fields, colour of the last field.
     lines: Vec<(String, Vec<String>, &'static str)>,
     /// Below each line, as far as there are any; an empty one is not set.
@@ -99,39 +123,88 @@ struct Table {
 }
 
 impl Table {
-    fn render(mut self, colour: bool) -> String {
+    fn render(mut self, sheet: Sheet) -> String {
         let last = self.header.len() - 1;
         if self.lines.iter().all(|(_, fields, _)| fields[last].is_empty()) {
-            self.header[last] = "";
+            self.header[last].0 = "";
         }
-        let mut rows = vec![self.header.iter().map(|&name| name.to_owned()).collect()];
+        let mut rows = vec![self.header.iter().map(|(name, _)| (*name).to_owned()).collect()];
         rows.extend(self.lines.iter_mut().map(|(_, fields, _)| std::mem::take(fields)));
-        let laid_out = columns::lines(&rows, self.words..last, |row, column| match row {
-            _ if !colour => "",
+        let ranks: Vec<u8> = self.header.iter().map(|(_, rank)| *rank).collect();
+        let fit = columns::fit(&rows, &ranks, sheet.width.map(|width| width.saturating_sub(2)));
+        let below = cut_last(&mut rows, &fit);
+        let before = |end: usize| fit.kept.iter().filter(|&&at| at < end).count();
+        let numbers = before(self.words)..before(last);
+        let kept = |row: Vec<String>| {
+            let fields = row.into_iter().enumerate().filter(|(at, _)| fit.kept.contains(at));
+            fields.map(|(_, field)| field).collect()
+        };
+        let rows: Vec<Vec<String>> = rows.into_iter().map(kept).collect();
+        let code = |row: usize, column: usize| match row {
+            _ if !sheet.colour => "",
             0 => DIM,
-            _ if column == last => self.lines[row - 1].2,
+            _ if fit.kept[column] == last => self.lines[row - 1].2,
             _ => "",
-        });
+        };
+        let laid_out = columns::lines(&rows, numbers, code);
+        let text = self.under_cells(&laid_out, &below, sheet);
+        let names =
+            fit.left_out.iter().map(|&at| self.header[at].0).filter(|name| !name.is_empty());
+        match names.collect::<Vec<_>>().join(", ") {
+            none if none.is_empty() => text,
+            names => {
+                let said = format!("no room here for: {names} ({})", self.all_in);
+                format!("{text}  {}\n", paint(&said, DIM, sheet.colour))
+            }
+        }
+    }
+
+    /// Writes lines below the heads of their cells: the first is the table's, and `below` each of the
+    /// others goes on.
+    fn under_cells(&self, laid_out: &[String], below: &[Vec<String>], sheet: Sheet) -> String {
         let mut laid_out = laid_out.iter();
         let mut text = laid_out.next().map_or(String::new(), |header| format!("  {header}\n"));
         let mut cell = "";
-        for (index, (line, (this, ..))) in laid_out.zip(&self.lines).enumerate() {
+        for (index, (line, (this, _, code))) in laid_out.zip(&self.lines).enumerate() {
             if this != cell {
-                text += &format!("{}\n", paint(this, BOLD, colour));
+                text += &format!("{}\n", paint(this, BOLD, sheet.colour));
                 cell = this;
             }
             text += &format!("  {line}\n");
+            for more in below.get(index + 1).into_iter().flatten() {
+                let at = more.len() - more.trim_start().len();
+                let said = paint(more.trim_start(), code, sheet.colour);
+                text += &format!("  {}{said}\n", " ".repeat(at));
+            }
             if let Some(detail) = self.details.get(index).filter(|detail| !detail.is_empty()) {
-                text += &format!("    {}\n", paint(detail, DIM, colour));
+                text += &format!("    {}\n", paint(detail, DIM, sheet.colour));
             }
         }
         text
     }
 }
 
+/// Cuts the last text of each row to its room; returns, by row, the lines that go on below it.
+fn cut_last(rows: &mut [Vec<String>], fit: &columns::Fit) -> Vec<Vec<String>> {
+    let (begin, room, is_below) = match fit.last {
+        None => return Vec::new(),
+        Some(Last::Beside { begin, room }) => (begin, room, false),
+        Some(Last::Below { begin, room }) => (begin, room, true),
+    };
+    let cut = |(at, row): (usize, &mut Vec<String>)| {
+        let Some(last) = row.last_mut() else { return Vec::new() };
+        let lines = columns::wrapped(&printable(last), room, 0);
+        // the head of a column that stands below says so where it is
+        let kept = usize::from(!is_below || at == 0);
+        *last = lines.iter().take(kept).cloned().collect();
+        lines.iter().skip(kept).map(|line| " ".repeat(begin) + line).collect()
+    };
+    rows.iter_mut().enumerate().map(cut).collect()
+}
+
 /// Estimates of every cell. `from` says where the runs come from: a file or a folder. Metrics
 /// that no run has are left out.
-pub fn summary_table(summaries: &[Summary], from: &str, colour: bool) -> String {
+pub fn summary_table(summaries: &[Summary], from: &str, sheet: Sheet) -> String {
     let Some(first) = summaries.first() else {
         return format!("no runs in {}\n", printable(from));
     };
@@ -156,36 +229,35 @@ pub fn summary_table(summaries: &[Summary], from: &str, colour: bool) -> String 
         ];
         (place(&one.experiment, &first.experiment, &one.cell), fields, DIM)
     });
-    let header = [
-        "metric",
-        "n",
-        "failed",
-        "mean",
-        "std",
-        "min",
-        "q1",
-        "median",
-        "q3",
-        "max",
-        "95 % t interval",
-        "95 % BCa interval",
-        "note",
-    ];
     let lines = lines.collect();
-    let table = Table { header: header.into(), lines, details: Vec::new(), words: 1 };
+    let (header, all_in) = (SUMMARY_HEADER.into(), "summary.csv and --json have all");
+    let table = Table { header, all_in, lines, details: Vec::new(), words: 1 };
     let codes = codes(summaries.iter().map(|one| (one.versions, one.code.as_str())));
-    format!(
-        "{}{}{codes}",
-        title(&first.experiment, first.scale, from, colour),
-        table.render(colour)
-    )
+    let title = title(&first.experiment, first.scale, from, sheet.colour);
+    columns::reflowed(&format!("{title}{}{codes}", table.render(sheet)), sheet.width)
 }
+
+const SUMMARY_HEADER: [Head; 13] = [
+    ("metric", 0),
+    ("n", 2),
+    ("failed", 3),
+    ("mean", 0),
+    ("std", 0),
+    ("min", 6),
+    ("q1", 8),
+    ("median", 7),
+    ("q3", 8),
+    ("max", 6),
+    ("95 % t interval", 4),
+    ("95 % BCa interval", 9),
+    ("note", 5),
+];
 
 /// Pairs that a terminal shows; of a large grid there are many times as many as cells.
 const PAIRS: usize = 1000;
 
 /// Cells of one experiment beside each other under the same seeds.
-pub fn pairs_table(pairs: &[&Pair], from: &str, colour: bool) -> String {
+pub fn pairs_table(pairs: &[&Pair], from: &str, sheet: Sheet) -> String {
     let Some(first) = pairs.first() else {
         return String::new();
     };
@@ -210,51 +282,54 @@ pub fn pairs_table(pairs: &[&Pair], from: &str, colour: bool) -> String {
         ];
         (place(&one.experiment, &first.experiment, &one.cell), fields, DIM)
     });
-    let header = [
-        "metric",
-        "against",
-        "n",
-        "difference",
-        "95 % t interval",
-        "Wilcoxon p",
-        "Holm p",
-        "d_z",
-        "r",
-        "note",
-    ];
     let lines = lines.collect();
-    let table = Table { header: header.into(), lines, details: Vec::new(), words: 2 };
-    let title = title(&first.experiment, first.scale, from, colour);
+    let (header, all_in) = (PAIRS_HEADER.into(), "pairs.csv and --json have all");
+    let table = Table { header, all_in, lines, details: Vec::new(), words: 2 };
+    let title = title(&first.experiment, first.scale, from, sheet.colour);
     let more = match pairs.len().saturating_sub(PAIRS) {
         0 => String::new(),
         more => format!("… and {more} more pairs: pairs.csv or --json has all\n"),
     };
-    format!(
+    let text = format!(
         "{title}{}{more}paired by seed; d_z is the mean difference in standard deviations of the \
          differences, r the rank-biserial correlation\n",
-        table.render(colour)
-    )
+        table.render(sheet)
+    );
+    columns::reflowed(&text, sheet.width)
 }
 
-const POWER_HEADER: [&str; 14] = [
-    "metric",
-    "margin",
-    "source",
-    "runs",
-    "std",
-    "of n",
-    "d = 0",
-    "d = m/2",
-    "d = 2m",
-    "m for 80 %",
-    "std for 80 %",
-    "runs for 80 %",
-    "runs for 90 %",
-    "at most",
+const PAIRS_HEADER: [Head; 10] = [
+    ("metric", 0),
+    ("against", 0),
+    ("n", 5),
+    ("difference", 0),
+    ("95 % t interval", 3),
+    ("Wilcoxon p", 6),
+    ("Holm p", 2),
+    ("d_z", 7),
+    ("r", 8),
+    ("note", 4),
+];
+
+const POWER_HEADER: [Head; 14] = [
+    ("metric", 0),
+    ("margin", 0),
+    ("source", 5),
+    ("runs", 4),
+    ("std", 3),
+    ("of n", 9),
+    ("d = 0", 0),
+    ("d = m/2", 7),
+    ("d = 2m", 6),
+    ("m for 80 %", 8),
+    ("std for 80 %", 8),
+    ("runs for 80 %", 2),
+    ("runs for 90 %", 7),
+    ("at most", 1),
 ];
 
 /// What as many runs as planned can show.
-pub fn power_table(lines: &[Power], experiment: &str, from: &str, colour: bool) -> String {
+pub fn power_table(lines: &[Power], experiment: &str, from: &str, sheet: Sheet) -> String {
     if lines.is_empty() {
         return format!(
             "no verified figure with a margin is compared with {experiment}; try one with --margin\n"
@@ -289,21 +364,24 @@ pub fn power_table(lines: &[Power], experiment: &str, from: &str, colour: bool) 
         (one.cell.to_string(), fields, "")
     });
     let lines_of_table = rows.collect();
-    let header = POWER_HEADER.into();
-    let table = Table { header, lines: lines_of_table, details: Vec::new(), words: 1 };
-    format!(
-        "{} · what as many runs can show · std of the runs in {}\n{}{}\
-         source: runs of the published mean (1 where it does not say), taken to spread as ours do. d = 0 \
-         and d = m/2: chance of\n'reproduced' when the true difference is none or half the margin m; d = \
-         2m: chance of 'not reproduced' when it is twice the\nmargin; then the smallest margin, the \
-         largest std and the runs that give 'reproduced' a chance of 80 % (90 %) when the true\n\
-         difference is none, and the chance that no number of runs exceeds\n",
-        paint(experiment, BOLD, colour),
+    let (header, all_in) = (POWER_HEADER.into(), "--json has all");
+    let table = Table { header, all_in, lines: lines_of_table, details: Vec::new(), words: 1 };
+    let text = format!(
+        "{} · what as many runs can show · std of the runs in {}\n{}{}{}",
+        paint(experiment, BOLD, sheet.colour),
         printable(from),
-        table.render(colour),
+        table.render(sheet),
+        sheet.prose(POWER_EXPLAINED),
         hopeless(lines),
-    )
+    );
+    columns::reflowed(&text, sheet.width)
 }
+
+const POWER_EXPLAINED: &str = "source: runs of the published mean (1 where it does not say), taken to spread as ours do. d = 0 \
+    and d = m/2: chance of\n'reproduced' when the true difference is none or half the margin m; d = \
+    2m: chance of 'not reproduced' when it is twice the\nmargin; then the smallest margin, the \
+    largest std and the runs that give 'reproduced' a chance of 80 % (90 %) when the true\n\
+    difference is none, and the chance that no number of runs exceeds";
 
 /// Says of which lines no number of runs has a chance of 80 %.
 fn hopeless(lines: &[Power]) -> String {
@@ -344,7 +422,7 @@ pub fn comparison_table(
     comparisons: &[&Comparison],
     paper: &Paper,
     from: &str,
-    colour: bool,
+    sheet: Sheet,
 ) -> String {
     let Some(first) = comparisons.first() else {
         let (name, from) = (printable(&paper.name), printable(from));
@@ -372,28 +450,32 @@ pub fn comparison_table(
         ];
         (place(&one.experiment, &first.experiment, &one.cell), fields, verdict_colour(one))
     });
-    let header = [
-        "metric",
-        "published",
-        "source",
-        "n",
-        "failed",
-        "mean",
-        "std",
-        "difference",
-        "90 % t interval",
-        "margin",
-        "verdict",
-    ];
     let (lines, details) = (lines.collect(), comparisons.iter().map(|one| details(one)).collect());
-    let table = Table { header: header.into(), lines, details, words: 3 };
-    format!(
-        "{}{}{}",
-        title(&first.experiment, first.scale, from, colour),
-        table.render(colour),
-        notes(comparisons, paper)
-    )
+    let (header, all_in) = (COMPARISON_HEADER.into(), "comparison.csv and --json have all");
+    let table = Table { header, all_in, lines, details, words: 3 };
+    let title = title(&first.experiment, first.scale, from, sheet.colour);
+    let text =
+        format!("{title}{}{}{}", table.render(sheet), notes(comparisons, paper), sheet.prose(RULE));
+    columns::reflowed(&text, sheet.width)
 }
+
+const COMPARISON_HEADER: [Head; 11] = [
+    ("metric", 0),
+    ("published", 0),
+    ("source", 8),
+    ("n", 5),
+    ("failed", 7),
+    ("mean", 0),
+    ("std", 2),
+    ("difference", 6),
+    ("90 % t interval", 4),
+    ("margin", 3),
+    ("verdict", 0),
+];
+
+const RULE: &str = "a figure is reproduced when the 90 % t interval of (mean − published), with the sampling \
+    error of both sides, lies inside its\nmargin, and compatible when as many runs of this protocol as \
+    the source made could print it; failed runs are in no mean";
 
 fn title(experiment: &str, scale: Scale, from: &str, colour: bool) -> String {
     let (scale, code) = match scale {
@@ -479,10 +561,7 @@ fn notes(comparisons: &[&Comparison], paper: &Paper) -> String {
     if comparisons.iter().any(|one| one.test == Test::Welch) {
         text += "Welch's t interval where the paper prints a std and its number of runs\n";
     }
-    text += &codes(comparisons.iter().map(|one| (one.versions, one.code.as_str())));
-    text + "a figure is reproduced when the 90 % t interval of (mean − published), with the sampling \
-            error of both sides, lies inside its\nmargin, and compatible when as many runs of this \
-            protocol as the source made could print it; failed runs are in no mean\n"
+    text + &codes(comparisons.iter().map(|one| (one.versions, one.code.as_str())))
 }
 
 /// What stands behind a verdict, for the line below it; empty of a control beside a figure of the
@@ -530,6 +609,8 @@ mod tests {
     use crate::summary::tests::{figure, paper, rows};
     use crate::summary::{Evidence, Row, bootstrap, compare, summarise};
 
+    const PLAIN: Sheet = Sheet { colour: false, width: None };
+
     fn runs() -> Vec<Row> {
         let mut runs = rows("base", &[0.9, 0.905, 0.895, 0.1]);
         runs[3].state = State::Diverged;
@@ -537,7 +618,7 @@ mod tests {
         runs
     }
 
-    fn comparison(runs: &[Row], colour: bool) -> String {
+    fn comparison(runs: &[Row], sheet: Sheet) -> String {
         let recalled = Figure {
             status: Status::Recalled,
             table: "Table 3".into(),
@@ -548,7 +629,7 @@ mod tests {
         let evidence: Vec<Evidence> = summarise(runs).unwrap().iter().map(Evidence::from).collect();
         let comparisons = compare(&evidence, &paper, "made-up", Some(5));
         let comparisons: Vec<&Comparison> = comparisons.iter().collect();
-        comparison_table(&comparisons, &paper, "results/made-up/runs.csv", colour)
+        comparison_table(&comparisons, &paper, "results/made-up/runs.csv", sheet)
     }
 
     #[test]
@@ -569,7 +650,7 @@ Welch's t interval where the paper prints a std and its number of runs
 a figure is reproduced when the 90 % t interval of (mean − published), with the sampling error of both sides, lies inside its
 margin, and compatible when as many runs of this protocol as the source made could print it; failed runs are in no mean
 ";
-        assert_eq!(comparison(&runs(), false), expected);
+        assert_eq!(comparison(&runs(), PLAIN), expected);
     }
 
     #[test]
@@ -584,32 +665,32 @@ base,control=untrained
 ";
         let mut summaries = summarise(&runs()).unwrap();
         bootstrap(&mut summaries, &runs(), 1000);
-        assert_eq!(summary_table(&summaries, "results/made-up", false), expected);
+        assert_eq!(summary_table(&summaries, "results/made-up", PLAIN), expected);
     }
 
     #[test]
     fn a_reduced_run_is_named_in_the_title_and_earns_no_verdict() {
         let mut quick = runs();
         quick.iter_mut().for_each(|row| row.scale = Scale::Quick);
-        let text = comparison(&quick, false);
+        let text = comparison(&quick, PLAIN);
         assert!(text.lines().next().unwrap().contains("REDUCED RUN"), "{text}");
         assert!(!text.contains("  reproduced") && text.contains("  reduced run"), "{text}");
-        let summary = summary_table(&summarise(&quick).unwrap(), "results/quick/made-up", false);
+        let summary = summary_table(&summarise(&quick).unwrap(), "results/quick/made-up", PLAIN);
         assert!(summary.lines().next().unwrap().contains("REDUCED RUN"), "{summary}");
     }
 
     #[test]
     fn one_run_and_no_run_leave_blanks_and_never_nan() {
         let mut one = rows("base", &[0.9]);
-        let text = comparison(&one, false);
+        let text = comparison(&one, PLAIN);
         assert!(text.contains("too few runs") && !text.to_lowercase().contains("nan"), "{text}");
         one[0].state = State::Crashed;
-        let text = comparison(&one, false);
+        let text = comparison(&one, PLAIN);
         assert!(text.contains("(1 of 1 runs failed)") && !text.contains("NaN"), "{text}");
         assert!(
-            summary_table(&summarise(&one).unwrap(), "here", false).contains("f1      0       1")
+            summary_table(&summarise(&one).unwrap(), "here", PLAIN).contains("f1      0       1")
         );
-        assert_eq!(summary_table(&[], "here", false), "no runs in here\n");
+        assert_eq!(summary_table(&[], "here", PLAIN), "no runs in here\n");
     }
 
     #[test]
@@ -621,7 +702,7 @@ base,control=untrained
         let mut runs = rows(label, &[0.9, 0.8, 0.7]);
         runs.iter_mut().for_each(|row| row.experiment = label.into());
         let summaries = summarise(&runs).unwrap();
-        let text = summary_table(&summaries, label, false);
+        let text = summary_table(&summaries, label, PLAIN);
         assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text}");
         assert_eq!(text.lines().count(), 4, "{text}");
         assert!(text.starts_with(escaped), "{text}");
@@ -629,7 +710,7 @@ base,control=untrained
 
     #[test]
     fn colour_is_added_only_when_asked_for_and_changes_no_text() {
-        let coloured = comparison(&runs(), true);
+        let coloured = comparison(&runs(), Sheet { colour: true, ..PLAIN });
         assert!(
             coloured.contains(
                 "\x1b[32mreproduced (4 of 5 runs) (1 of 4 runs failed), compatible\x1b[0m"
@@ -638,7 +719,7 @@ base,control=untrained
         let codes = ["1", "2", "31", "32", "33", "0"];
         let plain =
             codes.iter().fold(coloured, |text, code| text.replace(&format!("\x1b[{code}m"), ""));
-        assert_eq!(plain, comparison(&runs(), false));
+        assert_eq!(plain, comparison(&runs(), PLAIN));
         assert!(!plain.contains('\x1b'));
     }
 }

@@ -1,6 +1,7 @@
 //! Slots, jobs, retries, events: jobs run where and when `policy` says. What running a job means is
 //! an argument, so this module knows no processes, no tensors and no files, and it prints nothing.
 pub mod answer;
+pub mod cost;
 pub mod design;
 pub mod devices;
 pub mod estimate;
@@ -8,8 +9,10 @@ mod log;
 pub mod plan;
 pub mod policy;
 mod process;
+pub mod recording;
 pub mod session;
 pub mod slurm;
+pub mod time_left;
 pub mod trainer;
 pub mod worker;
 

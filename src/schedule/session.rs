@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Instant;
 
+use super::cost;
 use super::devices::Devices;
-use super::estimate::TimeLeft;
 use super::plan::Plan;
 use super::policy::{Planned, Policy};
+use super::recording::Recorder;
+use super::time_left::{Expected, TimeLeft};
 use super::{Claim, Death, Dispatch, Event, Execute, chunks};
 use crate::error::{Error, Result};
 use crate::experiment::Cell;
@@ -26,8 +29,8 @@ pub struct Session<'a> {
     plans: &'a [&'a Plan],
     devices: &'a Devices,
     jobs: Vec<Planned>,
-    /// Whether weights of jobs are expected seconds; else they are epochs.
-    in_seconds: bool,
+    /// What each is expected to take.
+    expected: Vec<Expected>,
     claims: Claims,
     /// The places of the records that were stored.
     stored: Mutex<BTreeSet<PathBuf>>,
@@ -65,26 +68,22 @@ impl<'a> Session<'a> {
         devices: &'a Devices,
         data: &[PathBuf],
     ) -> Self {
-        let mut timed = Vec::new();
-        let mut in_seconds = true;
+        let (mut jobs, mut all) = (Vec::new(), Vec::new());
         for (plan, needs) in plans.iter().zip(needs) {
             let estimates = plan.estimates();
             for (cells, job) in plan.jobs(devices.width, data) {
                 let each = cells.iter().map(|&cell| estimates[cell].map(|(seconds, _)| seconds));
                 let seconds = each.sum::<Option<f64>>();
-                in_seconds &= seconds.is_some();
-                timed.push((seconds, needs[cells[0]], job));
+                let (seeds, parts) = (job.seeds.len() as f64, cost::expected(&job));
+                // what is stored took this long after its data were loaded
+                let parts = seconds.map_or(parts, |seconds| parts.with_rest(seconds * seeds));
+                let (weight, need) = (parts.total(), needs[cells[0]]);
+                jobs.push(Planned { job, weight, need });
+                all.push(Expected { parts, known: seconds.is_some() });
             }
         }
-        let planned = |(seconds, need, job): (Option<f64>, Option<Need>, Job)| {
-            let epochs = (job.cell().training.epochs + 1) as f64;
-            let one = seconds.filter(|_| in_seconds).unwrap_or(epochs);
-            let weight = one * job.seeds.len() as f64;
-            Planned { job, weight, need }
-        };
-        let jobs = timed.into_iter().map(planned).collect();
         let (claims, stored) = (Claims::new(), Mutex::default());
-        Self { plans, devices, jobs, in_seconds, claims, stored }
+        Self { plans, devices, jobs, expected: all, claims, stored }
     }
 
     /// Returns how many jobs there are.
@@ -99,7 +98,16 @@ impl<'a> Session<'a> {
 
     /// Begins to reckon the time that the jobs take.
     pub fn time_left(&self) -> TimeLeft {
-        TimeLeft::new(self.devices.slots.len(), &self.jobs, self.in_seconds)
+        TimeLeft::new(self.devices.slots.len(), self.expected())
+    }
+
+    /// Begins to record when the jobs start, advance and end.
+    pub fn recorder(&self) -> Recorder {
+        Recorder::new(self.devices.slots.len(), self.expected(), Instant::now())
+    }
+
+    fn expected(&self) -> impl Iterator<Item = (&Job, Expected)> {
+        self.jobs.iter().map(|planned| &planned.job).zip(self.expected.iter().copied())
     }
 
     /// Runs the jobs and stores their records as they come. `tell` learns what happens, of a run after

@@ -131,6 +131,9 @@ fn an_interrupt_keeps_finished_runs_ends_the_workers_and_the_next_run_continues(
     let kept = sandbox.records("results");
     assert!(!kept.is_empty() && kept.len() < 4, "{}", kept.len());
     assert!(kept.values().all(|record| record["state"] == "ok"));
+    // what is stored is in tables and report by then
+    assert_eq!(sandbox.read("results/tiny/runs.csv").lines().count(), 1 + kept.len());
+    assert!(sandbox.read("results/report.html").contains("tiny"));
     sandbox.seedbed(&slow(300)).expect(0);
     let all = sandbox.records("results");
     assert_eq!(all.len(), 4);

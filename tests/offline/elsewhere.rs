@@ -186,7 +186,7 @@ fn an_experiment_may_have_no_method_but_scores_and_then_nothing_runs() {
     // a table of one's own is known by its rows
     std::fs::copy(alone.sandbox.path("results/residuals/runs.csv"), alone.sandbox.path("mine.csv"))
         .expect("a copy");
-    alone.done("tables residuals --runs mine.csv");
+    alone.done("tables residuals --from mine.csv");
 }
 
 #[test]

@@ -114,23 +114,23 @@ fn an_experiment_chooses_figures_by_table_method_data_set_setting_and_cell() {
         ("paper = \"made-up\", setting = \"a test\", cell = \"reconstruction=mean\"", 2),
     ] {
         let sandbox = choosing(&format!("compare = {{ {compare} }}\n"));
-        let found = comparisons(&sandbox, "tiny --runs mine.csv");
+        let found = comparisons(&sandbox, "tiny --from mine.csv");
         assert_eq!(found.len(), count, "{compare}");
     }
     // of two that take the same figure for the same cell, it is compared once
     let list =
         "compare = [{ paper = \"made-up\" }, { paper = \"made-up\", table = \"Table 1\" }]\n";
-    assert_eq!(comparisons(&choosing(list), "tiny --runs mine.csv").len(), 4);
+    assert_eq!(comparisons(&choosing(list), "tiny --from mine.csv").len(), 4);
     // a table's name may go on after a comma
     let sandbox = choosing("compare = { paper = \"made-up\", table = \"Table 1\" }\n");
     let paper = sandbox.read("experiments/papers/made-up.toml");
     let longer = paper.replacen("\"Table 1\"", "\"Table 1, preprint\"", 1);
     sandbox.write("experiments/papers/made-up.toml", &longer);
-    let found = comparisons(&sandbox, "tiny --runs mine.csv");
+    let found = comparisons(&sandbox, "tiny --from mine.csv");
     assert!(found.iter().all(|one| one["table"] == "Table 1"), "the table of that very name");
     let both = longer.replace("\"Table 1\"", "\"Table 1, second edition\"");
     sandbox.write("experiments/papers/made-up.toml", &both);
-    assert_eq!(comparisons(&sandbox, "tiny --runs mine.csv").len(), 4);
+    assert_eq!(comparisons(&sandbox, "tiny --from mine.csv").len(), 4);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_choice_that_takes_no_figure_is_refused_with_what_there_is() {
         ("[]", "'compare' is empty"),
     ] {
         let sandbox = choosing(&format!("compare = {compare}\n"));
-        for command in ["compare tiny --runs mine.csv", "plan tiny --power"] {
+        for command in ["compare tiny --from mine.csv", "plan tiny --power"] {
             sandbox.seedbed(command).expect(2).says(said);
         }
     }
@@ -172,7 +172,7 @@ fn a_figure_whose_cell_cannot_be_is_refused_when_the_files_are_read() {
             paper.replacen("cell = \"reconstruction=sum\"", &format!("cell = \"{wrong}\""), 1);
         sandbox.write("experiments/papers/made-up.toml", &text);
         sandbox.write("mine.csv", RUNS);
-        let said = sandbox.seedbed("compare tiny --runs mine.csv").expect(2);
+        let said = sandbox.seedbed("compare tiny --from mine.csv").expect(2);
         said.says(&format!("experiment tiny has no cell '{wrong}'"))
             .says("its cells: reconstruction=sum ");
     }
@@ -232,7 +232,7 @@ fn what_ships_is_found_in_a_folder_that_has_nothing() {
 fn new_files_run_as_they_are_and_nothing_is_overwritten() {
     let sandbox = bare();
     sandbox.seedbed("new mine").expect(0).prints("experiments/mine.toml").says("seedbed run mine");
-    sandbox.seedbed("run mine").expect(0).prints("mine · full protocol");
+    sandbox.seedbed("run mine --tables").expect(0).prints("mine · full protocol");
     sandbox.seedbed("new mine").expect(2).says("experiments/mine.toml is there already");
     sandbox.seedbed("new-paper ours").expect(0).prints("experiments/papers/ours.toml");
     sandbox.seedbed("new-paper ours").expect(2).says("is there already");
@@ -293,7 +293,7 @@ fn a_table_of_ones_own_begins_with_its_digest_and_guesses_that_run() {
     ] {
         assert!(written.contains(line), "no '{line}' in:\n{written}");
     }
-    sandbox.seedbed("run parts").expect(0).prints("parts · full protocol");
+    sandbox.seedbed("run parts --tables").expect(0).prints("parts · full protocol");
     sandbox.seedbed("new nothing --table nowhere.csv").expect(3).says("cannot read nowhere.csv");
 }
 
@@ -327,7 +327,7 @@ fn all_experiments_are_planned_together() {
 fn rows_of_a_foreign_table_get_nobodys_protocol() {
     let sandbox = Sandbox::new();
     sandbox.write("mine.csv", RUNS);
-    sandbox.seedbed("report tiny --runs mine.csv --to report").expect(0);
+    sandbox.seedbed("report tiny --from mine.csv --to report").expect(0);
     let sentence = "Rows from mine.csv; their protocol is not recorded.";
     for file in ["report/report.md", "report/report.html"] {
         let text = sandbox.read(file);
@@ -383,7 +383,7 @@ fn what_is_wrong_with_a_value_a_flag_or_a_column_is_said_in_the_users_words() {
     {
         let text = format!("experiment,cell,seed,scale,state,{column}\ntiny,base,1,full,ok,0.5\n");
         sandbox.write("mine.csv", &text);
-        let said = sandbox.seedbed("tables tiny --runs mine.csv").expect(3);
+        let said = sandbox.seedbed("tables tiny --from mine.csv").expect(3);
         said.says(&format!("unknown column `{column}` (nearest: `{ours}`)"));
     }
 }

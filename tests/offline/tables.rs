@@ -31,11 +31,11 @@ fn a_hand_made_file_of_an_experiment_that_nobody_knows_becomes_tables_and_a_repo
                         mine,a=2,1,full,ok,0.8,0.6\nmine,a=2,2,full,ok,0.9,0.6\n"
     );
     sandbox.write("elsewhere/mine.csv", &text);
-    let tables = sandbox.seedbed("tables --runs elsewhere/mine.csv").expect(0);
+    let tables = sandbox.seedbed("tables --from elsewhere/mine.csv").expect(0);
     tables.prints("mine · full protocol · elsewhere/mine.csv").prints("0.6000");
-    let compared = sandbox.seedbed("compare --runs elsewhere/mine.csv").expect(0);
+    let compared = sandbox.seedbed("compare --from elsewhere/mine.csv").expect(0);
     compared.says("mine names no paper").prints("paired by seed");
-    sandbox.seedbed("report --runs elsewhere/mine.csv").expect(0).prints("elsewhere/report.html");
+    sandbox.seedbed("report --from elsewhere/mine.csv").expect(0).prints("elsewhere/report.html");
     assert!(sandbox.read("elsewhere/report.html").contains("a=2"));
     assert!(!sandbox.path("results").exists(), "a file of someone else's writes no table");
 }
@@ -69,7 +69,7 @@ fn what_is_wrong_with_a_file_is_named_with_line_and_column() {
     ] {
         sandbox.write("mine.csv", text);
         for command in ["tables", "compare", "report"] {
-            let ended = sandbox.seedbed(&format!("{command} tiny --runs mine.csv")).expect(3);
+            let ended = sandbox.seedbed(&format!("{command} tiny --from mine.csv")).expect(3);
             ended.says(complaint);
         }
     }
@@ -95,15 +95,15 @@ fn no_table_holds_nan_and_every_blank_has_its_reason() {
         let other = rows("reconstruction=mean", &["0.5", "0.6", "0.7"]);
         let text = rows("reconstruction=sum", &f1) + &other;
         sandbox.write("mine.csv", &format!("{HEADER}{text}"));
-        let compared = sandbox.seedbed("compare tiny --runs mine.csv --json").expect(0).stdout;
+        let compared = sandbox.seedbed("compare tiny --from mine.csv --json").expect(0).stdout;
         let compared = parsed(&compared);
         let comparisons = compared[0]["comparison"].as_array().expect("comparisons");
         let one = comparisons.iter().find(|one| one["metric"] == "f1").expect("the figure of F1");
         assert_eq!(one["verdict"], verdict.split(" (").next().expect("a word"), "{f1:?}");
         assert_eq!(one["note"], note, "{f1:?}");
-        let compared = sandbox.seedbed("compare tiny --runs mine.csv").expect(0).prints(verdict);
-        let tables = sandbox.seedbed("tables tiny --runs mine.csv").expect(0);
-        sandbox.seedbed("report tiny --runs mine.csv").expect(0);
+        let compared = sandbox.seedbed("compare tiny --from mine.csv").expect(0).prints(verdict);
+        let tables = sandbox.seedbed("tables tiny --from mine.csv").expect(0);
+        sandbox.seedbed("report tiny --from mine.csv").expect(0);
         let mut texts = vec![compared.stdout, tables.stdout];
         texts.extend(
             ["html", "md", "tex", "json"].map(|kind| sandbox.read(&format!("report.{kind}"))),
@@ -122,12 +122,12 @@ fn figures_without_a_margin_or_with_one_of_0_are_shown_and_never_reproduced() {
     let paper = sandbox.read("experiments/papers/made-up.toml");
     sandbox
         .write("experiments/papers/made-up.toml", &paper.replace("value = 0.9\n", "value = 0\n"));
-    let exact = sandbox.seedbed("compare tiny --runs mine.csv").expect(0);
+    let exact = sandbox.seedbed("compare tiny --from mine.csv").expect(0);
     exact.prints("undecidable").prints("a margin of 0 can only be missed");
     let bare = paper.replace("[margins.f1]\nvalue = 0.9\nreason = \"a test\"\n", "");
     assert_ne!(bare, paper);
     sandbox.write("experiments/papers/made-up.toml", &bare);
-    sandbox.seedbed("compare tiny --runs mine.csv").expect(0).prints("no margin");
+    sandbox.seedbed("compare tiny --from mine.csv").expect(0).prints("no margin");
 }
 
 /// A gate passes only what is reproduced; its second level passes whatever is not refuted.
@@ -150,9 +150,9 @@ fn a_gate_passes_no_figure_whose_runs_failed_or_leave_it_open() {
     ] {
         let text = format!("{HEADER}{}", rows("reconstruction=sum", &f1));
         sandbox.write("mine.csv", &text);
-        let gate = sandbox.seedbed("compare tiny --runs mine.csv --strict").expect(codes.0);
+        let gate = sandbox.seedbed("compare tiny --from mine.csv --strict").expect(codes.0);
         gate.prints(&format!("  {verdict}"));
-        sandbox.seedbed("compare tiny --runs mine.csv --strict=not-refuted").expect(codes.1);
+        sandbox.seedbed("compare tiny --from mine.csv --strict=not-refuted").expect(codes.1);
     }
 }
 
@@ -163,18 +163,18 @@ fn runs_missing_from_the_declared_number_are_named_in_every_table() {
     sandbox.write("experiments/tiny.toml", &tiny);
     let picked = rows("reconstruction=sum", &["0.5", "0.51", "0.49", "0.5", "0.52", "0.48"]);
     sandbox.write("mine.csv", &format!("{HEADER}{picked}"));
-    let compared = sandbox.seedbed("compare tiny --runs mine.csv").expect(0);
+    let compared = sandbox.seedbed("compare tiny --from mine.csv").expect(0);
     compared.prints("reproduced (6 of 20 runs)");
-    let tables = sandbox.seedbed("tables tiny --runs mine.csv").expect(0);
+    let tables = sandbox.seedbed("tables tiny --from mine.csv").expect(0);
     tables.prints("fewer runs than declared: reconstruction=sum: 6 of 20 runs");
-    sandbox.seedbed("report tiny --runs mine.csv").expect(0);
+    sandbox.seedbed("report tiny --from mine.csv").expect(0);
     for kind in ["html", "md", "tex", "json"] {
         let text = sandbox.read(&format!("report.{kind}"));
         assert!(text.contains("6 of 20 runs"), "{kind}");
     }
     // of an experiment that nobody knows nothing is declared
     sandbox.write("other.csv", &format!("{HEADER}{}", picked.replace("tiny,", "other,")));
-    let other = sandbox.seedbed("compare --runs other.csv").expect(0);
+    let other = sandbox.seedbed("compare --from other.csv").expect(0);
     assert!(!other.stdout.contains("of 20 runs"));
 }
 
@@ -264,13 +264,13 @@ fn a_terminal_gets_colour_unless_it_asks_for_none() {
     sandbox.write("mine.csv", &format!("{HEADER}{text}"));
     let seedbed = env!("CARGO_BIN_EXE_seedbed");
     let on_terminal = |no_colour: &str| {
-        let command = format!("{seedbed} compare tiny --runs mine.csv");
+        let command = format!("{seedbed} compare tiny --from mine.csv");
         let mut script = Command::new("script");
         script.args(["-qec", &command, "/dev/null"]).current_dir(sandbox.path("."));
         let output = script.env("NO_COLOR", no_colour).output().expect("script (bsdutils) starts");
         String::from_utf8_lossy(&output.stdout).replace('\r', "")
     };
-    let piped = sandbox.seedbed("compare tiny --runs mine.csv").expect(0).stdout;
+    let piped = sandbox.seedbed("compare tiny --from mine.csv").expect(0).stdout;
     assert!(!piped.contains('\x1b'));
     assert!(on_terminal("").contains("\x1b[32mreproduced"), "{}", on_terminal(""));
     assert_eq!(on_terminal("1"), piped);

@@ -121,6 +121,8 @@ impl Sandbox {
             .args(arguments.split_whitespace())
             .current_dir(self.folder.path())
             .env_remove("SEEDBED_DATA")
+            .env_remove("COLUMNS")
+            .env_remove("NO_COLOR")
             .env("HOME", self.folder.path())
             .env("XDG_CACHE_HOME", self.path("cache"))
             .env("ALL_PROXY", "http://127.0.0.1:9")

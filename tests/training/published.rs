@@ -297,7 +297,7 @@ fn other_commits_of_one_version_are_named_and_other_versions_are_refused() {
         "commit" => commit.to_owned(),
         _ => field.to_owned(),
     });
-    let run = sandbox.seedbed("run tiny --runs 3").expect(0);
+    let run = sandbox.seedbed("run tiny --runs 3 --tables").expect(0);
     assert!(!run.stdout.contains("versions of the code"), "{}", run.stdout);
     let summary = sandbox.read("results/tiny/summary.csv");
     assert!(summary.contains("0123456, "), "{summary}");
@@ -311,7 +311,7 @@ fn other_commits_of_one_version_are_named_and_other_versions_are_refused() {
     });
     let refused = sandbox.seedbed("run tiny --runs 4").expect(2);
     refused.says("with libtorch 1.0.0").says("--mixed-code");
-    let mixed = sandbox.seedbed("run tiny --runs 4 --mixed-code").expect(0);
+    let mixed = sandbox.seedbed("run tiny --runs 4 --mixed-code --tables").expect(0);
     mixed.prints("(2 versions of the code)");
 }
 

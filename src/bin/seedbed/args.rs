@@ -1,4 +1,5 @@
-//! The command line: what its words are and what they come to.
+//! The command line: what its words are and what they come to. Texts that stand below the options are
+//! `help`'s.
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
@@ -14,13 +15,25 @@ use seedbed::summary::sequential;
 use seedbed::text::nearest;
 
 use crate::by_hand::{ScoreOptions, SplitOptions};
-use crate::screen::say;
+use crate::help;
+use crate::output::Colour;
+use crate::screen::{note, say};
+use crate::table_options::TableOptions;
+
+/// Headings of options in help texts.
+pub const SELECTION: &str = "Selection";
+pub const TRAINING: &str = "Training";
+pub const DEVICES: &str = "Devices";
+pub const OUTPUT: &str = "Output";
 
 /// Does this paper's table reproduce? Trains every cell of an experiment under many seeds, keeps a
 /// record of each run, and compares the tables with the published figures.
 #[derive(Parser)]
-#[command(name = "seedbed", version, max_term_width = 100)]
+#[command(name = "seedbed", version, long_version = help::LONG_VERSION, max_term_width = 100,
+          after_help = help::PROGRAM)]
 pub struct Cli {
+    #[command(flatten)]
+    pub voice: Voice,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -48,9 +61,24 @@ fn metric(name: &str) -> std::result::Result<Metric, String> {
     })
 }
 
+/// How much is said, and how.
+#[derive(Args)]
+pub struct Voice {
+    /// Say only what went wrong: no progress, no notes
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = OUTPUT)]
+    pub quiet: bool,
+    /// Also say each run that ended, on a terminal too
+    #[arg(short, long, global = true, help_heading = OUTPUT)]
+    pub verbose: bool,
+    /// When texts are coloured [env: NO_COLOR, where it is auto]
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = OUTPUT)]
+    pub color: Colour,
+}
+
 #[derive(Subcommand)]
 pub enum Command {
     /// Show what is stored, what is to run and why, and how long it will take
+    #[command(after_help = help::PLAN)]
     Plan {
         #[command(flatten)]
         common: Common,
@@ -63,11 +91,14 @@ pub enum Command {
         #[arg(long, value_name = "M", requires = "power", value_parser = margin)]
         margin: Option<f64>,
     },
-    /// Train what is not stored, then write and show the tables and the comparison
+    /// Train what is not stored, then write tables and report, and sum up how it compares
+    #[command(after_help = help::RUN)]
     Run(RunArguments),
     /// The same on a Slurm cluster: submit an array of tasks that share the runs, and wait for it
+    #[command(after_help = help::SLURM)]
     Slurm(SlurmArguments),
     /// Write every table that follows from the stored runs, and show the estimates
+    #[command(after_help = help::TABLES)]
     Tables {
         #[command(flatten)]
         common: Common,
@@ -77,6 +108,7 @@ pub enum Command {
         source: Source,
     },
     /// Write comparison.csv, each mean beside the published figure, and show it
+    #[command(after_help = help::COMPARE)]
     Compare {
         #[command(flatten)]
         common: Common,
@@ -87,7 +119,7 @@ pub enum Command {
         /// Exit with 1 unless every judged figure is reproduced; with '=not-refuted' only when one is
         /// not reproduced
         #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true,
-              default_missing_value = "reproduced")]
+              default_missing_value = "reproduced", help_heading = OUTPUT)]
         strict: Option<Strict>,
     },
     /// Say which readings of a paper reach which figure, and what each choice that it leaves open does
@@ -100,6 +132,7 @@ pub enum Command {
         explaining: Explaining,
     },
     /// Write every table, and report.html, .md, .tex and .json beside the experiments' folders
+    #[command(after_help = help::REPORT)]
     Report {
         #[command(flatten)]
         common: Common,
@@ -108,8 +141,21 @@ pub enum Command {
         #[command(flatten)]
         source: Source,
         /// Where the report goes [default: where the results are]
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
         to: Option<PathBuf>,
+        /// Open report.html in this system's browser; no server is started
+        #[arg(long, conflicts_with = "json", help_heading = OUTPUT)]
+        open: bool,
+    },
+    /// Print one table for a paper: means ± std in rows and columns, beside published figures
+    #[command(after_help = help::TABLE)]
+    Table {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        source: Source,
+        #[command(flatten)]
+        layout: TableOptions,
     },
     /// Write the numbers of Markdown documents anew (the blocks that name a template of docs/templates),
     /// and the pictures of benchmarks
@@ -131,6 +177,7 @@ pub enum Command {
         out: PathBuf,
     },
     /// Train a sample of the stored runs again and compare, or (--lock) look for changed ones
+    #[command(after_help = help::VERIFY)]
     Verify {
         #[command(flatten)]
         common: Common,
@@ -145,6 +192,7 @@ pub enum Command {
     /// Write the rows of runs, without labels, for who trains by hand: the folder that a program gets
     Split(SplitOptions),
     /// Judge scores that were made elsewhere by an experiment's splits, thresholds and figures
+    #[command(after_help = help::SCORE)]
     Score(ScoreOptions),
     /// Hold published figures against each other, the data's counts, the flagging rule and test sets
     CheckFigures {
@@ -159,6 +207,7 @@ pub enum Command {
         json: bool,
     },
     /// Write a commented experiment that runs as it is, as experiments/NAME.toml
+    #[command(after_help = help::NEW)]
     New(NewArguments),
     /// Write a paper's file to fill in, as experiments/papers/NAME.toml
     NewPaper {
@@ -178,6 +227,7 @@ pub enum Command {
         of: SchemaOf,
     },
     /// Find, download and check data files
+    #[command(after_help = help::DATA)]
     Data {
         #[command(subcommand)]
         command: DataCommand,
@@ -188,6 +238,22 @@ pub enum Command {
         data: Option<PathBuf>,
         #[arg(long)]
         json: bool,
+    },
+    /// Print what completes commands and options in a shell
+    #[command(after_help = help::COMPLETIONS)]
+    Completions {
+        /// The shell that is to read it
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page of seedbed or of a subcommand, or write all of them into a folder
+    #[command(after_help = help::MAN)]
+    Man {
+        /// A subcommand [default: seedbed itself]
+        #[arg(value_name = "SUBCOMMAND", conflicts_with = "to")]
+        of: Option<String>,
+        /// Write a page for seedbed and one for each subcommand here
+        #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
+        to: Option<PathBuf>,
     },
     /// Time training steps of a cell and print them as JSON
     #[command(hide = true)]
@@ -288,16 +354,16 @@ pub struct Common {
     #[arg(value_name = "EXPERIMENT")]
     pub experiments: Vec<String>,
     /// Where records and tables go [default: results, with --quick results/quick]
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", help_heading = OUTPUT)]
     pub out: Option<PathBuf>,
-    /// The reduced protocol of the experiment's [quick] table
-    #[arg(long)]
+    /// The reduced protocol of the experiment's [quick] table, which earns no verdict
+    #[arg(long, help_heading = SELECTION)]
     pub quick: bool,
     /// Give a key of the experiment another value, such as training.epochs=25 (repeatable)
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", help_heading = SELECTION)]
     pub set: Vec<String>,
     /// JSON on stdout
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub json: bool,
 }
 
@@ -306,12 +372,12 @@ pub struct Common {
 #[group(skip)]
 pub struct Tables {
     /// Resamples of each bootstrap interval; 0 leaves them out
-    #[arg(long, value_name = "N", default_value_t = 10_000,
+    #[arg(long, value_name = "N", default_value_t = 10_000, help_heading = OUTPUT,
           value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub resamples: u32,
     /// Put runs that different versions of the code made into one table, which then says so; other
     /// commits of one protocol version and libtorch are one version
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub mixed_code: bool,
 }
 
@@ -325,68 +391,100 @@ impl Tables {
 #[derive(Args)]
 pub struct Source {
     /// A runs.csv of any origin, instead of stored records; no table is written then
-    #[arg(long = "runs", value_name = "FILE.csv")]
-    pub file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE.csv", help_heading = SELECTION)]
+    pub from: Option<PathBuf>,
+    /// What --from was called
+    #[arg(long = "runs", value_name = "FILE.csv", hide = true, conflicts_with = "from")]
+    pub before: Option<PathBuf>,
+}
+
+impl Source {
+    /// Returns the file that rows are read from; says where it was named in the old way.
+    ///
+    /// # Errors
+    /// `Usage` for a number of runs: tables are of all runs that are stored.
+    pub fn file(&self) -> Result<Option<&Path>> {
+        let Some(before) = &self.before else { return Ok(self.from.as_deref()) };
+        let shown = before.display();
+        let is_number = before.to_str().is_some_and(|text| text.parse::<u64>().is_ok());
+        if is_number && !before.exists() {
+            return Err(Error::Usage(format!(
+                "--runs {shown}: a table is of every run that is stored, so there is no number of runs to \
+                 give; a file of runs is read with --from FILE.csv"
+            )));
+        }
+        note(&format!(
+            "--runs {shown} is now --from {shown}: --runs is a number of runs wherever it stands"
+        ));
+        Ok(Some(before))
+    }
 }
 
 #[derive(Args, Clone)]
 pub struct Training {
-    /// Seeds 1 to N, instead of as many as the experiment says
-    #[arg(long, value_name = "N", conflicts_with = "seeds", value_parser = number_of_runs)]
+    /// How many runs: seeds 1 to N [default: as many as the experiment says]
+    #[arg(short = 'n', long, value_name = "N", conflicts_with = "seeds", help_heading = SELECTION,
+          value_parser = number_of_runs)]
     pub runs: Option<u64>,
     /// These seeds, such as 3,7-9
-    #[arg(long)]
+    #[arg(short, long, help_heading = SELECTION)]
     pub seeds: Option<String>,
     /// Only this cell and its controls (repeatable)
-    #[arg(long, value_name = "LABEL")]
+    #[arg(short, long, value_name = "LABEL", help_heading = SELECTION)]
     pub cell: Vec<String>,
     /// auto, cpu, cuda (every GPU) or cuda:0,1
-    #[arg(long, default_value = "auto")]
+    #[arg(short, long, default_value = "auto", help_heading = DEVICES)]
     pub device: String,
     /// Workers side by side on each device, and on the CPU the cores that runs share [default: one a
     /// core, one a GPU]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(short = 'j', long, value_name = "N", help_heading = DEVICES,
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub slots: Option<u16>,
     /// Seeds that a worker trains together [default: 1 on a CPU, 20 on a GPU]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", help_heading = DEVICES,
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub width: Option<u16>,
-    /// A directory with data files, searched first
-    #[arg(long, value_name = "DIR")]
+    /// A directory with data files, searched first [env: SEEDBED_DATA is searched next]
+    #[arg(long, value_name = "DIR", help_heading = TRAINING)]
     pub data: Option<PathBuf>,
     /// Run the programs that experiments name as their methods
-    #[arg(long)]
+    #[arg(long, help_heading = TRAINING)]
     pub allow_commands: bool,
     /// Every experiment of experiments/ and every shipped one; see also --available
-    #[arg(long, conflicts_with = "experiments")]
+    #[arg(long, conflicts_with = "experiments", help_heading = SELECTION)]
     pub all: bool,
 }
 
 #[derive(Args, Clone)]
 pub struct RunOptions {
     /// Overwrite finished full runs that were made otherwise; their runs.csv is kept aside
-    #[arg(long)]
+    #[arg(long, help_heading = TRAINING)]
     pub replace: bool,
     /// Leave out experiments whose data can be neither found nor fetched, instead of failing
-    #[arg(long)]
+    #[arg(long, help_heading = TRAINING)]
     pub available: bool,
     /// Exit with 1 unless every judged figure is reproduced; with '=not-refuted' only when one is not
     /// reproduced
     #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true,
-          default_missing_value = "reproduced")]
+          default_missing_value = "reproduced", help_heading = OUTPUT)]
     pub strict: Option<Strict>,
     /// End a worker that is silent for longer, and record its runs as timed-out
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", help_heading = TRAINING,
+          value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
     /// How often a run that crashed or timed out is tried again
-    #[arg(long, value_name = "N", default_value_t = 2,
+    #[arg(long, value_name = "N", default_value_t = 2, help_heading = TRAINING,
           value_parser = clap::value_parser!(u32).range(0..=100))]
     pub retries: u32,
     /// End everything at the first run that fails
-    #[arg(long)]
+    #[arg(long, help_heading = TRAINING)]
     pub fail_fast: bool,
     /// Keep the scores of each run beside its record, as CELL/SEED.scores.npy
-    #[arg(long)]
+    #[arg(long, help_heading = TRAINING)]
     pub keep_scores: bool,
+    /// Show the whole tables too, not only what they come to
+    #[arg(long = "tables", help_heading = OUTPUT)]
+    pub show_tables: bool,
 }
 
 /// What `run` has and an array of tasks has not.
@@ -395,14 +493,18 @@ pub struct Alone {
     /// Write pictures of the first seed, with reconstructions of images after these epochs and the
     /// last; a stored run is trained once more for them
     #[arg(long, value_name = "EPOCHS", num_args = 0..=1, require_equals = true,
-          default_missing_value = "1,5,20", value_delimiter = ',')]
+          default_missing_value = "1,5,20", value_delimiter = ',', help_heading = TRAINING)]
     pub pictures: Option<Vec<u64>>,
+    /// Write when each job started, advanced and ended, as JSON
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub record_schedule: Option<PathBuf>,
     /// Which stored runs are tried again beside those that may end otherwise: every failed one,
     /// also diverged and invalid-data
-    #[arg(long, value_name = "WHICH")]
+    #[arg(long, value_name = "WHICH", help_heading = TRAINING)]
     pub retry: Option<Retry>,
     /// Train what no other process has, then end: wait for nobody's runs, write no tables
-    #[arg(long, conflicts_with_all = ["strict", "json", "resamples"])]
+    #[arg(long, help_heading = TRAINING,
+          conflicts_with_all = ["strict", "json", "resamples", "show_tables"])]
     pub train_only: bool,
 }
 
@@ -512,12 +614,12 @@ pub struct DataOptions {
     pub json: bool,
 }
 
-/// Reads what `--runs N` takes where runs are trained; where tables are made, `--runs` takes a file.
+/// Reads what `--runs N` takes.
 fn number_of_runs(text: &str) -> std::result::Result<u64, String> {
     text.parse().map_err(|_| {
         let file = match text.contains(['.', '/']) {
             true => {
-                "; a runs.csv is read by 'seedbed tables', 'compare' and 'report --runs FILE.csv'"
+                "; a runs.csv is read by 'seedbed tables', 'compare' and 'report --from FILE.csv'"
             }
             false => "",
         };
@@ -588,6 +690,11 @@ pub fn tell_beside_shipped(experiment: &Experiment) {
 }
 
 impl Common {
+    /// Returns the words for what is stored, without any name.
+    pub fn of_stored(quick: bool) -> Self {
+        Self { experiments: Vec::new(), out: None, quick, set: Vec::new(), json: false }
+    }
+
     /// Returns the folder of results.
     pub fn out(&self) -> PathBuf {
         let default = if self.quick { "results/quick" } else { "results" };

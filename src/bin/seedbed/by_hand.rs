@@ -7,7 +7,7 @@ use clap::Args;
 use seedbed::error::Result;
 use seedbed::experiment::{Experiment, Selection, parse_seeds};
 
-use crate::args::Tables;
+use crate::args::{OUTPUT, SELECTION, TRAINING, Tables};
 
 /// An experiment, and which of its runs.
 #[derive(Args)]
@@ -16,22 +16,22 @@ pub struct Runs {
     #[arg(value_name = "EXPERIMENT")]
     pub experiment: String,
     /// These seeds, such as 3 or 3,7-9 [default: as many as the experiment says]
-    #[arg(long, visible_alias = "seed", value_name = "SEEDS")]
+    #[arg(short, long, visible_alias = "seed", value_name = "SEEDS", help_heading = SELECTION)]
     pub seeds: Option<String>,
-    /// Seeds 1 to N
-    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    /// How many runs: seeds 1 to N
+    #[arg(short = 'n', long, value_name = "N", conflicts_with = "seeds", help_heading = SELECTION)]
     pub runs: Option<u64>,
     /// Only this cell (repeatable)
-    #[arg(long, value_name = "LABEL")]
+    #[arg(short, long, value_name = "LABEL", help_heading = SELECTION)]
     pub cell: Vec<String>,
     /// The reduced protocol of the experiment's [quick] table
-    #[arg(long)]
+    #[arg(long, help_heading = SELECTION)]
     pub quick: bool,
     /// Give a key of the experiment another value, such as protocol.contamination=0.05 (repeatable)
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", help_heading = SELECTION)]
     pub set: Vec<String>,
-    /// A directory with data files, searched first
-    #[arg(long, value_name = "DIR")]
+    /// A directory with data files, searched first [env: SEEDBED_DATA is searched next]
+    #[arg(long, value_name = "DIR", help_heading = TRAINING)]
     pub data: Option<PathBuf>,
 }
 
@@ -40,7 +40,7 @@ pub struct SplitOptions {
     #[command(flatten)]
     pub runs: Runs,
     /// Where the folders CELL/SEED go
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     pub to: PathBuf,
 }
 
@@ -57,15 +57,15 @@ pub struct ScoreOptions {
     pub train_scores: Option<String>,
     /// Where records and tables go [default: results/scores; results where the experiment's model is
     /// 'scores']
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", help_heading = OUTPUT)]
     pub out: Option<PathBuf>,
     /// Let these scores take the place of others that were judged before
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub replace: bool,
     #[command(flatten)]
     pub tables: Tables,
     /// JSON on stdout
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub json: bool,
 }
 

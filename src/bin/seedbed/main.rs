@@ -3,10 +3,12 @@
 mod args;
 mod by_hand;
 mod commands;
+mod help;
 mod output;
 mod progress;
 mod screen;
 mod signals;
+mod table_options;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic;

@@ -1,12 +1,15 @@
 //! stdout: data, as text or as one JSON document. It may block, unlike stderr: whoever asks for data reads
 //! them.
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::OnceLock;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use seedbed::error::{Error, Result};
-use seedbed::report::terminal::{printable_json, printable_lines};
+use seedbed::report::columns;
+use seedbed::report::terminal::{Sheet, printable_json, printable_lines};
 
 use crate::screen;
 
@@ -39,7 +42,7 @@ impl Output {
                 document.extend(fields().map(|(name, value)| (name.to_owned(), value)));
                 Ok(())
             }
-            None => print(&text()),
+            None => print_text(&text()),
         }
     }
 
@@ -52,10 +55,57 @@ impl Output {
     }
 }
 
-/// Says whether stdout is a terminal that wants colour (no-color.org).
-pub fn colour() -> bool {
-    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    std::io::stdout().is_terminal() && !unwanted
+/// Whether texts are coloured, as `--color` says it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Also in files and pipes
+    Always,
+    /// Nowhere
+    Never,
+}
+
+/// What `--color` said, for all that is printed.
+static COLOUR: OnceLock<Colour> = OnceLock::new();
+
+/// Takes what `--color` says, once.
+pub fn choose_colour(colour: Colour) {
+    // a second word would come too late for what is printed by then
+    COLOUR.set(colour).unwrap_or_default();
+}
+
+/// Says whether a stream is to be coloured (no-color.org).
+pub fn is_coloured(stream: &impl IsTerminal) -> bool {
+    match COLOUR.get().copied().unwrap_or_default() {
+        Colour::Always => true,
+        Colour::Never => false,
+        Colour::Auto => {
+            let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            stream.is_terminal() && !unwanted
+        }
+    }
+}
+
+/// Narrower than this nothing can be laid out.
+const NARROWEST: usize = 40;
+
+/// Returns the columns of a stream: those of its terminal, or elsewhere of COLUMNS where that is set; none
+/// where lines may be as wide as they like.
+pub fn columns_of<Stream: IsTerminal + AsFd>(stream: &Stream) -> Option<usize> {
+    let told = || std::env::var("COLUMNS").ok()?.trim().parse().ok().filter(|&width| width > 0);
+    let width = match stream.is_terminal() {
+        true => terminal_size::terminal_size_of(stream).map(|(width, _)| usize::from(width.0)),
+        false => told(),
+    };
+    width.filter(|&width| width > 0).map(|width| width.max(NARROWEST))
+}
+
+/// Returns what tables on stdout are written on.
+pub fn sheet() -> Sheet {
+    let stdout = std::io::stdout();
+    Sheet { colour: is_coloured(&stdout), width: columns_of(&stdout) }
 }
 
 /// Writes a value to stdout as JSON.
@@ -66,6 +116,14 @@ pub fn print_json<T: Serialize>(value: &T) -> Result<()> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Error::Failed(format!("cannot write JSON: {error}")))?;
     print_as_it_is(&format!("{}\n", printable_json(&text)))
+}
+
+/// Writes a text for people to stdout: lines that are wider than the terminal go on below.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_text(text: &str) -> Result<()> {
+    print(&columns::reflowed(text, columns_of(&std::io::stdout())))
 }
 
 /// Writes a text for people to stdout, after what is to be said before it: whatever a file of someone else's

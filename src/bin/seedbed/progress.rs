@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use seedbed::metrics::Metric;
 use seedbed::schedule::Event;
-use seedbed::schedule::estimate::{TimeLeft, duration};
+use seedbed::schedule::estimate::duration;
 use seedbed::schedule::session::Session;
+use seedbed::schedule::time_left::TimeLeft;
 use seedbed::store::record::{Job, Record, State};
 
-use crate::screen::{self, Bars, mention, say};
+use crate::screen::{self, Bars, detail, mention, say};
 
 /// A worker's plain lines are at least this far apart.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
@@ -28,7 +29,7 @@ impl Progress {
     pub fn open(session: &Session, slots: usize) -> Self {
         let total = session.runs();
         screen::open(Bars {
-            template: "{elapsed_precise} [{bar:30}] {pos}/{len} runs  {msg}",
+            template: template(),
             done: 0,
             total: total as u64,
             message: String::new(),
@@ -116,7 +117,7 @@ impl Progress {
                         show(metrics[Metric::F1]),
                         show(metrics[Metric::Auroc])
                     ),
-                    mention,
+                    detail,
                 )
             }
             (state, _) => {
@@ -152,6 +153,12 @@ impl Progress {
             None => format!("{failed}time left unknown until an epoch is done"),
         }
     }
+}
+
+/// The overall line: what is left is worth more than a long bar.
+fn template() -> String {
+    let bar = if screen::width().is_some_and(|width| width < 90) { 10 } else { 30 };
+    format!("{{elapsed_precise}} [{{bar:{bar}}}] {{pos}}/{{len}} runs  {{wide_msg}}")
 }
 
 fn set(slot: usize, text: String) {

@@ -3,13 +3,17 @@
 //! stopping may wait for that. Decides nothing; a broken terminal changes no result.
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use seedbed::report::columns;
 use seedbed::report::terminal::{printable, printable_lines};
+
+use crate::output::columns_of;
 
 /// Lines that may wait before lines of progress are left out.
 const PROGRESS_LINES: usize = 1_000;
@@ -23,6 +27,26 @@ const LONGEST: Duration = Duration::from_secs(20);
 
 static SCREEN: Screen = Screen { waiting: Mutex::new(Waiting::new()), changed: Condvar::new() };
 
+/// How much is said: [`QUIET`], [`USUAL`] or [`VERBOSE`].
+static VOICE: AtomicU8 = AtomicU8::new(USUAL);
+const QUIET: u8 = 0;
+const USUAL: u8 = 1;
+const VERBOSE: u8 = 2;
+
+/// Chooses how much is said from now on.
+pub fn choose_voice(quiet: bool, verbose: bool) {
+    let voice = match (quiet, verbose) {
+        (true, _) => QUIET,
+        (false, true) => VERBOSE,
+        (false, false) => USUAL,
+    };
+    VOICE.store(voice, Ordering::Relaxed);
+}
+
+fn voice() -> u8 {
+    VOICE.load(Ordering::Relaxed)
+}
+
 /// Says a line that people should know; it is kept until stderr takes it. Whatever a file or a program of
 /// someone else's put into it, a terminal shows it.
 pub fn say(line: &str) {
@@ -34,16 +58,47 @@ pub fn say_in_colour(line: &str) {
     SCREEN.add(&printable_lines(line, true), ALL_LINES);
 }
 
-/// Mentions how far something is; it is left out where stderr does not keep up. Else as [`say`].
-pub fn mention(line: &str) {
-    SCREEN.add(&printable_lines(line, false), PROGRESS_LINES);
+/// Says what is as it should be, unless --quiet.
+pub fn note(line: &str) {
+    if voice() > QUIET {
+        say(line);
+    }
 }
 
-/// Shows bars from now on, where stderr is a terminal.
+/// Mentions how far something is, unless --quiet; it is left out where stderr does not keep up.
+pub fn mention(line: &str) {
+    if voice() > QUIET {
+        SCREEN.add(line, PROGRESS_LINES);
+    }
+}
+
+/// Mentions what bars show already: beside them only with --verbose.
+pub fn detail(line: &str) {
+    if !has_bars() || voice() >= VERBOSE {
+        mention(line);
+    }
+}
+
+/// Shows bars from now on, where stderr is a terminal, unless --quiet.
 pub fn open(bars: Bars) {
-    if std::io::stderr().is_terminal() {
+    if std::io::stderr().is_terminal() && voice() > QUIET {
         SCREEN.change(|shown| *shown = Some(bars));
     }
+}
+
+/// Returns the columns of the bars' terminal.
+pub fn width() -> Option<usize> {
+    columns_of(&std::io::stderr()).filter(|_| std::io::stderr().is_terminal())
+}
+
+/// Wraps lines that are wider than the terminal, but for a command that people paste.
+fn fitted(text: &str) -> String {
+    let width = width();
+    let line = |line: &str| match line.contains("continue with: ") {
+        true => line.to_owned(),
+        false => columns::reflowed(line, width),
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Says whether bars are shown.
@@ -75,7 +130,7 @@ pub fn settle() -> bool {
 #[derive(Debug, Clone)]
 pub struct Bars {
     /// Of the first bar, as indicatif has it.
-    pub template: &'static str,
+    pub template: String,
     pub done: u64,
     pub total: u64,
     pub message: String,
@@ -258,7 +313,7 @@ impl Entry {
 /// Writes a line to stderr. A terminal that has gone away, or a full disk under the file that stderr
 /// goes to, ends nothing: what trains goes on, or stops in good order.
 fn write(line: &str) {
-    drop(writeln!(std::io::stderr(), "{line}"));
+    drop(writeln!(std::io::stderr(), "{}", fitted(line)));
 }
 
 /// Bars on the terminal.
@@ -275,7 +330,7 @@ impl Drawn {
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
         };
         let overall = all.add(ProgressBar::new(bars.total));
-        overall.set_style(style(bars.template));
+        overall.set_style(style(&bars.template));
         overall.enable_steady_tick(Duration::from_secs(1));
         let slots = (0..bars.slots.len()).map(|slot| {
             let bar = all.add(ProgressBar::new_spinner());
@@ -300,7 +355,7 @@ impl Drawn {
 
     fn say(&self, line: &str) {
         // an error here means that the terminal is gone
-        drop(self.all.println(line));
+        drop(self.all.println(fitted(line)));
     }
 
     fn clear(&self) {
@@ -334,8 +389,13 @@ mod tests {
 
     #[test]
     fn bars_come_before_lines_and_change_after_them() {
-        let bars =
-            |done| Bars { template: "", done, total: 2, message: String::new(), slots: Vec::new() };
+        let bars = |done| Bars {
+            template: String::new(),
+            done,
+            total: 2,
+            message: String::new(),
+            slots: Vec::new(),
+        };
         let mut waiting = Waiting::new();
         waiting.add("a line".to_owned(), 9);
         waiting.bars = Some(bars(1));

@@ -7,7 +7,7 @@ use seedbed::error::Result;
 use seedbed::paper::{self, plausibility};
 use seedbed::report::figures;
 
-use crate::output::{Output, colour};
+use crate::output::{Output, sheet};
 
 /// Where papers' files are, unless another folder is named; the shipped ones join them.
 const FOLDER: &str = "experiments/papers";
@@ -30,7 +30,7 @@ pub fn check_figures(names: &[String], folder: Option<&Path>, json: bool) -> Res
         let granularity = plausibility::granularity::check(&paper);
         output.next();
         output.show(
-            || figures::check_text(&checks, &granularity, &paper, colour()),
+            || figures::check_text(&checks, &granularity, &paper, sheet().colour),
             || {
                 [
                     ("paper", json!(paper.name)),

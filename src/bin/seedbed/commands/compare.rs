@@ -10,7 +10,7 @@ use seedbed::summary::{Comparison, Pair, Verdict};
 
 use super::tables::derive;
 use crate::args::{Common, Source, Strict};
-use crate::output::{Output, colour};
+use crate::output::{Output, sheet};
 use crate::screen::say;
 
 /// Writes the comparisons and shows them; 1 where a figure falls short of what `strict` asks for.
@@ -48,7 +48,7 @@ pub fn show_comparison(derived: &Derived, output: &mut Output) -> Result<()> {
     let table = |paper: &Paper| {
         let of_paper: Vec<&Comparison> =
             comparisons.iter().filter(|one| one.paper == paper.name).collect();
-        format!("{}\n", terminal::comparison_table(&of_paper, paper, &from, colour()))
+        format!("{}\n", terminal::comparison_table(&of_paper, paper, &from, sheet()))
     };
     let text = || {
         let compared: Vec<Metric> =
@@ -57,7 +57,7 @@ pub fn show_comparison(derived: &Derived, output: &mut Output) -> Result<()> {
         let shown: Vec<&Pair> =
             pairs.iter().filter(|pair| metrics.contains(&pair.metric)).collect();
         papers.iter().map(table).collect::<String>()
-            + &terminal::pairs_table(&shown, &from, colour())
+            + &terminal::pairs_table(&shown, &from, sheet())
     };
     let names: Vec<&str> = papers.iter().map(|paper| paper.name.as_str()).collect();
     output.show(text, || {

@@ -10,7 +10,7 @@ use seedbed::error::{Error, Result};
 use seedbed::report::columns;
 
 use crate::args::{DataCommand, DataOptions};
-use crate::output::{print, print_json};
+use crate::output::{print, print_json, print_text};
 use crate::screen::{self, Bars, say};
 
 /// Downloads a file, by default into the user's cache, and shows how far it is.
@@ -25,7 +25,7 @@ pub fn fetch_file(file: &DataFile, into: Option<&Path>, options: &Options) -> Re
         into.display()
     ));
     screen::open(Bars {
-        template: "{wide_bar} {pos}/{len}",
+        template: "{wide_bar} {pos}/{len}".to_owned(),
         done: 0,
         total: file.bytes,
         message: String::new(),
@@ -110,7 +110,7 @@ fn data_status(options: &DataOptions, check: bool) -> Result<u8> {
         print_json(&listed)?;
     }
     for line in columns::lines(&rows, 0..0, |_, _| "") {
-        print(&format!("{line}\n"))?;
+        print_text(&format!("{line}\n"))?;
     }
     if misses {
         say(&format!("searched: {}", dataset::searched(&search)));

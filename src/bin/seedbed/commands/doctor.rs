@@ -5,7 +5,7 @@ use seedbed::error::Result;
 use seedbed::machine::doctor::{diagnose, text};
 use seedbed::schedule::trainer;
 
-use crate::output::{print, print_json};
+use crate::output::{print_json, print_text};
 
 /// Shows what is found; 1 where something is missing for training.
 pub fn doctor(data: Option<&Path>, json: bool) -> Result<u8> {
@@ -13,7 +13,7 @@ pub fn doctor(data: Option<&Path>, json: bool) -> Result<u8> {
     if json {
         print_json(&found)?;
     } else {
-        print(&text(&found))?;
+        print_text(&text(&found))?;
     }
     Ok(u8::from(!found.ready))
 }

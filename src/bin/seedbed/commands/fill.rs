@@ -9,7 +9,7 @@ use seedbed::paper::Paper;
 use seedbed::report::benchmarks;
 use seedbed::report::derive::{Derived, Making};
 use seedbed::report::fill::Filler;
-use seedbed::report::terminal;
+use seedbed::report::terminal::{self, Sheet};
 use seedbed::store::whole;
 use seedbed::summary::{Comparison, Pair};
 
@@ -96,10 +96,10 @@ fn compare_text(name: &str) -> Result<String> {
     let table = |paper: &Paper| {
         let figures = derived.comparisons.iter().filter(|one| one.paper == paper.name);
         let figures: Vec<&Comparison> = figures.collect();
-        terminal::comparison_table(&figures, paper, &from, false) + "\n"
+        terminal::comparison_table(&figures, paper, &from, Sheet::default()) + "\n"
     };
     let compared = |pair: &&Pair| derived.comparisons.iter().any(|one| one.metric == pair.metric);
     let pairs: Vec<&Pair> = derived.pairs.iter().filter(compared).collect();
     let text = derived.papers.iter().map(table).collect::<String>();
-    Ok(text + &terminal::pairs_table(&pairs, &from, false))
+    Ok(text + &terminal::pairs_table(&pairs, &from, Sheet::default()))
 }

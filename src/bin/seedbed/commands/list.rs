@@ -11,7 +11,7 @@ use seedbed::paper;
 use seedbed::report::columns;
 use seedbed::shipped;
 
-use crate::output::{print, print_json};
+use crate::output::{print_json, print_text};
 
 const PAPERS: &str = "experiments/papers";
 
@@ -45,7 +45,7 @@ pub fn list(json: bool) -> Result<u8> {
         let rows: Vec<Vec<String>> = kind.entries.iter().map(row).collect();
         let lines = columns::lines(&rows, 0..0, |_, _| "");
         let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
-        print(&format!("{}\n{lines}", kind.name))?;
+        print_text(&format!("{}\n{lines}", kind.name))?;
     }
     Ok(0)
 }

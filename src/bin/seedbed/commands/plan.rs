@@ -14,7 +14,7 @@ use seedbed::store::looks;
 use seedbed::store::record::Job;
 
 use crate::args::{Common, Retry, Training};
-use crate::output::{print, print_json};
+use crate::output::{print_json, print_text};
 use crate::screen::say;
 
 /// Steps that are timed where nothing is stored to go by.
@@ -61,20 +61,20 @@ pub fn plan(common: &Common, training: &Training) -> Result<u8> {
         return Ok(0);
     }
     for plan in &plans {
-        print(&plan.table())?;
-        design::text(&plan.experiment).map_or(Ok(()), |text| print(&text))?;
-        looks::text(plan.store.dir())?.map_or(Ok(()), |text| print(&text))?;
+        print_text(&plan.table())?;
+        design::text(&plan.experiment).map_or(Ok(()), |text| print_text(&text))?;
+        looks::text(plan.store.dir())?.map_or(Ok(()), |text| print_text(&text))?;
         let refused = plan.check_replaced().and_then(|()| plan.check_published());
         if let Err(error) = refused {
-            print(&format!("  note: {error}\n"))?;
+            print_text(&format!("  note: {error}\n"))?;
         } else if let Some(note) = plan.on_others() {
-            print(&format!("  note: {note}\n"))?;
+            print_text(&format!("  note: {note}\n"))?;
         }
     }
     for error in missing {
-        print(&format!("note: {error}\n"))?;
+        print_text(&format!("note: {error}\n"))?;
     }
-    print(&format!("{}\n", text(&outlook, &devices)))?;
+    print_text(&format!("{}\n", text(&outlook, &devices)))?;
     Ok(0)
 }
 

@@ -7,7 +7,7 @@ use seedbed::report::terminal;
 use seedbed::summary;
 
 use crate::args::{Common, Training};
-use crate::output::{Output, colour};
+use crate::output::{Output, sheet};
 use crate::screen::say;
 
 /// Shows what as many runs as planned can show about each published figure.
@@ -30,7 +30,7 @@ pub fn power(common: &Common, training: &Training, margin: Option<f64>) -> Resul
         });
         output.next();
         output.show(
-            || terminal::power_table(&lines, name, &stored.from(), colour()) + "\n",
+            || terminal::power_table(&lines, name, &stored.from(), sheet()) + "\n",
             || [("experiment", json!(name)), ("power", json!(lines))],
         )?;
     }

@@ -1,14 +1,15 @@
-//! `seedbed run`: trains what is not stored, then writes and shows the tables. What it shares with `slurm`
-//! and `verify` is here too.
+//! `seedbed run`: trains what is not stored, then writes tables and report and says what it came to. What it
+//! shares with `slurm` and `verify` is here too.
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use seedbed::dataset;
 use seedbed::dataset::fetch::Options;
 use seedbed::error::{Error, Result};
 use seedbed::machine::device;
 use seedbed::machine::memory::Need;
-use seedbed::report::derive::{Derived, Losing, Making, papers_of};
+use seedbed::report::derive::{Making, papers_of};
+use seedbed::schedule::Event;
 use seedbed::schedule::design;
 use seedbed::schedule::devices::Devices;
 use seedbed::schedule::plan::{Plan, memory_needs};
@@ -16,23 +17,22 @@ use seedbed::schedule::session::{Means, Patience, Session, has_failed, sweep};
 use seedbed::schedule::trainer;
 use seedbed::schedule::worker::Workers;
 use seedbed::shell;
-use seedbed::store::record::{Pictures, State};
+use seedbed::store::record::Pictures;
 
-use super::compare::{show_comparison, strict_code};
 use super::data::fetch_file;
+use super::ending::End;
 use super::plan::plans;
-use super::tables::show_summary;
-use crate::args::{Common, RunArguments, RunOptions, Strict};
-use crate::output::Output;
+use crate::args::{RunArguments, RunOptions};
 use crate::progress::Progress;
-use crate::screen::say;
+use crate::screen::{note, say};
 use crate::signals::{INTERRUPT_CODE, STOP, interrupted, stopping_workers};
 
 /// A mirror's longest silence for `run --available`, which is not to wait for a dead network.
 const AVAILABLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Trains and shows the tables; 1 where a run failed or a figure falls short of what is asked for.
+/// Trains, and says what it came to; 1 where a run failed or a figure falls short of what is asked for.
 pub fn run(arguments: &RunArguments) -> Result<u8> {
+    let began = Instant::now();
     let RunArguments { common, training, run: options, alone, tables, looking: _ } = arguments;
     let making = tables.making();
     let devices = training.devices()?;
@@ -51,35 +51,58 @@ pub fn run(arguments: &RunArguments) -> Result<u8> {
         plan.store.settle()?;
         design::keep(&plan.experiment, &plan.store)?;
     }
-    let out = common.out();
     let plans: Vec<&Plan> = kept.iter().collect();
     tell_before(&plans, &devices);
+    let session = Session::new(&plans, &needs, &devices, &search);
+    let (strict, tables) = (options.strict, options.show_tables);
+    let made = Some(session.runs());
+    let end = End { common, making, strict, tables, began, made };
+    let trained = train_all(&session, &devices, arguments);
+    if alone.train_only {
+        trained.inspect_err(|_| say(&format!("stopped; {}", what_is_kept(&plans))))?;
+        if interrupted() {
+            return Ok(interruption(&plans));
+        }
+        tell_left_out(&left_out);
+        return Ok(u8::from(has_failed(&plans)?));
+    }
+    if interrupted() || trained.is_err() {
+        end.publish_rest(&plans);
+        trained.inspect_err(|_| say(&format!("stopped; {}", what_is_kept(&plans))))?;
+        return Ok(interruption(&plans));
+    }
+    sweep(&plans)?;
+    tell_left_out(&left_out);
+    end.publish(&plans).inspect_err(|error| match error {
+        Error::Failed(_) => say(&format!("stopped; {}", what_is_kept(&plans))),
+        Error::Usage(_) | Error::Data(_) => {}
+    })
+}
+
+/// Trains what a session has left to do, as the command line says.
+fn train_all(session: &Session, devices: &Devices, arguments: &RunArguments) -> Result<()> {
+    let RunArguments { common, run: options, alone, .. } = arguments;
     let patience = Patience {
         retries: options.retries,
         fail_fast: options.fail_fast,
         waits: !alone.train_only,
     };
     let timeout = options.timeout.map(Duration::from_secs);
-    let workers = Workers { out: &out, timeout, stop: &STOP };
-    let stopped = |_: &Error| say(&format!("stopped; {}", what_is_kept(&plans)));
-    let session = Session::new(&plans, &needs, &devices, &search);
-    train(&session, &devices, &workers, patience).inspect_err(stopped)?;
-    if interrupted() {
-        say(&format!("interrupted; {}", what_is_kept(&plans)));
-        return Ok(INTERRUPT_CODE);
-    }
-    if alone.train_only {
-        tell_left_out(&left_out);
-        return Ok(u8::from(has_failed(&plans)?));
-    }
-    sweep(&plans)?;
-    let code =
-        publish(&plans, common, options.strict, making).inspect_err(|error| match error {
-            Error::Failed(_) => stopped(error),
-            Error::Usage(_) | Error::Data(_) => {}
-        })?;
-    tell_left_out(&left_out);
-    Ok(code)
+    let workers = Workers { out: &common.out(), timeout, stop: &STOP };
+    let Some(path) = &alone.record_schedule else {
+        return train(session, devices, &workers, patience, &mut |_| ());
+    };
+    let mut recorder = session.recorder();
+    let mut record = |event: &Event| recorder.see(event, Instant::now());
+    let trained = train(session, devices, &workers, patience, &mut record);
+    recorder.write(path)?;
+    trained
+}
+
+/// Says what is kept after a signal.
+fn interruption(plans: &[&Plan]) -> u8 {
+    say(&format!("interrupted; {}", what_is_kept(plans)));
+    INTERRUPT_CODE
 }
 
 /// Says what will not be as somebody might expect.
@@ -150,20 +173,22 @@ pub fn tell_left_out(left_out: &[(String, Error)]) {
     }
 }
 
-/// Trains what a session has left to do with workers, and shows how far it is.
+/// Trains what a session has left to do with workers, and shows how far it is; `tell` learns what happens
+/// too.
 pub fn train(
     session: &Session,
     devices: &Devices,
     workers: &Workers,
     patience: Patience,
+    tell: &mut dyn FnMut(&Event),
 ) -> Result<()> {
     if session.jobs() == 0 {
-        say("nothing to run: every run is stored");
+        note("nothing to run: every run is stored");
         return Ok(());
     }
     let (slots, kind) = (devices.slots.len(), devices.kind);
     let (runs, jobs) = (session.runs(), session.jobs());
-    say(&format!("{runs} runs in {jobs} jobs on {slots} {kind} worker(s)"));
+    note(&format!("{runs} runs in {jobs} jobs on {slots} {kind} worker(s)"));
     let means = Means {
         execute: &|_, job, emit| workers.execute(job, emit),
         memory: &device::memory,
@@ -172,42 +197,13 @@ pub fn train(
     };
     stopping_workers(|| {
         let mut progress = Progress::open(session, slots);
-        let trained = session.run(&means, patience, &mut |event| progress.show(event));
+        let trained = session.run(&means, patience, &mut |event| {
+            tell(event);
+            progress.show(event);
+        });
         progress.close();
         trained
     })
-}
-
-/// Writes and shows the tables of what is stored; 1 when a run failed or a figure falls short of
-/// what `strict` asks for.
-pub fn publish(
-    plans: &[&Plan],
-    common: &Common,
-    strict: Option<Strict>,
-    making: Making,
-) -> Result<u8> {
-    let mut code = 0;
-    let mut output = Output::new(common.json);
-    for plan in plans {
-        plan.store.check_place()?;
-        let derived = Derived::stored(&plan.experiment, &common.out(), making)?;
-        derived.write_tables(Losing::KeptAside)?;
-        code = code.max(u8::from(derived.rows.iter().any(|row| row.state != State::Ok)));
-        let without = plan.without_row(&derived.rows);
-        if without > 0 {
-            say(&format!("{}: {without} runs that were asked for are in no table", derived.name));
-            code = 1;
-        }
-        output.next();
-        show_summary(&derived, &mut output)?;
-        if !derived.papers.is_empty() {
-            derived.write_comparison()?;
-            code = code.max(strict_code(strict, &derived.comparisons));
-            show_comparison(&derived, &mut output)?;
-        }
-    }
-    output.end()?;
-    Ok(code)
 }
 
 fn what_is_kept(plans: &[&Plan]) -> String {

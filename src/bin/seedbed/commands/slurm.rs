@@ -1,6 +1,7 @@
 //! The subcommand `slurm`: submits an array whose tasks are `seedbed run --train-only`, waits for it
 //! and shows the tables.
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use seedbed::error::{Error, Result};
 use seedbed::schedule::devices::{WIDTH_CPU, WIDTH_CUDA};
@@ -9,8 +10,9 @@ use seedbed::schedule::session::sweep;
 use seedbed::schedule::slurm::watch::{Ended, News, Options, Watch, Work};
 use seedbed::schedule::slurm::{self, Array, queue};
 
+use super::ending::End;
 use super::plan::plans;
-use super::run::{Checked, check, publish, tell_left_out, this_command};
+use super::run::{Checked, check, tell_left_out, this_command};
 use crate::args::{Common, SlurmArguments, SlurmOptions, Training};
 use crate::output::{print, print_as_it_is};
 use crate::screen::{self, Bars, mention, say};
@@ -20,6 +22,7 @@ use crate::signals::{INTERRUPT_CODE, cancelling_arrays, interrupt_flag};
 const ARRAY_SIZE: usize = 8;
 /// Submits an array, waits for it and shows the tables, or does what is asked for instead.
 pub fn slurm(arguments: &SlurmArguments) -> Result<u8> {
+    let began = Instant::now();
     let SlurmArguments { common, training, run, tables, slurm: options, looking: _ } = arguments;
     let making = tables.making();
     if options.cancel {
@@ -54,9 +57,9 @@ pub fn slurm(arguments: &SlurmArguments) -> Result<u8> {
     match ended? {
         Ended::Done => {
             sweep(&plans)?;
-            let code = publish(&plans, common, run.strict, making)?;
             tell_left_out(&left_out);
-            Ok(code)
+            let (strict, tables, made) = (run.strict, run.show_tables, None);
+            End { common, making, strict, tables, began, made }.publish(&plans)
         }
         Ended::Detached => Ok(0),
         Ended::Interrupted => Ok(INTERRUPT_CODE),
@@ -231,7 +234,7 @@ impl Line {
     fn tell(&mut self, done: usize, text: String) {
         if !self.is_open {
             screen::open(Bars {
-                template: "{elapsed_precise} [{bar:30}] {wide_msg}",
+                template: "{elapsed_precise} [{bar:30}] {wide_msg}".to_owned(),
                 done: 0,
                 total: self.total as u64,
                 message: String::new(),

@@ -13,7 +13,7 @@ use seedbed::shipped;
 use seedbed::summary::Row;
 
 use crate::args::{Common, Source, tell_beside_shipped};
-use crate::output::{Output, colour};
+use crate::output::{Output, sheet};
 use crate::screen::say;
 
 /// Writes the tables and shows the estimates.
@@ -31,7 +31,7 @@ pub fn tables(common: &Common, source: &Source, making: Making) -> Result<u8> {
 /// Derives what follows from the rows of the experiments asked for: of stored runs or of a file. Without names those that
 /// have results below `--out`, or rows in the file.
 pub fn derive(common: &Common, source: &Source, making: Making) -> Result<Vec<Derived>> {
-    let Some(file) = &source.file else {
+    let Some(file) = source.file()? else {
         let experiments = match common.experiments.is_empty() {
             true => with_results(common)?,
             false => common.load(None)?,
@@ -45,7 +45,7 @@ pub fn derive(common: &Common, source: &Source, making: Making) -> Result<Vec<De
     };
     if common.out.is_some() {
         return Err(Error::Usage(
-            "--out says where results are, and --runs reads a file instead; 'report' takes --to DIR"
+            "--out says where results are, and --from reads a file instead; 'report' takes --to DIR"
                 .to_owned(),
         ));
     }
@@ -81,25 +81,8 @@ pub fn derive(common: &Common, source: &Source, making: Making) -> Result<Vec<De
 /// The experiments of `experiments/`, and the shipped ones, that have results below `--out`.
 fn with_results(common: &Common) -> Result<Vec<Experiment>> {
     let out = common.out();
-    let unreadable = |error: std::io::Error| {
-        Error::Usage(format!("cannot look for results in {}: {error}", out.display()))
-    };
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(&out).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let folder = entry.path();
-        let has_runs = folder.join("runs.csv").exists() || folder.join("runs").is_dir();
-        if !has_runs {
-            continue;
-        }
-        match entry.file_name().into_string() {
-            Ok(name) => names.push(name),
-            Err(_) => say(&format!("left out: {}: its name is not UTF-8", folder.display())),
-        }
-    }
-    names.sort();
     let mut experiments = Vec::new();
-    for name in names {
+    for name in stored_names(&out)? {
         match known(&name, common)? {
             Some(experiment) => experiments.push(experiment),
             None => {
@@ -121,8 +104,33 @@ fn with_results(common: &Common) -> Result<Vec<Experiment>> {
     Ok(experiments)
 }
 
+/// The names of the folders below `out` that hold runs, sorted.
+///
+/// # Errors
+/// `Usage` for a folder that cannot be read.
+pub fn stored_names(out: &Path) -> Result<Vec<String>> {
+    let unreadable = |error: std::io::Error| {
+        Error::Usage(format!("cannot look for results in {}: {error}", out.display()))
+    };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(out).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let folder = entry.path();
+        let has_runs = folder.join("runs.csv").exists() || folder.join("runs").is_dir();
+        if !has_runs {
+            continue;
+        }
+        match entry.file_name().into_string() {
+            Ok(name) => names.push(name),
+            Err(_) => say(&format!("left out: {}: its name is not UTF-8", folder.display())),
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
 /// The experiment of this name, where there is one.
-fn known(name: &str, common: &Common) -> Result<Option<Experiment>> {
+pub fn known(name: &str, common: &Common) -> Result<Option<Experiment>> {
     let file = Path::new("experiments").join(format!("{name}.toml"));
     let is_there = file.exists() || shipped::experiment(name).is_some();
     // a name in someone else's file is no path
@@ -139,7 +147,7 @@ fn known(name: &str, common: &Common) -> Result<Option<Experiment>> {
 /// Shows the summary of an experiment, with the ceiling that a made-up data set has.
 pub fn show_summary(derived: &Derived, output: &mut Output) -> Result<()> {
     let text = || {
-        let table = terminal::summary_table(&derived.summaries, &derived.from(), colour());
+        let table = terminal::summary_table(&derived.summaries, &derived.from(), sheet());
         let ceiling = derived.best_auroc.map_or(String::new(), |best| {
             format!("no score can have an expected auroc above {best:.4} on these made-up rows\n")
         });

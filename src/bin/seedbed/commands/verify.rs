@@ -136,7 +136,7 @@ impl Again<'_> {
         let planned: Vec<&Plan> = plans.iter().collect();
         let needs = memory_needs(&planned)?;
         let session = Session::new(&planned, &needs, self.devices, self.search);
-        train(&session, self.devices, &workers, patience)?;
+        train(&session, self.devices, &workers, patience, &mut |_| ())?;
         if interrupted() {
             say("interrupted; nothing is verified");
         }
