@@ -56,6 +56,8 @@ const DENSE: f64 = 2e-11;
 const CONVOLUTION: f64 = 8e-12;
 /// A step forward is one product of each layer; its gradient takes two more.
 const TRAINED: f64 = 3.0;
+/// To score whatever there is, and to write the records.
+const RECORDS: f64 = 0.2;
 /// To score a row, beside its products: ranks, metrics, reading it again.
 const SCORED: f64 = 1e-6;
 /// A program that is somebody's: an interpreter and its packages.
@@ -84,7 +86,7 @@ pub fn expected(job: &Job) -> Parts {
     Parts {
         start: PROCESS + VALUE * (shape.rows * shape.features) as f64,
         training: seeds * training,
-        end: seeds * scoring.sum::<f64>(),
+        end: seeds * scoring.map(|seconds| RECORDS + seconds).sum::<f64>(),
     }
 }
 

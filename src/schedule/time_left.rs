@@ -96,7 +96,10 @@ impl Rates {
     fn factor(&self, kind: Kind, part: Part) -> Option<f64> {
         let of_kind = self.of_kind.get(&(kind, part)).and_then(Rate::factor);
         let of_all = |part| self.of_all.get(&(kind.1, part)).and_then(Rate::factor);
-        let other = of_kind.or_else(|| of_all(part)).or_else(|| of_all(Part::Training));
+        // an end is spent as a start is: by one process, on rows and files
+        let alike = (part == Part::End).then(|| of_all(Part::Start)).flatten();
+        let other = of_kind.or_else(|| of_all(part)).or(alike);
+        let other = other.or_else(|| of_all(Part::Training));
         other.or(kind.1.then_some(1.0))
     }
 

@@ -132,7 +132,7 @@ pub fn print_text(text: &str) -> Result<()> {
 /// # Errors
 /// `Failed` where stdout does not take it.
 pub fn print(text: &str) -> Result<()> {
-    print_as_it_is(&printable_lines(text, colour()))
+    print_as_it_is(&printable_lines(text, is_coloured(&std::io::stdout())))
 }
 
 /// Writes to stdout what is for a program, byte by byte; else as [`print`].

@@ -2,12 +2,14 @@
 use serde_json::json;
 
 use seedbed::error::{Error, Result};
+use seedbed::report::columns;
 use seedbed::report::derive::{Derived, Losing, Making};
 use seedbed::report::readings;
+use seedbed::report::terminal::Sheet;
 use seedbed::summary::readings::Asked;
 
 use crate::args::{Common, Explaining};
-use crate::output::{Output, colour};
+use crate::output::{Output, sheet};
 
 /// Writes `specification.csv` and `effects.csv` of each experiment, and shows what they say.
 pub fn explain(common: &Common, making: Making, explaining: &Explaining) -> Result<u8> {
@@ -28,7 +30,8 @@ pub fn explain(common: &Common, making: Making, explaining: &Explaining) -> Resu
             .explain(&experiment, Asked { of: (*metric).into(), from, to, ..Asked::default() })?;
         derived.write_tables(Losing::Refused)?;
         output.next();
-        let text = || readings::text(&derived, colour());
+        let Sheet { colour, width } = sheet();
+        let text = || columns::reflowed(&readings::text(&derived, colour), width);
         output.show(text, || {
             [("experiment", json!(derived.name)), ("readings", json!(derived.explained))]
         })?;
