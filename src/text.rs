@@ -182,7 +182,8 @@ mod tests {
         let said = pointed("f:1:309: x", "f", &long);
         assert!(said.lines().all(|line| line.chars().count() <= SHOWN + 6), "{said}");
         let [_, line, caret] = said.lines().collect::<Vec<_>>()[..] else { panic!("{said}") };
-        assert_eq!(line.find("wrong"), caret.find('^'), "{said}");
+        let place = |line: &str, word: &str| line.find(word).map(|at| line[..at].chars().count());
+        assert_eq!(place(line, "wrong"), place(caret, "^"), "{said}");
     }
 
     #[test]

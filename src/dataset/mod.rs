@@ -589,7 +589,9 @@ impl<R: Read> Read for Bounded<R> {
         match self.most.filter(|most| self.read > *most) {
             Some(most) => Err(std::io::Error::new(
                 std::io::ErrorKind::FileTooLarge,
-                format!("there is more than the {most} uncompressed bytes of the right file"),
+                format!(
+                    "there are more than the {most} uncompressed bytes that the right file can have"
+                ),
             )),
             None => Ok(got),
         }

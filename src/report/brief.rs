@@ -311,7 +311,7 @@ mod tests {
         let text = ending.text(Some(72));
         assert_eq!(text.lines().count(), MOST_LINES);
         assert!(text.contains("… and 178 more figures: 'seedbed compare'"), "{text}");
-        assert!(text.contains("… and failed runs of 47 more experiments"), "{text}");
+        assert!(text.contains("… and failed runs of 46 more experiments"), "{text}");
         assert!(text.ends_with("time: 3 min\nreport: results/report.html\n"), "{text}");
         // entries that are wrapped stay whole
         let long = "a line of words that a narrow terminal wraps ".repeat(3);

@@ -209,7 +209,7 @@ mod tests {
         let text = "short\n  a line that is too wide for it\n";
         assert_eq!(reflowed(text, None), text);
         assert_eq!(reflowed(text, Some(80)), text);
-        let narrow = "short\n  a line that is\n    too wide for it\n";
+        let narrow = "short\n  a line that is too\n    wide for it\n";
         assert_eq!(reflowed(text, Some(20)), narrow);
         let coloured = "\x1b[1mnine cols\x1b[0m";
         assert_eq!(reflowed(coloured, Some(9)), coloured);

@@ -923,7 +923,7 @@ mod tests {
         assert_eq!((lines.len(), lines[0]), (13, &*columns_of(&SummaryLine::default()).join(",")));
         assert_eq!(
             lines[3],
-            "made-up,base,f1,3,0,0.875,0.0,0.875,0.875,0.875,0.875,0.875,0.875,0.875,,,full,,"
+            "made-up,base,f1,3,0,0.875,0.0,0.875,0.875,0.875,,,0.875,0.875,,,full,,no interval: fewer than 5 runs"
         );
         assert_eq!(lines[4], "made-up,base,auroc,0,0,,,,,,,,,,,,full,,no run has a value");
         assert_eq!(

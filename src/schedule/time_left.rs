@@ -376,10 +376,10 @@ mod tests {
         // its data took thrice as long
         left.see(&progress(0, 2), at(6));
         assert_eq!(left.seconds(at(6)), None, "nothing is known of an epoch yet");
-        // an epoch takes twice as long, and so will what follows it, as far as one can tell
+        // an epoch takes twice as long, and an end as much longer as a start, as far as one can tell
         left.see(&progress(1, 2), at(16));
-        assert_eq!(left.seconds(at(16)), Some(10.0 + 2.0 + (6.0 + 40.0 + 2.0)));
-        assert_eq!(left.seconds(start + Duration::from_millis(16_500)), Some(59.5));
+        assert_eq!(left.seconds(at(16)), Some(10.0 + 3.0 + (6.0 + 40.0 + 3.0)));
+        assert_eq!(left.seconds(start + Duration::from_millis(16_500)), Some(61.5));
         left.see(&progress(2, 2), at(26));
         // scoring takes as long as was expected
         left.see(&Event::Finished { slot: 0 }, at(27));

@@ -667,7 +667,7 @@ mod tests {
         assert_eq!((none.difference, none.note.as_str()), (None, "no run ended ok"));
         let two = verdict(&rows("base", &[0.9, 0.91]));
         assert_eq!(two.verdict, Verdict::TooFewRuns);
-        assert!(two.ci90_low.is_some() && two.power.is_none());
+        assert!(two.ci90_low.is_none() && two.power.is_none());
     }
 
     #[test]

@@ -49,7 +49,7 @@ fn where_nobody_reads_stderr_every_run_is_stored_and_the_process_ends() {
     assert_eq!(code_of(&mut run), Some(0));
     drop(unread);
     let ended = Ended::from(run.wait_with_output().expect("its stdout"));
-    ended.prints("Tiny");
+    ended.prints("tables: results/tiny");
     let records = sandbox.records("results");
     assert_eq!(records.len(), 12);
     assert!(records.values().all(|record| record["state"] == "ok"));

@@ -267,7 +267,7 @@ fn nobody_who_listens_ends_nothing_and_what_cannot_be_printed_is_an_error() {
     let arguments = "run tiny --slots 1 --runs 1 --cell reconstruction=sum";
     // as for `2> log` on a full disk
     let quiet = sandbox.command(arguments).stderr(full()).output().expect("seedbed starts");
-    Ended::from(quiet).expect(0).prints("Tiny");
+    Ended::from(quiet).expect(0).prints("tables: results/tiny");
     assert_eq!(sandbox.records("results").len(), 2);
     for command in [arguments, "tables tiny", "tables tiny --json", "report tiny"] {
         let ended = sandbox.command(command).stdout(full()).output().expect("seedbed starts");

@@ -3,12 +3,13 @@
 use crate::sandbox::Sandbox;
 
 /// Every subcommand that is shown.
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "plan",
     "run",
     "slurm",
     "tables",
     "compare",
+    "explain",
     "report",
     "table",
     "fill",

@@ -326,6 +326,8 @@ fn the_committed_results_follow_from_their_runs_byte_for_byte() {
         "png",
         "pictures.json",
         "README.md",
+        // what the environments of methods printed
+        "txt",
         "results.lock",
     ];
     // a CSV file beside the experiments' folders is a benchmark's or another program's

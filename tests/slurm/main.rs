@@ -83,14 +83,18 @@ fn an_array_leaves_the_tables_of_a_plain_run_whatever_its_folders_are_called() {
     // what a user's environment says for other calls
     command.envs([("SBATCH_PARTITION", "nowhere"), ("SQUEUE_STATES", "SUSPENDED")]);
     command.arg("--out").arg(out).args(["--", "--comment=\"a b\" \\ #c"]);
-    ended(command).expect(0).says("submitted array").says("12 of 12 runs stored").prints("Tiny");
+    ended(command)
+        .expect(0)
+        .says("submitted array")
+        .says("12 of 12 runs stored")
+        .prints("tables: ");
     let logs = folders(&sandbox.path(out).join("slurm"));
     assert_eq!(logs.len(), 3, "{logs:?}");
     assert_undisturbed(&sandbox, out);
     // and there is nothing left to submit
     let mut command = slurm(&sandbox, &cluster, "");
     command.arg("--out").arg(out);
-    ended(command).expect(0).says("nothing to run").prints("Tiny");
+    ended(command).expect(0).says("nothing to run").prints("tables: ");
 }
 
 #[test]

@@ -42,13 +42,13 @@ pub struct Cli {
 #[derive(Args)]
 pub struct Explaining {
     /// The metric that is explained
-    #[arg(long, value_name = "METRIC", default_value = "f1", value_parser = metric)]
+    #[arg(long, value_name = "METRIC", default_value = "f1", help_heading = SELECTION, value_parser = metric)]
     pub metric: Metric,
     /// The cell whose distance from another is shared out [default: the first of the grid]
-    #[arg(long, value_name = "CELL")]
+    #[arg(long, value_name = "CELL", help_heading = SELECTION)]
     pub from: Option<String>,
     /// The other [default: the last of a whole grid, the highest of a fraction]
-    #[arg(long, value_name = "CELL")]
+    #[arg(long, value_name = "CELL", help_heading = SELECTION)]
     pub to: Option<String>,
 }
 
@@ -123,6 +123,7 @@ pub enum Command {
         strict: Option<Strict>,
     },
     /// Say which readings of a paper reach which figure, and what each choice that it leaves open does
+    #[command(after_help = help::EXPLAIN)]
     Explain {
         #[command(flatten)]
         common: Common,
@@ -334,10 +335,10 @@ pub struct SlurmArguments {
 pub struct Looking {
     /// Add runs until every judged figure is decided: look at 5, 10, 20, 40 … of them, by bounds that hold
     /// for all looks together and are stored before the first run
-    #[arg(long, conflicts_with_all = ["runs", "seeds", "quick", "set"])]
+    #[arg(long, help_heading = SELECTION, conflicts_with_all = ["runs", "seeds", "quick", "set"])]
     pub until_decided: bool,
     /// With --until-decided: this many runs of a cell at the most [default: 320]
-    #[arg(long, value_name = "N", requires = "until_decided")]
+    #[arg(long, value_name = "N", help_heading = SELECTION, requires = "until_decided")]
     pub max_runs: Option<usize>,
 }
 

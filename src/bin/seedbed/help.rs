@@ -43,7 +43,8 @@ Examples:
   seedbed run dagmm-kddcup -n 5 -j 2           # seeds 1 to 5, two workers
   seedbed run dagmm-kddcup -s 7-9 -c reconstruction=sum
   seedbed run --all --quick --available        # everything whose data are at hand, reduced
-  seedbed run mine.toml --strict               # for a gate: exit code 1 unless all is reproduced";
+  seedbed run mine.toml --strict               # for a gate: exit code 1 unless all is reproduced
+  seedbed run mine.toml --until-decided        # runs are added until every figure has a verdict";
 
 pub const SLURM: &str = "\
 Examples:
@@ -62,6 +63,11 @@ Examples:
   seedbed compare dagmm-kddcup
   seedbed compare dagmm-kddcup --from my.csv   # a file of runs of your own, beside the paper's figures
   seedbed compare dagmm-kddcup --strict        # for a gate";
+
+pub const EXPLAIN: &str = "\
+Examples:
+  seedbed explain mine                         # an experiment with [[readings]]
+  seedbed explain mine --metric auroc --from CELL --to CELL";
 
 pub const REPORT: &str = "\
 Examples:
