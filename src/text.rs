@@ -179,7 +179,7 @@ mod tests {
         }
         assert_eq!(pointed("1:1: x", "", "k=1"), "1:1: x\n  1 | k=1\n    | ^");
         let long = format!("{} = 1, wrong = 2", "k".repeat(300));
-        let said = pointed("f:1:309: x", "f", &long);
+        let said = pointed("f:1:307: x", "f", &long);
         assert!(said.lines().all(|line| line.chars().count() <= SHOWN + 6), "{said}");
         let [_, line, caret] = said.lines().collect::<Vec<_>>()[..] else { panic!("{said}") };
         let place = |line: &str, word: &str| line.find(word).map(|at| line[..at].chars().count());
