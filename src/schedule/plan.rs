@@ -24,6 +24,16 @@ use crate::summary::Row;
 
 use crate::report::published::{Grid, Keyless, Published};
 
+/// What a line of a plan's table says of one cell or of several.
+#[derive(PartialEq, Eq, Hash)]
+struct Line {
+    /// The cell's place, where each has a line of its own.
+    own: Option<usize>,
+    /// Runs, stored ones, and those to run.
+    counts: [usize; 3],
+    why: String,
+}
+
 /// Cells of a plan that have a line each.
 const MOST_LINES: usize = 40;
 
@@ -699,17 +709,16 @@ impl Plan {
     /// Writes `cells × (runs, stored, to run and why)` for people; of many cells those that are alike are one
     /// line.
     pub fn table(&self) -> String {
-        let mut lines: IndexMap<(Option<usize>, [usize; 3], String), Vec<&CellName>> =
-            IndexMap::new();
+        let mut lines: IndexMap<Line, Vec<&CellName>> = IndexMap::new();
         for (place, planned) in self.cells.iter().enumerate() {
             let to_run = planned.seeds_to_run().len();
             let (runs, why) = (planned.runs.len(), self.reasons(planned).join("; "));
             let own_line = (self.cells.len() <= MOST_LINES).then_some(place);
-            let line = (own_line, [runs, runs - to_run, to_run], why);
+            let line = Line { own: own_line, counts: [runs, runs - to_run, to_run], why };
             lines.entry(line).or_default().push(&planned.cell.label);
         }
         let mut rows = vec![["cell", "runs", "stored", "to run", ""].map(str::to_owned).to_vec()];
-        for ((_, counts, why), cells) in lines {
+        for (Line { counts, why, .. }, cells) in lines {
             let (name, each) = match &cells[..] {
                 [cell] => (cell.to_string(), ""),
                 [first, ..] => (format!("{} cells, the first is {first}", cells.len()), ", each"),
