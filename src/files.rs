@@ -63,7 +63,7 @@ pub fn refuse_links(top: &Path, below: &Path) -> io::Result<()> {
 /// Reads a regular file of at most `most` bytes, however long it says that it is.
 ///
 /// # Errors
-/// As [`open`].
+/// As [`open()`].
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path, most)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -76,7 +76,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// Reads a regular file of at most `most` bytes as text.
 ///
 /// # Errors
-/// As [`open`], and bytes that are no UTF-8.
+/// As [`open()`], and bytes that are no UTF-8.
 pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     let bytes = read(path, most)?;
     String::from_utf8(bytes).map_err(|_| io::Error::other("it is no text: not UTF-8"))
