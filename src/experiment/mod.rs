@@ -373,13 +373,7 @@ impl Experiment {
         let (readings, mut axes) = readings::readings(&source, spec.remove(readings::KEY))?;
         let design = readings::design(&source, spec.remove(readings::DESIGN), &readings)?;
         axes.extend(source.axes(spec.remove("axes"))?);
-        if let Some(axis) = axes[readings.len()..]
-            .iter()
-            .find(|axis| readings.iter().any(|reading| reading.key == axis.key))
-        {
-            let what = format!("'{}' is a reading and an axis; leave one of them out", axis.key);
-            return Err(Error::Usage(format!("{}: {what}", axis.origin)));
-        }
+        readings::refuse_axes(&readings, &axes[readings.len()..])?;
         let mut compare = compare::choices(&source, spec.remove(compare::KEY))?;
         let overrides = overrides(&source, spec.remove("quick"), selection, &axes)?;
         for change in &overrides {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::{Axis, Source};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::words::words;
 
 /// The keys of an experiment file that hold readings, and which of their combinations are run.
@@ -263,6 +263,18 @@ pub(super) fn readings(source: &Source, value: Option<Value>) -> Result<(Vec<Rea
         axes.push(axis);
     }
     Ok((readings, axes))
+}
+
+/// Refuses an axis that is a reading too.
+pub(super) fn refuse_axes(readings: &[Reading], axes: &[Axis]) -> Result<()> {
+    let is_reading = |axis: &&Axis| readings.iter().any(|reading| reading.key == axis.key);
+    match axes.iter().find(is_reading) {
+        None => Ok(()),
+        Some(axis) => Err(Error::Usage(format!(
+            "{}: '{}' is a reading and an axis; leave one of them out",
+            axis.origin, axis.key
+        ))),
+    }
 }
 
 fn reading(source: &Source, table: &Table) -> Result<(Reading, Axis)> {

@@ -5,6 +5,7 @@ pub mod device;
 pub mod doctor;
 pub mod gpu;
 pub mod memory;
+pub(crate) mod process;
 
 use serde::{Deserialize, Serialize};
 

@@ -18,6 +18,7 @@ use crate::report::document::{Loss, Picture, Section};
 use crate::report::terminal::printable;
 use crate::report::{self, csv, series};
 use crate::shell::{self, quoted};
+use crate::stats::Looks;
 use crate::store::record::Record;
 use crate::store::whole;
 use crate::store::{self, Store, Wanted};
@@ -69,6 +70,25 @@ enum Origin {
     Folder(Box<Folder>),
     /// A runs.csv of any origin.
     File(PathBuf),
+}
+
+impl Origin {
+    /// When the runs were to be looked at, where that was planned.
+    fn looks(&self) -> Result<Option<Looks>> {
+        match self {
+            Self::Folder(folder) => store::looks::read(folder.store.dir()),
+            Self::File(_) => Ok(None),
+        }
+    }
+
+    /// The best possible AUROC, of a made-up data set.
+    fn best_auroc(&self) -> Option<f64> {
+        let known = |record: &Record| record.diagnostics.get("bayes_auroc").copied();
+        match self {
+            Self::Folder(folder) => folder.records.iter().find_map(known),
+            Self::File(_) => None,
+        }
+    }
 }
 
 /// A folder of results, and what was found in it.
@@ -232,17 +252,10 @@ impl Derived {
         add_bootstrap(&mut summaries, &rows, making);
         let declared = experiment.map(|experiment| experiment.declared_runs);
         let measurements = measurements_of(&origin)?;
-        let explained = match experiment {
-            Some(experiment) => {
-                let asked = Asked { fingerprint: fingerprint(&papers, name), ..Asked::default() };
-                readings::explain(experiment, &rows, &measurements, &asked).map_err(Error::Usage)?
-            }
-            None => None,
-        };
-        let looks = match &origin {
-            Origin::Folder(folder) => store::looks::read(folder.store.dir())?,
-            Origin::File(_) => None,
-        };
+        let asked = Asked { fingerprint: fingerprint(&papers, name), ..Asked::default() };
+        let explain = |one| readings::explain(one, &rows, &measurements, &asked);
+        let explained = experiment.map_or(Ok(None), explain).map_err(Error::Usage)?;
+        let looks = origin.looks()?;
         let afresh = experiment.filter(|one| !one.readings.is_empty());
         let first = if afresh.is_some() { FRESH } else { 1 };
         let looked_at =
@@ -262,12 +275,6 @@ impl Derived {
         if let Some(looks) = &looks {
             summary::sequential::judge(&mut comparisons, looks);
         }
-        let best_auroc = match &origin {
-            Origin::Folder(folder) => {
-                folder.records.iter().find_map(|r| r.diagnostics.get("bayes_auroc").copied())
-            }
-            Origin::File(_) => None,
-        };
         Ok(Self {
             name: name.to_owned(),
             title: experiment.map_or_else(|| name.to_owned(), |one| one.title.clone()),
@@ -279,7 +286,7 @@ impl Derived {
             rows,
             summaries,
             losses: Vec::new(),
-            best_auroc,
+            best_auroc: origin.best_auroc(),
             cells: experiment.map_or_else(Vec::new, |experiment| experiment.cells.clone()),
             set: experiment.map_or_else(Vec::new, |experiment| experiment.set.clone()),
             asks: experiment.is_some_and(asks),

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
+use crate::machine::process;
 
 /// One thread a worker: the slots are what runs side by side. NVIDIA's libraries are kept from rounding
 /// f32 factors to 10 bits (TF32) and from adding in another order each time, as `determinism` keeps
@@ -99,7 +100,7 @@ impl Process {
                 Ok(())
             });
         }
-        end_with_this_thread(&mut command);
+        process::end_with_this_thread(&mut command);
         let mut child = command.spawn().map_err(|error| failed("cannot start a worker", &error))?;
         let stdin = child.stdin.take().expect("stdin is piped");
         let stdout = child.stdout.take().expect("stdout is piped");
@@ -214,22 +215,6 @@ fn tunables(own: Option<String>) -> String {
     let Some(own) = own else { return OWN_TUNABLES.to_owned() };
     let kept = own.split(':').filter(|tunable| !tunable.starts_with("glibc.cpu."));
     kept.collect::<Vec<_>>().join(":")
-}
-
-/// Asks the kernel to kill a process when the thread that waits for it ends, also while it still loads
-/// libtorch. One that had ended before is found out by stdin, which a worker watches; elsewhere than on Linux
-/// that is all there is.
-pub(super) fn end_with_this_thread(command: &mut Command) {
-    #[cfg(target_os = "linux")]
-    // SAFETY: may be called between fork and exec, and stays set over exec
-    unsafe {
-        command.pre_exec(|| {
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            Ok(())
-        });
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = command;
 }
 
 /// Passes lines on until the stream ends, or something in it is no line. A last line without an end is left

@@ -14,10 +14,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::log::last_line;
-use super::process::{end_with_this_thread, set_environment};
+use super::process::set_environment;
 use crate::error::{Error, Result};
 use crate::experiment::Cell;
 use crate::machine::memory::Need;
+use crate::machine::process;
 use crate::machine::{About, Versions};
 use crate::method;
 use crate::model::ModelSpec;
@@ -198,7 +199,7 @@ fn ask<T: DeserializeOwned>(arguments: &[&str], input: &str) -> Result<T> {
     let mut command = command()?;
     command.args(arguments);
     set_environment(&mut command);
-    end_with_this_thread(&mut command);
+    process::end_with_this_thread(&mut command);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(cannot)?;
     if let Some(mut stdin) = child.stdin.take() {

@@ -325,6 +325,33 @@ impl Grid {
         }
     }
 
+    /// What each seed came to at these levels, and whether that was run: all of them were, or the model stands
+    /// in.
+    fn games(
+        &self,
+        between: &[Vec<usize>],
+        values: &Values,
+        seeds: &[u64],
+        untrained: bool,
+    ) -> (bool, Vec<Vec<f64>>) {
+        let places: HashMap<&Vec<usize>, &CellName> =
+            self.cells.iter().map(|(cell, levels)| (levels, cell)).collect();
+        let label = |levels| places.get(levels).map(|cell| Self::label(cell, untrained));
+        let cells: Option<Vec<CellName>> = between.iter().map(label).collect();
+        let Some(cells) = cells else {
+            let mean = |fit: &Fit, levels: &Vec<usize>| {
+                fit.mean(&levels.iter().copied().map(Some).collect::<Vec<_>>())
+            };
+            let fits = self.fits(values, seeds, untrained);
+            let game = |fit| between.iter().map(|levels| mean(fit, levels)).collect();
+            return (false, fits.iter().map(game).collect());
+        };
+        let game = |&seed: &u64| {
+            cells.iter().map(|cell| values.get(&(cell.clone(), seed)).copied()).collect()
+        };
+        (true, seeds.iter().filter_map(game).collect())
+    }
+
     /// Shares the difference between two cells out among the factors in which they differ.
     fn attribution(
         &self,
@@ -349,31 +376,10 @@ impl Grid {
             }
             levels
         };
-        let places: HashMap<&Vec<usize>, &CellName> =
-            self.cells.iter().map(|(cell, levels)| (levels, cell)).collect();
-        let sets = 1u32 << differ.len();
-        let between: Option<Vec<CellName>> = (0..sets)
-            .map(|set| places.get(&mixed(set)).map(|cell| Self::label(cell, untrained)))
-            .collect();
-        let games: Vec<Vec<f64>> = match &between {
-            Some(cells) => {
-                let game = |&seed: &u64| {
-                    cells.iter().map(|cell| values.get(&(cell.clone(), seed)).copied()).collect()
-                };
-                seeds.iter().filter_map(game).collect()
-            }
-            None => {
-                let fits = self.fits(values, seeds, untrained);
-                let game = |fit: &Fit| {
-                    let mean =
-                        |set| fit.mean(&mixed(set).into_iter().map(Some).collect::<Vec<_>>());
-                    (0..sets).map(mean).collect()
-                };
-                fits.iter().map(game).collect()
-            }
-        };
+        let between: Vec<Vec<usize>> = (0..1u32 << differ.len()).map(mixed).collect();
+        let (observed, games) = self.games(&between, values, seeds, untrained);
         let end = |set: usize| stats::mean(&games.iter().map(|game| game[set]).collect::<Vec<_>>());
-        let (from_mean, to_mean) = (end(0)?, end(sets as usize - 1)?);
+        let (from_mean, to_mean) = (end(0)?, end(between.len() - 1)?);
         let by_seed: Vec<Vec<f64>> =
             games.iter().map(|game| shapley(differ.len(), |set| game[set as usize])).collect();
         let key = |&factor: &usize| {
@@ -387,7 +393,7 @@ impl Grid {
             to: to.0.clone(),
             from_mean,
             to_mean,
-            observed: between.is_some(),
+            observed,
             seeds: games.len(),
             shares,
         })

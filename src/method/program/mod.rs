@@ -9,7 +9,6 @@ mod outputs;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 #[cfg(target_os = "linux")]
-use std::os::unix::process::CommandExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -20,7 +19,7 @@ use std::time::Duration;
 use super::prepare::{Prepared, Run};
 use super::score_file::{self, Fault};
 use super::{Failure, Fitted, Scored, folder};
-use crate::machine::memory;
+use crate::machine::{memory, process};
 use crate::model::{CommandSpec, Placed};
 use crate::store::record::{Job, Message, State};
 
@@ -103,25 +102,10 @@ fn start(words: &[OsString], folder: &Path, threads: usize) -> Result<Child, Fai
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    end_with_this_process(&mut command);
+    process::end_with_this_thread(&mut command);
     command.spawn().map_err(|error| {
         crashed(&format!("cannot start the program '{}': {error}", program.to_string_lossy()))
     })
-}
-
-/// Asks the kernel, on Linux, to end the program with the thread that waits for it. Elsewhere the harness
-/// ends the whole group of a worker that it waits for.
-fn end_with_this_process(command: &mut Command) {
-    #[cfg(target_os = "linux")]
-    // SAFETY: may be called between fork and exec, and stays set over exec
-    unsafe {
-        command.pre_exec(|| {
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            Ok(())
-        });
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = command;
 }
 
 /// Listens to a program until it ends, well or not.

@@ -63,6 +63,14 @@ impl Deciding {
         }
         let planned = sequential::looks(looking.most()).map_err(Error::Usage)?;
         let experiments = common.load(None)?;
+        let with_readings = experiments.iter().filter(|one| !one.readings.is_empty()).count();
+        if with_readings > 0 && with_readings < experiments.len() {
+            return Err(Error::Usage(
+                "some of these experiments have [[readings]], whose seeds begin at 101, and some have none: \
+                 give them to --until-decided in commands of their own"
+                    .to_owned(),
+            ));
+        }
         for experiment in &experiments {
             refuse(experiment, training)?;
             let mut store = Store::open(&common.out(), &experiment.name);
